@@ -1,0 +1,1 @@
+//! Faregate: prepaid credits enforced in front of a model server.

@@ -1,0 +1,2 @@
+//! The `faregate` binary.
+fn main() {}
