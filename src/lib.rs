@@ -1,1 +1,17 @@
 //! Faregate: prepaid credits enforced in front of a model server.
+//!
+//! Layers, imports point down only (tested in `tests/it/tidy.rs`):
+//!
+//! | Layer | Modules |
+//! |---|---|
+//! | L0 | [`domain`]: values and decisions, no I/O |
+//! | L1 | [`clock`], `config`, `telemetry`, `http` |
+//! | L2 | [`ledger`]: the port and its two stores |
+//! | L3 | `service`: the one place where things are done |
+//! | L4 | `proxy`, `api` |
+//! | L5 | `app`: the only place that names an adapter |
+//! | L6 | `cli`, `main` |
+
+pub mod clock;
+pub mod domain;
+pub mod ledger;

@@ -1,0 +1,212 @@
+//! Grants told of from outside, and corrections by hand.
+
+use crate::domain::command::Receipt;
+use crate::domain::credits::Credits;
+use crate::domain::entry::{Detail, EntryKind};
+use crate::domain::grant::{Category, Grant, GrantFacts, GrantState, LIVE_GRANTS_MAX, PRIORITY_MAX};
+use crate::domain::ids::{CommandId, GrantId};
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+
+use super::draft::Draft;
+use super::{CommandRecord, Step, due};
+
+pub(super) fn put(mut draft: Draft<'_>, facts: &GrantFacts, detail: &Detail) -> Step {
+    let known = draft.book.grants.get(facts.id.as_str());
+    if let Some(refusal) = objection(&mut draft, known, facts) {
+        return draft.refuse(refusal);
+    }
+    due::apply(&mut draft);
+    // What is due may have moved the grant on since the book was read.
+    let known = match draft.grants().iter().find(|g| g.facts.id == facts.id) {
+        Some(live) => Some(live.clone()),
+        None => known.cloned(),
+    };
+    let merged = known
+        .as_ref()
+        .map_or_else(|| facts.clone(), |grant| merge(&grant.facts, facts));
+    if known.as_ref().is_some_and(|grant| grant.facts == merged) {
+        let receipt = receipt(&draft);
+        return draft.replayed(receipt);
+    }
+    let mut grant = known.unwrap_or_else(|| Grant::new(facts.clone()));
+    let newly_voided = grant.facts.voided_at.is_none() && merged.voided_at.is_some();
+    grant.facts = merged;
+    let (entry, amount) = if newly_voided {
+        void(&mut draft, &mut grant)
+    } else {
+        date(&mut draft, &mut grant)
+    };
+    insert(&mut draft, grant);
+    draft.entry(entry, facts.id.as_str(), amount, Credits::ZERO, detail);
+    due::apply(&mut draft);
+    let receipt = receipt(&draft);
+    draft.applied(receipt)
+}
+
+fn objection(draft: &mut Draft<'_>, known: Option<&Grant>, facts: &GrantFacts) -> Option<Refusal> {
+    if let Some(grant) = known {
+        return (grant.facts.amount != facts.amount).then_some(Refusal::IdConflict);
+    }
+    if facts.amount <= Credits::ZERO || draft.account.granted.checked_add(facts.amount).is_none() {
+        return Some(Refusal::OutOfRange("the grant's amount"));
+    }
+    if facts.priority > PRIORITY_MAX {
+        return Some(Refusal::OutOfRange("the grant's priority"));
+    }
+    (draft.grants().len() >= LIVE_GRANTS_MAX).then_some(Refusal::OutOfRange("the number of grants"))
+}
+
+/// Of two tellings the newer counts, but a void is final whichever says it.
+fn merge(known: &GrantFacts, told: &GrantFacts) -> GrantFacts {
+    let newer = if told.updated_at > known.updated_at {
+        told
+    } else {
+        known
+    };
+    GrantFacts {
+        // A grant that has started keeps its start.
+        effective_at: newer.effective_at,
+        voided_at: known.voided_at.or(told.voided_at),
+        ..newer.clone()
+    }
+}
+
+/// Ends a grant early: what is unspent goes, also from under open holds.
+fn void(draft: &mut Draft<'_>, grant: &mut Grant) -> (EntryKind, Credits) {
+    let amount = if grant.is_open() {
+        grant.remaining()
+    } else {
+        Credits::ZERO
+    };
+    let available = draft.account.available();
+    grant.voided = grant.voided.saturating_add(amount);
+    grant.state = GrantState::Ended;
+    draft.account.voided = draft.account.voided.saturating_add(amount);
+    clawed_back(draft, available);
+    (EntryKind::Void, amount)
+}
+
+/// Applies a grant's dates: it starts if it is time, and comes back if it expired too early.
+fn date(draft: &mut Draft<'_>, grant: &mut Grant) -> (EntryKind, Credits) {
+    let now = draft.now;
+    let over = grant.facts.expires_at <= now;
+    match grant.state {
+        // Told of only after its end: it was never effective here.
+        GrantState::Pending if over || grant.facts.voided_at.is_some() => grant.state = GrantState::Ended,
+        GrantState::Pending if grant.facts.effective_at <= now => {
+            grant.state = GrantState::Active;
+            draft.account.granted = draft.account.granted.saturating_add(grant.facts.amount);
+            return (EntryKind::Grant, grant.facts.amount);
+        }
+        GrantState::Ending | GrantState::Ended if !over && grant.facts.voided_at.is_none() => {
+            return (EntryKind::Grant, revive(draft, grant));
+        }
+        _ => {}
+    }
+    (EntryKind::Grant, Credits::ZERO)
+}
+
+/// A grant's end was moved past now after it had expired here: what expired comes back.
+fn revive(draft: &mut Draft<'_>, grant: &mut Grant) -> Credits {
+    let back = grant.expired;
+    let never_effective = grant.state == GrantState::Ended && grant.remaining() == grant.facts.amount;
+    if never_effective {
+        grant.state = GrantState::Pending;
+        return Credits::ZERO;
+    }
+    grant.expired = Credits::ZERO;
+    grant.guarded = Credits::ZERO;
+    if !grant.remaining().is_zero() {
+        grant.state = GrantState::Active;
+    }
+    draft.account.expired = draft.account.expired.saturating_sub(back);
+    back.negated()
+}
+
+/// Counts what a void or an adjustment took below zero.
+fn clawed_back(draft: &mut Draft<'_>, available_before: Credits) {
+    let before = available_before.negated().at_least_zero();
+    let after = draft.account.available().negated().at_least_zero();
+    let exceptions = &mut draft.account.exceptions;
+    exceptions.clawback = exceptions
+        .clawback
+        .saturating_add(after.saturating_sub(before).at_least_zero());
+}
+
+/// Puts a grant into the draft's live grants, at its place in burn order.
+fn insert(draft: &mut Draft<'_>, grant: Grant) {
+    let grants = draft.grants();
+    grants.retain(|g| g.facts.id != grant.facts.id);
+    grants.push(grant);
+    grants.sort_by(Grant::burns_before);
+}
+
+pub(super) fn adjust(mut draft: Draft<'_>, id: &CommandId, amount: Credits, detail: &Detail) -> Step {
+    if let Some(first) = draft.book.commands.get(id) {
+        let (same, receipt) = (first.amount == amount, first.receipt);
+        return if same {
+            draft.replayed(receipt)
+        } else {
+            draft.refuse(Refusal::IdConflict)
+        };
+    }
+    let granted = draft.account.granted.checked_add(amount);
+    let taken = draft.account.taken.checked_sub(amount.min(Credits::ZERO));
+    let (Some(granted), Some(taken), false) = (granted, taken, amount.is_zero()) else {
+        return draft.refuse(Refusal::OutOfRange("the adjustment's amount"));
+    };
+    // The grant that carries a gift has its own name; a longer command id would not fit.
+    let Ok(grant_id) = GrantId::new(&format!("adjust:{id}")) else {
+        return draft.refuse(Refusal::OutOfRange("the length of the idempotency key"));
+    };
+    due::apply(&mut draft);
+    let available = draft.account.available();
+    (draft.account.granted, draft.account.taken) = (granted, taken);
+    if amount > Credits::ZERO {
+        if draft.grants().len() >= LIVE_GRANTS_MAX {
+            return forget_adjustment(draft).refuse(Refusal::OutOfRange("the number of grants"));
+        }
+        let mut grant = Grant::new(gift(grant_id, amount, draft.now));
+        grant.state = GrantState::Active;
+        insert(&mut draft, grant);
+    } else {
+        clawed_back(&mut draft, available);
+    }
+    draft.entry(EntryKind::Adjust, id.as_str(), amount, Credits::ZERO, detail);
+    due::apply(&mut draft);
+    let receipt = receipt(&draft);
+    draft.command = Some((id.clone(), CommandRecord { amount, receipt }));
+    draft.applied(receipt)
+}
+
+fn forget_adjustment(mut draft: Draft<'_>) -> Draft<'_> {
+    (draft.account.granted, draft.account.taken) = (draft.book.account.granted, draft.book.account.taken);
+    draft
+}
+
+/// Credits given by hand burn last and never expire.
+fn gift(id: GrantId, amount: Credits, now: Timestamp) -> GrantFacts {
+    GrantFacts {
+        id,
+        amount,
+        priority: PRIORITY_MAX,
+        category: Category::Promotional,
+        effective_at: now,
+        expires_at: Timestamp::NEVER,
+        created_at: now,
+        updated_at: now,
+        voided_at: None,
+        note: None,
+    }
+}
+
+pub(super) fn apply_due(mut draft: Draft<'_>) -> Step {
+    due::apply(&mut draft);
+    let receipt = receipt(&draft);
+    draft.applied(receipt)
+}
+
+fn receipt(draft: &Draft<'_>) -> Receipt {
+    draft.receipt(Credits::ZERO, Timestamp::NEVER)
+}

@@ -1,0 +1,198 @@
+//! The law: what holds for every account at every instant (`I1` .. `I6`), checkable on any book.
+
+use std::fmt;
+
+use crate::domain::account::Balance;
+use crate::domain::credits::Credits;
+use crate::domain::entry::Entry;
+use crate::domain::grant::{Grant, GrantState};
+use crate::domain::hold::HoldState;
+
+use super::Book;
+
+/// Which law was broken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InvariantId {
+    /// `granted = available + held + spent + expired + voided`, all within range.
+    I1,
+    /// None of held, spent, expired, voided is negative; held and the number of open holds are those of the open holds.
+    I2,
+    /// Available is not below the floor, but for named exceptions.
+    I3,
+    /// A hold's charge and state agree.
+    I4,
+    /// The journal, folded, gives the live balance.
+    I5,
+    /// The grants' parts add up to the account's counters.
+    I6,
+}
+
+/// A law that does not hold, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// Which.
+    pub id: InvariantId,
+    /// What was found.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.id, self.what)
+    }
+}
+
+/// All laws on one book; `credit_line` is the lowest floor that ever counted for it.
+pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut law = |id, holds: bool, what: String| {
+        if !holds {
+            found.push(Violation { id, what });
+        }
+    };
+    let account = &book.account;
+    let balance = account.balance();
+    let Balance {
+        granted,
+        held,
+        spent,
+        expired,
+        voided,
+    } = balance;
+    let sum = [balance.available(), held, spent, expired, voided]
+        .iter()
+        .map(|c| i128::from(c.micros()))
+        .sum::<i128>();
+    law(
+        InvariantId::I1,
+        sum == i128::from(granted.micros()),
+        format!("{balance:?} does not add up"),
+    );
+
+    let negative = [held, spent, expired, voided].iter().any(|c| c.is_negative());
+    law(
+        InvariantId::I2,
+        !negative,
+        format!("a part is negative: {balance:?}"),
+    );
+    let open: Vec<_> = book
+        .holds
+        .values()
+        .filter(|h| h.state == HoldState::Open)
+        .collect();
+    let open_sum: Credits = open.iter().map(|h| h.amount).sum();
+    law(
+        InvariantId::I2,
+        open_sum == held,
+        format!("held is {held}, open holds have {open_sum}"),
+    );
+    let count = account.gauge.open;
+    law(
+        InvariantId::I2,
+        open.len() as u64 == count,
+        format!("{count} open holds counted, {} there", open.len()),
+    );
+
+    let exceptions = &account.exceptions;
+    let named = exceptions
+        .overrun
+        .saturating_add(exceptions.late)
+        .saturating_add(exceptions.clawback);
+    let floor = credit_line.saturating_add(named).negated();
+    law(
+        InvariantId::I3,
+        balance.available() >= floor,
+        format!("available {} < {floor}", balance.available()),
+    );
+
+    for hold in book.holds.values() {
+        let charge_fits = match hold.state {
+            HoldState::Open | HoldState::Released => hold.charged.is_zero(),
+            HoldState::Captured => !hold.charged.is_negative(),
+            HoldState::Expired => hold.charged.is_zero() || hold.charged == hold.amount,
+        };
+        law(
+            InvariantId::I4,
+            charge_fits,
+            format!("hold {} is {:?} with {}", hold.id, hold.state, hold.charged),
+        );
+    }
+    check_grants(book, &mut law);
+    found
+}
+
+fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+    let account = &book.account;
+    let effective = |g: &&Grant| match g.state {
+        GrantState::Pending => false,
+        GrantState::Active | GrantState::Ending => true,
+        GrantState::Ended => g.remaining().is_zero(),
+    };
+    let sum = |part: fn(&Grant) -> Credits| book.grants.values().filter(effective).map(part).sum::<Credits>();
+    let granted = sum(|g| g.facts.amount).saturating_sub(account.taken);
+    law(
+        InvariantId::I6,
+        granted == account.granted,
+        format!("grants say {granted} granted, not {}", account.granted),
+    );
+    for (name, by_grants, counted) in [
+        ("expired", sum(|g| g.expired), account.expired),
+        ("voided", sum(|g| g.voided), account.voided),
+        ("dealt", sum(|g| g.drawn), account.dealt),
+    ] {
+        law(
+            InvariantId::I6,
+            by_grants == counted,
+            format!("grants say {by_grants} {name}, the account {counted}"),
+        );
+    }
+    let ending = book.grants.values().any(|g| g.state == GrantState::Ending);
+    law(
+        InvariantId::I6,
+        ending == account.ending,
+        format!("ending is {}", account.ending),
+    );
+    let negative = book.grants.values().find(|g| g.remaining().is_negative());
+    law(
+        InvariantId::I6,
+        negative.is_none(),
+        format!("a grant is overdrawn: {negative:?}"),
+    );
+}
+
+/// Folds an account's journal and compares it with the live balance (I5); `entries` are all of the account's, in order.
+pub fn check_journal<'a>(balance: Balance, entries: impl Iterator<Item = &'a Entry>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut folded = Balance::default();
+    let (mut number, mut previous) = (0, 0);
+    for entry in entries {
+        folded = folded.after(entry);
+        if entry.number != number + 1 || entry.previous != previous {
+            let what = format!("entry {} is number {} after {number}", entry.seq, entry.number);
+            found.push(Violation {
+                id: InvariantId::I5,
+                what,
+            });
+        }
+        if folded.available() != entry.available {
+            let what = format!(
+                "entry {} says {} available, its history {}",
+                entry.seq,
+                entry.available,
+                folded.available()
+            );
+            found.push(Violation {
+                id: InvariantId::I5,
+                what,
+            });
+        }
+        (number, previous) = (entry.number, entry.seq);
+    }
+    if folded != balance {
+        found.push(Violation {
+            id: InvariantId::I5,
+            what: format!("live {balance:?}, journal {folded:?}"),
+        });
+    }
+    found
+}

@@ -1,0 +1,86 @@
+//! Prices, and the quote they give a request before it is served.
+
+use super::credits::Credits;
+
+/// What a route costs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Price {
+    /// Nothing; said with an explicit zero.
+    Free,
+    /// The same for every request; above zero.
+    Fixed(Credits),
+    /// So much for each unit, of which the JSON body says how many.
+    Each {
+        /// For one unit; above zero.
+        each: Credits,
+        /// The member of the body that counts them, absent meaning 1; dots lead into objects (`parameters.n`).
+        times: String,
+    },
+    /// The upstream says in a response header, up to the hold.
+    Reported {
+        /// The header's name, in lower case.
+        header: String,
+        /// Held before, and charged when the header is missing; above zero.
+        hold: Credits,
+    },
+}
+
+/// Before a request is served: the least it needs and the most it may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Quote {
+    /// Less than this is a refusal.
+    pub least: Credits,
+    /// No more than this is held.
+    pub most: Credits,
+    /// Tokens it counts as under a cap on tokens per minute.
+    pub tokens: u64,
+}
+
+/// The units and the price of one multiply to more than an account could ever hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the price of {units} units is beyond what can be charged")]
+pub struct TooDear {
+    /// How many were asked for.
+    pub units: u64,
+}
+
+impl Price {
+    /// The quote for a request that asks for `units` (1 where the price does not count any).
+    pub fn quote(&self, units: u64) -> Result<Quote, TooDear> {
+        let amount = match self {
+            Price::Free => Credits::ZERO,
+            Price::Fixed(amount) | Price::Reported { hold: amount, .. } => *amount,
+            Price::Each { each, .. } => {
+                let micros = i128::from(each.micros()) * i128::from(units);
+                let micros = i64::try_from(micros).map_err(|_| TooDear { units })?;
+                Credits::from_micros(micros).map_err(|_| TooDear { units })?
+            }
+        };
+        Ok(Quote {
+            least: amount,
+            most: amount,
+            tokens: 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p18_units_times_price_is_exact_up_to_the_bound_and_refused_beyond() {
+        let price = Price::Each {
+            each: "0.04".parse().unwrap(),
+            times: "n".into(),
+        };
+        assert_eq!(price.quote(3).unwrap().most, "0.12".parse().unwrap());
+        assert_eq!(price.quote(u64::MAX), Err(TooDear { units: u64::MAX }));
+        let cent = Price::Each {
+            each: "0.000001".parse().unwrap(),
+            times: "n".into(),
+        };
+        assert_eq!(cent.quote((1 << 53) - 1).unwrap().most, Credits::MAX);
+        assert_eq!(cent.quote(1 << 53), Err(TooDear { units: 1 << 53 }));
+    }
+}

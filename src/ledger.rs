@@ -1,0 +1,161 @@
+//! L2: the ledger port. One trait, two stores (`embedded`, `redis`), one suite of promises for both.
+//!
+//! A write is a [`Command`], a value with an id; the same command again gets the first answer, so a caller that got no answer sends it again.
+//! No connection, pool or transaction appears here.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::domain::account::Account;
+use crate::domain::command::{Command, Outcome};
+use crate::domain::credits::Credits;
+use crate::domain::entry::Entry;
+use crate::domain::grant::Grant;
+use crate::domain::hold::{Hold, OnExpiry};
+use crate::domain::ids::{AccountId, HoldId, KeyDigest};
+use crate::domain::key::{Identity, Key};
+use crate::domain::time::Timestamp;
+
+/// The answer to come from a ledger.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
+
+/// The most items a page of any read has.
+pub const PAGE_MAX: usize = 1_000;
+
+/// A store of credits.
+///
+/// Dropping the future of [`Ledger::execute`] does not undo the command: it may or may not have been applied, and only the same command again tells.
+pub trait Ledger: Send + Sync + fmt::Debug {
+    /// Applies a command, at the store's own time. An error means that nothing is known: ask again with the same command.
+    fn execute<'a>(&'a self, command: &'a Command) -> Answer<'a, Outcome>;
+
+    /// Whom a key identifies; `None` for a key that is not known.
+    fn identify<'a>(&'a self, digest: &'a KeyDigest) -> Answer<'a, Option<Identity>>;
+
+    /// An account and all its grants as they stand now: what is due applied, spending dealt out.
+    fn statement<'a>(&'a self, account: &'a AccountId) -> Answer<'a, Option<Statement>>;
+
+    /// The keys of an account, revoked ones included, by public name.
+    fn keys<'a>(&'a self, account: &'a AccountId) -> Answer<'a, Vec<Key>>;
+
+    /// A hold, while its id is remembered.
+    fn hold<'a>(&'a self, account: &'a AccountId, hold: HoldId) -> Answer<'a, Option<Hold>>;
+
+    /// Accounts, in an order of the store's own; `limit` at most [`PAGE_MAX`]. An account made during the walk may be missed, none comes twice.
+    fn accounts<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> Answer<'a, Page<AccountId>>;
+
+    /// An account's entries, newest first; `limit` at most [`PAGE_MAX`].
+    fn entries<'a>(
+        &'a self,
+        account: &'a AccountId,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> Answer<'a, Page<Entry>>;
+
+    /// The entries that tell of one hold, oldest first; empty when there are none.
+    fn entries_of_hold<'a>(&'a self, account: &'a AccountId, hold: HoldId) -> Answer<'a, Vec<Entry>>;
+
+    /// What an account was charged per UTC day, from and to including (days since the epoch), oldest first, days without charges left out. At most 400 days.
+    fn usage_by_day<'a>(&'a self, account: &'a AccountId, from: i64, to: i64) -> Answer<'a, Vec<DayUsage>>;
+
+    /// Entries of a journal partition after `seq`, in order, for consumers; `limit` at most [`PAGE_MAX`].
+    fn journal(&self, partition: u32, after: u64, limit: usize) -> Answer<'_, Vec<Entry>>;
+
+    /// How many partitions the journal has.
+    fn partitions(&self) -> u32;
+
+    /// Ends holds that ran out, and forgets ended ones that need not be remembered; returns how many ended. Bounded work per call; any proxy may
+    /// call it at any time.
+    fn sweep(&self, on_expiry: OnExpiry) -> Answer<'_, u64>;
+
+    /// Proves promises 2 and 4 over all accounts, while the ledger is in use.
+    fn verify(&self) -> Answer<'_, VerifyReport>;
+
+    /// Rebuilds all balances from the journal, and says what was different. Nobody may write meanwhile.
+    fn rebuild(&self) -> Answer<'_, VerifyReport>;
+
+    /// Whether it would answer now; `Ok` tells its time.
+    fn ready(&self) -> Answer<'_, Timestamp>;
+
+    /// What can be lost with the settings it found, in a sentence for the operator.
+    fn durability(&self) -> String;
+}
+
+/// An account as it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Statement {
+    /// The account.
+    pub account: Account,
+    /// All its grants, in burn order.
+    pub grants: Vec<Grant>,
+    /// As of when, by the store's clock.
+    pub time: Timestamp,
+}
+
+/// Some items, and where the next ones begin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Give this to get the next page; `None` at the end. Opaque.
+    pub next: Option<String>,
+}
+
+/// What an account was charged in one UTC day.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DayUsage {
+    /// Days since the epoch.
+    pub day: i64,
+    /// Requests that were charged.
+    pub requests: u64,
+    /// Their charges.
+    pub charged: Credits,
+}
+
+/// What `verify` or `rebuild` found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct VerifyReport {
+    /// Accounts looked at.
+    pub accounts: u64,
+    /// Journal entries read.
+    pub entries: u64,
+    /// What does not hold, for people: account, law, what was found. At most 1,000 are listed.
+    pub differences: Vec<String>,
+}
+
+/// The ledger did not answer (when it answered no, that is a refusal).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// It cannot be reached, or cannot write now (full, read-only, loading); not applied, or not known to be.
+    #[error("the ledger cannot be used now: {0}")]
+    Unavailable(String),
+    /// It did not answer in time; the command may have been applied.
+    #[error("the ledger did not answer within {0} ms")]
+    TimedOut(u64),
+    /// What is stored for this account is not what was written: the account is left alone until an operator has looked.
+    #[error(
+        "the record of account {account} is damaged: {what}. Nothing was changed; see `faregate ledger verify`"
+    )]
+    Quarantined {
+        /// Which account.
+        account: String,
+        /// What was found.
+        what: String,
+    },
+    /// The store is not the one that was used before: wiped, another database, or gone back in time.
+    #[error(
+        "the ledger has lost its history: {0}. Nothing is served until `faregate ledger rebuild` or a restore"
+    )]
+    LostHistory(String),
+    /// The store cannot be used as it is set up; what, and what to do.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+impl LedgerError {
+    /// Asking again later may help without anyone's doing.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, LedgerError::Unavailable(_) | LedgerError::TimedOut(_))
+    }
+}
