@@ -1,4 +1,37 @@
-//! The web parts that know nothing of money: what a request may look like before anything else is asked about it.
+//! The web parts that know nothing of money: what a request must look like before anything is asked about it.
+//!
+//! | File | Answers |
+//! |---|---|
+//! | [`target`] | which path is this, in the one spelling that is priced and served; which methods and forms are refused |
+//! | [`pattern`] | which route is it: patterns, specificity, the matcher, 404 or 405 |
+//! | [`headers`] | which headers pass, are stripped, are refused, in requests, responses and trailers |
+//!
+//! A proxy uses them in this order, for every request:
+//!
+//! ```
+//! use faregate::http::headers::{RequestRules, clean_request};
+//! use faregate::http::pattern::{Lookup, Matcher};
+//! use faregate::http::target::Target;
+//!
+//! // Once, from the configuration:
+//! let routes = Matcher::new([("POST /v1/chat/completions".parse()?, "chat"), ("GET /v1/models/*".parse()?, "models")])?;
+//! let rules = RequestRules::default();
+//!
+//! // For each request:
+//! let request = http::Request::post("/v1/%63hat/completions?beta").header("host", "gate").body(())?;
+//! let (mut parts, _body) = request.into_parts();
+//! let facts = clean_request(&mut parts, &rules)?; // an error says its status() and a sentence
+//! let target = Target::read(&parts.method, &parts.uri)?; // likewise
+//! match routes.find(parts.method.as_str(), target.path()) {
+//!     Lookup::Found(_, route) => assert_eq!(*route, "chat"),
+//!     Lookup::OtherMethods(allow) => panic!("405, Allow: {}", allow.join(", ")),
+//!     Lookup::Lookalike(_) | Lookup::Unknown => panic!("404"),
+//! }
+//! assert_eq!(target.into_path_and_query(), "/v1/chat/completions?beta"); // what the upstream gets
+//! assert!(!facts.accepts_trailers);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+pub mod headers;
 pub mod pattern;
 pub mod target;
