@@ -2,7 +2,7 @@
 //!
 //! A pattern is a method and a path: `POST /v1/chat/completions`. A segment that is `*` stands for any one segment, a
 //! last segment `*` for one or more remaining segments, a method `*` for every method. Paths are compared in the normal
-//! form of [`target`](crate::http::target), case-sensitively; HEAD is not GET.
+//! form of [`target`], case-sensitively; HEAD is not GET.
 //!
 //! **The most specific pattern wins**, whatever the order in a file: reading segment by segment from the left, a
 //! literal beats `*`, and `*` beats a trailing `/*`; between equal paths a named method beats `*`. Of two patterns that
