@@ -1,0 +1,53 @@
+//! What the integration tests stand on. Each part works alone, cleans up after itself (also when a
+//! test panics or the test binary is killed), and takes its ports and folders so that tests run in parallel.
+//!
+//! | Rig | Is |
+//! |---|---|
+//! | `redis::RedisServer` | a real `redis-server`: kill, restart, freeze, TLS, ACL, `maxmemory` |
+//! | `process::Process`, `process::Faregate` | a child process: lines, signals, memory, CPU, exit code |
+//! | `upstream::FakeUpstream` | the model server: records what reaches it, answers as told |
+//! | `client::HttpClient` | a well-behaved HTTP/1.1 and HTTP/2 client |
+//! | `raw::RawClient` | bytes on a socket, as hostile as wanted |
+//! | `temp::TempDir`, `ports::reserve`, `tls::TestCa` | a folder, a port, a certificate authority |
+#![allow(dead_code, reason = "rigs offer more than the tests of one day use")]
+
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod ports;
+pub(crate) mod process;
+pub(crate) mod raw;
+mod reaper;
+pub(crate) mod redis;
+pub(crate) mod temp;
+pub(crate) mod tls;
+pub(crate) mod upstream;
+
+/// How long a rig waits for anything before it fails the test. Far above what an idle machine
+/// needs, since the tests share theirs with each other.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Awaits `future`; panics with `what` when it takes longer than [`PATIENCE`].
+#[track_caller]
+pub(crate) fn within<F: Future>(what: impl Into<String>, future: F) -> impl Future<Output = F::Output> {
+    within_time(PATIENCE, what, future)
+}
+
+/// Awaits `future`; panics with `what` and the caller's place when it takes longer than `limit`.
+#[track_caller]
+pub(crate) fn within_time<F: Future>(
+    limit: Duration,
+    what: impl Into<String>,
+    future: F,
+) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    let what = what.into();
+    async move {
+        match tokio::time::timeout(limit, future).await {
+            Ok(output) => output,
+            Err(_) => panic!("{what}: not within {limit:?} (awaited at {caller})"),
+        }
+    }
+}
