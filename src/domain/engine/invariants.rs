@@ -105,6 +105,12 @@ pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
         format!("available {} < {floor}", balance.available()),
     );
 
+    check_charges(book, &mut law);
+    check_grants(book, &mut law);
+    found
+}
+
+fn check_charges(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
     for hold in book.holds.values() {
         let charge_fits = match hold.state {
             HoldState::Open | HoldState::Released => hold.charged.is_zero(),
@@ -117,8 +123,6 @@ pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
             format!("hold {} is {:?} with {}", hold.id, hold.state, hold.charged),
         );
     }
-    check_grants(book, &mut law);
-    found
 }
 
 fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
