@@ -29,7 +29,13 @@ impl fmt::Display for Violation {
 
 #[test]
 fn imports_point_down() {
-    assert_tidy(files(&["src"], &["rs"]), layers::check);
+    let sources = files(&["src"], &["rs"]);
+    assert!(
+        sources.iter().any(|(path, _)| path == "src/lib.rs"),
+        "no sources below {}",
+        root().display()
+    );
+    assert_tidy(sources, layers::check);
 }
 
 #[test]
@@ -55,7 +61,6 @@ fn links_lead_somewhere() {
 
 #[track_caller]
 fn assert_tidy(files: Vec<(String, String)>, check: impl Fn(&str, &str) -> Vec<Violation>) {
-    assert!(!files.is_empty(), "no files found below {}", root().display());
     let found: Vec<String> = files
         .iter()
         .flat_map(|(path, text)| check(path, text))
