@@ -7,7 +7,7 @@
 //! | L0 | [`domain`]: values and decisions, no I/O |
 //! | L1 | [`clock`], `config`, `telemetry`, [`http`] |
 //! | L2 | [`ledger`]: the port and its two stores |
-//! | L3 | `service`: the one place where things are done |
+//! | L3 | [`service`]: the one place where things are done |
 //! | L4 | `proxy`, `api` |
 //! | L5 | `app`: the only place that names an adapter |
 //! | L6 | `cli`, `main` |
@@ -16,3 +16,4 @@ pub mod clock;
 pub mod domain;
 pub mod http;
 pub mod ledger;
+pub mod service;

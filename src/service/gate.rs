@@ -1,0 +1,276 @@
+//! The gate: who is it, and may this request go through? One ledger operation says whether.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
+
+use crate::domain::command::Admit;
+use crate::domain::credits::Credits;
+use crate::domain::entry::Detail;
+use crate::domain::ids::{HoldId, KeyDigest};
+use crate::domain::key::Identity;
+use crate::domain::price::Quote;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Span;
+use crate::ledger::{Answer, Ledger, LedgerError};
+
+use super::charge::{self, Held};
+use super::denial::Denial;
+pub use super::identities::Known;
+use super::identities::{BAD_NEWS, Found, Identities};
+use super::plans::Plans;
+use super::request_ids::RequestIds;
+
+/// How often a request is judged anew because the account changed under it, before it is called overload.
+const STALE_MAX: u32 = 4;
+
+/// Refusals in a row after which a key's next ones are answered from memory for [`BAD_NEWS`].
+const STORM: u32 = 32;
+
+/// Pause between two questions to a ledger that did not answer.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How the gate treats holds.
+#[derive(Clone, Copy, Debug)]
+pub struct GateOptions {
+    /// How long a hold lives unless renewed.
+    pub hold_ttl: Span,
+    /// After this a request that the ledger has not decided is answered with a failure.
+    pub deadline: Duration,
+    /// Requests under way at once, those that wait to be settled included.
+    pub requests_max: usize,
+}
+
+/// Identifies and admits. One per worker.
+pub struct Gate {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) options: GateOptions,
+    pub(super) requests: Arc<Semaphore>,
+    pub(super) ids: Arc<RequestIds>,
+    identities: Identities,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a request asks of the gate.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// The request.
+    pub request: HoldId,
+    /// The route's id, for entitlement.
+    pub route: &'a str,
+    /// What it may cost.
+    pub quote: Quote,
+    /// For the journal.
+    pub detail: Detail,
+}
+
+/// The request may go through.
+#[derive(Debug)]
+pub struct Admission {
+    /// Proof that it is paid; to be settled.
+    pub held: Held,
+    /// What the account has left.
+    pub available: Credits,
+}
+
+impl Gate {
+    /// A gate in front of a ledger.
+    pub fn new(ledger: Arc<dyn Ledger>, options: GateOptions, ids: Arc<RequestIds>) -> Gate {
+        let requests = Arc::new(Semaphore::new(options.requests_max));
+        Gate {
+            ledger,
+            options,
+            requests,
+            ids,
+            identities: Identities::default(),
+        }
+    }
+
+    /// A new request's id.
+    pub fn request_id(&self) -> HoldId {
+        self.ids.next()
+    }
+
+    /// Requests under way or waiting to be settled.
+    pub fn under_way(&self) -> usize {
+        self.options
+            .requests_max
+            .saturating_sub(self.requests.available_permits())
+    }
+
+    /// Waits until all is settled.
+    pub async fn settled(&self) {
+        let all = u32::try_from(self.options.requests_max).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        let _ = self.requests.acquire_many(all).await;
+    }
+
+    /// Whom a presented key identifies. Bad news is re-read after [`BAD_NEWS`]; good news counts until `admit` finds it stale.
+    pub async fn identify(&self, plans: &Arc<Plans>, presented: &[u8]) -> Result<Arc<Known>, Denial> {
+        let digest = KeyDigest(Sha256::digest(presented).into());
+        match self.identities.get(&digest) {
+            Some(Found::Known(known)) => {
+                let known = self.under(plans, known);
+                if judge(&known.identity).is_ok() || known.read_at.elapsed() < BAD_NEWS {
+                    return judge(&known.identity).map(|()| known);
+                }
+            }
+            Some(Found::Nobody(at)) if at.elapsed() < BAD_NEWS => return Err(Denial::InvalidKey),
+            _ => {}
+        }
+        let known = self.read(plans, digest).await?;
+        judge(&known.identity).map(|()| known)
+    }
+
+    /// The same identity, judged by these plans.
+    fn under(&self, plans: &Arc<Plans>, known: Arc<Known>) -> Arc<Known> {
+        if Arc::ptr_eq(&known.plans, plans) {
+            return known;
+        }
+        let again = Arc::new(Known::new(known.digest, known.identity.clone(), plans));
+        self.identities
+            .put(known.digest, Found::Known(Arc::clone(&again)));
+        again
+    }
+
+    async fn read(&self, plans: &Arc<Plans>, digest: KeyDigest) -> Result<Arc<Known>, Denial> {
+        let deadline = Instant::now() + self.options.deadline;
+        let identity = until(deadline, || self.ledger.identify(&digest))
+            .await
+            .map_err(Denial::Failed)?;
+        let Some(identity) = identity else {
+            self.identities.put(digest, Found::Nobody(Instant::now()));
+            return Err(Denial::InvalidKey);
+        };
+        let known = Arc::new(Known::new(digest, identity, plans));
+        self.identities.put(digest, Found::Known(Arc::clone(&known)));
+        Ok(known)
+    }
+
+    /// Opens a hold for a request, or says why not. What was decided on an outdated identity is decided again.
+    pub async fn admit(&self, known: Arc<Known>, ask: Ask<'_>) -> Result<Admission, Denial> {
+        if let Some(refusal) = in_storm(&known, &ask) {
+            return Err(Denial::Refused(refusal));
+        }
+        let mut known = known;
+        let mut request = ask.request;
+        for _ in 0..STALE_MAX {
+            if !known.plans.of(known.identity.plan.as_ref()).opens(ask.route) {
+                if known.read_at.elapsed() < BAD_NEWS {
+                    return Err(Denial::NotEntitled);
+                }
+                known = self.again(&known).await?;
+                continue;
+            }
+            match self.open(&known, request, &ask).await {
+                Err(Denial::Refused(Refusal::Stale)) => known = self.again(&known).await?,
+                Err(Denial::Refused(Refusal::KeyExpired)) => return Err(Denial::InvalidKey),
+                // Our idea of the store's time was wrong: ask it, and name the request anew.
+                Err(Denial::Refused(Refusal::TooOld)) => {
+                    let time = self.ledger.ready().await.map_err(Denial::Failed)?;
+                    self.ids.observe(time);
+                    request = self.ids.next();
+                }
+                answer => {
+                    remember(&known, &answer);
+                    return answer;
+                }
+            }
+        }
+        Err(Denial::Overloaded)
+    }
+
+    async fn again(&self, known: &Known) -> Result<Arc<Known>, Denial> {
+        let fresh = self.read(&known.plans, known.digest).await?;
+        judge(&fresh.identity)?;
+        Ok(fresh)
+    }
+
+    /// Hands the request to a charge task of its own, which outlives it, and waits for the ledger's answer.
+    async fn open(&self, known: &Known, request: HoldId, ask: &Ask<'_>) -> Result<Admission, Denial> {
+        let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
+            return Err(Denial::Overloaded);
+        };
+        let admit = Admit {
+            hold: request,
+            caller: Arc::clone(&known.caller),
+            least: ask.quote.least,
+            most: ask.quote.most,
+            tokens: ask.quote.tokens,
+            ttl: self.options.hold_ttl,
+            detail: ask.detail.clone(),
+        };
+        let (answer, answered) = oneshot::channel();
+        let task = charge::Task::new(self, admit, permit);
+        tokio::spawn(task.run(answer));
+        match tokio::time::timeout(self.options.deadline, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Denial::Failed(LedgerError::Unavailable(
+                "the charge task ended".to_owned(),
+            ))),
+            Err(_) => {
+                let millis = u64::try_from(self.options.deadline.as_millis()).unwrap_or(u64::MAX);
+                Err(Denial::Failed(LedgerError::TimedOut(millis)))
+            }
+        }
+    }
+}
+
+/// Asks until there is an answer that asking again cannot change, or time is up.
+async fn until<'a, T>(deadline: Instant, ask: impl Fn() -> Answer<'a, T>) -> Result<T, LedgerError> {
+    loop {
+        let answer = match tokio::time::timeout_at(deadline, ask()).await {
+            Ok(answer) => answer,
+            Err(_) => return Err(LedgerError::Unavailable("no answer in time".to_owned())),
+        };
+        match answer {
+            Err(error) if error.is_transient() && Instant::now() + ASK_AGAIN < deadline => {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// What an identity by itself forbids. A key's expiry is judged by the ledger, which has the time.
+fn judge(identity: &Identity) -> Result<(), Denial> {
+    if identity.key_revoked_at.is_some() {
+        return Err(Denial::InvalidKey);
+    }
+    if !identity.reasons.is_empty() {
+        return Err(Denial::AccountPaused(identity.reasons.clone()));
+    }
+    Ok(())
+}
+
+/// The refusal that this key's storm is answered with just now.
+fn in_storm(known: &Known, ask: &Ask<'_>) -> Option<Refusal> {
+    let storm = known.storm.lock().unwrap_or_else(PoisonError::into_inner);
+    let (at, refusal) = storm.last.as_ref()?;
+    let same =
+        matches!(refusal, Refusal::InsufficientCredits { required, .. } if *required <= ask.quote.least);
+    (storm.refusals >= STORM && same && at.elapsed() < BAD_NEWS).then(|| refusal.clone())
+}
+
+fn remember(known: &Known, answer: &Result<Admission, Denial>) {
+    let mut storm = known.storm.lock().unwrap_or_else(PoisonError::into_inner);
+    match answer {
+        Err(Denial::Refused(refusal)) => {
+            storm.refusals = storm.refusals.saturating_add(1);
+            storm.last = Some((Instant::now(), refusal.clone()));
+        }
+        _ if storm.refusals > 0 => *storm = Default::default(),
+        _ => {}
+    }
+}

@@ -1,0 +1,70 @@
+//! Plans: which routes they open, which caps and which credit line they give. Made from the configuration; a request keeps the plans it began with.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::domain::credits::Credits;
+use crate::domain::ids::PlanId;
+use crate::domain::key::{Caller, Identity};
+use crate::domain::limits::Limits;
+
+/// What a plan gives.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plan {
+    /// Ids of the routes it opens; `None` opens all.
+    pub routes: Option<HashSet<Arc<str>>>,
+    /// Caps of an account that has none of its own.
+    pub limits: Limits,
+    /// How far below zero an account may go.
+    pub credit_line: Credits,
+}
+
+/// All plans.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Plans {
+    plans: HashMap<PlanId, Plan>,
+    /// For accounts without a plan.
+    default: Plan,
+    /// For accounts on a plan that is no longer configured: nothing is open to them.
+    none: Plan,
+}
+
+impl Plans {
+    /// All plans, and what an account without one gets.
+    pub fn new(plans: HashMap<PlanId, Plan>, default: Plan) -> Plans {
+        let none = Plan {
+            routes: Some(HashSet::new()),
+            ..Plan::default()
+        };
+        Plans { plans, default, none }
+    }
+
+    /// The plan of an account. One that names a plan which does not exist gets nothing: closed by default.
+    pub fn of(&self, plan: Option<&PlanId>) -> &Plan {
+        match plan {
+            None => &self.default,
+            Some(id) => self.plans.get(id).unwrap_or(&self.none),
+        }
+    }
+
+    /// The caller that an identity makes under these plans.
+    pub(super) fn caller(&self, identity: &Identity) -> Caller {
+        let plan = self.of(identity.plan.as_ref());
+        Caller {
+            account: identity.account.clone(),
+            key: identity.key.clone(),
+            key_expires_at: identity.key_expires_at,
+            key_limits: identity.key_limits,
+            limits: identity.limits.or(plan.limits),
+            credit_line: plan.credit_line,
+            version: identity.version,
+        }
+    }
+}
+
+impl Plan {
+    /// Whether it opens a route.
+    pub fn opens(&self, route: &str) -> bool {
+        self.routes.as_ref().is_none_or(|routes| routes.contains(route))
+    }
+}
