@@ -72,9 +72,8 @@ impl Timestamp {
 
     /// When the month after this one begins.
     pub const fn next_month(self) -> Timestamp {
-        // No month is longer than 31 days: step over its end, then back to the first.
         let month = self.month();
-        let mut day = self.day() + 28;
+        let mut day = self.day() + 1;
         while Timestamp::from_micros(day * DAY).month() == month {
             day += 1;
         }
