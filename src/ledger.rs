@@ -3,6 +3,8 @@
 //! A write is a [`Command`], a value with an id; the same command again gets the first answer, so a caller that got no answer sends it again.
 //! No connection, pool or transaction appears here.
 
+pub mod detail;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
