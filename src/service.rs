@@ -13,3 +13,4 @@ pub mod keys;
 pub mod plans;
 pub mod request_ids;
 pub mod sweeper;
+pub mod tariff;

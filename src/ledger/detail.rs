@@ -415,15 +415,15 @@ fn amount(text: &str, part: &str) -> Result<Credits, DetailError> {
     text.parse().map_err(|e| bad(part, &e))
 }
 
-fn utc(time: Timestamp) -> String {
+pub(crate) fn utc(time: Timestamp) -> String {
     jiff::Timestamp::from_microsecond(time.micros()).map_or_else(|_| String::new(), |t| t.to_string())
 }
 
-fn utc_or_never(time: Timestamp) -> Option<String> {
+pub(crate) fn utc_or_never(time: Timestamp) -> Option<String> {
     (time != Timestamp::NEVER).then(|| utc(time))
 }
 
-fn instant(text: &str, part: &str) -> Result<Timestamp, DetailError> {
+pub(crate) fn instant(text: &str, part: &str) -> Result<Timestamp, DetailError> {
     let time: jiff::Timestamp = text.parse().map_err(|e| bad(part, &e))?;
     Ok(Timestamp::from_micros(time.as_microsecond()))
 }

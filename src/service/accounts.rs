@@ -4,10 +4,39 @@ use std::sync::Arc;
 
 use crate::domain::command::{AccountChange, Command, Outcome, Receipt};
 use crate::domain::credits::Credits;
-use crate::domain::entry::Detail;
 use crate::domain::ids::{AccountId, CommandId};
 use crate::domain::refusal::Refusal;
+use crate::ledger::detail::Note;
 use crate::ledger::{Ledger, LedgerError};
+
+/// Who asked for a change, as the journal names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    name: String,
+    cause: &'static str,
+}
+
+impl Actor {
+    /// The holder of an admin token, by the token's name.
+    pub fn admin(token: &str) -> Actor {
+        Actor {
+            name: format!("admin:{token}"),
+            cause: "admin",
+        }
+    }
+
+    /// The program itself.
+    pub fn system(cause: &'static str) -> Actor {
+        Actor {
+            name: "system".to_owned(),
+            cause,
+        }
+    }
+
+    pub(super) fn note(&self) -> Note<'_> {
+        Note::by(&self.name, self.cause)
+    }
+}
 
 /// A change was not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,12 +88,14 @@ pub async fn set(
     ledger: &Arc<dyn Ledger>,
     account: &AccountId,
     change: AccountChange,
-    detail: Detail,
+    by: &Actor,
 ) -> Result<Changed, ControlError> {
+    let detail = by.note().change(&change).detail();
+    let account = account.clone();
     send(
         ledger,
         &Command::SetAccount {
-            account: account.clone(),
+            account,
             change,
             detail,
         },
@@ -78,13 +109,16 @@ pub async fn adjust(
     account: &AccountId,
     id: CommandId,
     amount: Credits,
-    detail: Detail,
+    why: &str,
+    by: &Actor,
 ) -> Result<Changed, ControlError> {
+    let detail = by.note().note(why).detail();
+    let account = account.clone();
     send(
         ledger,
         &Command::Adjust {
             id,
-            account: account.clone(),
+            account,
             amount,
             detail,
         },

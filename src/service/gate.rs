@@ -116,21 +116,28 @@ impl Gate {
         let _ = self.requests.acquire_many(all).await;
     }
 
-    /// Whom a presented key identifies. Bad news is re-read after [`BAD_NEWS`]; good news counts until `admit` finds it stale.
+    /// Whom a presented key identifies, if the account is not paused.
     pub async fn identify(&self, plans: &Arc<Plans>, presented: &[u8]) -> Result<Arc<Known>, Denial> {
+        let known = self.recognise(plans, presented).await?;
+        judge(&known.identity).map(|()| known)
+    }
+
+    /// Whom a presented key identifies, paused or not: for looking at one's own balance. Bad news is re-read after [`BAD_NEWS`]; good news counts until
+    /// `admit` finds it stale.
+    pub async fn recognise(&self, plans: &Arc<Plans>, presented: &[u8]) -> Result<Arc<Known>, Denial> {
         let digest = KeyDigest(Sha256::digest(presented).into());
         match self.identities.get(&digest) {
             Some(Found::Known(known)) => {
                 let known = self.under(plans, known);
                 if judge(&known.identity).is_ok() || known.read_at.elapsed() < BAD_NEWS {
-                    return judge(&known.identity).map(|()| known);
+                    return valid(&known.identity).map(|()| known);
                 }
             }
             Some(Found::Nobody(at)) if at.elapsed() < BAD_NEWS => return Err(Denial::InvalidKey),
             _ => {}
         }
         let known = self.read(plans, digest).await?;
-        judge(&known.identity).map(|()| known)
+        valid(&known.identity).map(|()| known)
     }
 
     /// The same identity, judged by these plans.
@@ -243,15 +250,23 @@ async fn until<'a, T>(deadline: Instant, ask: impl Fn() -> Answer<'a, T>) -> Res
     }
 }
 
-/// What an identity by itself forbids. A key's expiry is judged by the ledger, which has the time.
-fn judge(identity: &Identity) -> Result<(), Denial> {
+/// A key that is not revoked. Its expiry is judged by the ledger, which has the time.
+fn valid(identity: &Identity) -> Result<(), Denial> {
     if identity.key_revoked_at.is_some() {
-        return Err(Denial::InvalidKey);
+        Err(Denial::InvalidKey)
+    } else {
+        Ok(())
     }
-    if !identity.reasons.is_empty() {
-        return Err(Denial::AccountPaused(identity.reasons.clone()));
+}
+
+/// What an identity by itself forbids.
+fn judge(identity: &Identity) -> Result<(), Denial> {
+    valid(identity)?;
+    if identity.reasons.is_empty() {
+        Ok(())
+    } else {
+        Err(Denial::AccountPaused(identity.reasons.clone()))
     }
-    Ok(())
 }
 
 /// The refusal that this key's storm is answered with just now.

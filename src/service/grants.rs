@@ -3,25 +3,26 @@
 use std::sync::Arc;
 
 use crate::domain::command::Command;
-use crate::domain::entry::Detail;
 use crate::domain::grant::GrantFacts;
 use crate::domain::ids::{AccountId, GrantId};
 use crate::domain::refusal::Refusal;
 use crate::ledger::Ledger;
 
-use super::accounts::{Changed, ControlError, send};
+use super::accounts::{Actor, Changed, ControlError, send};
 
 /// Tells the ledger of a grant; absolute, so that telling it twice gives it once.
 pub async fn put(
     ledger: &Arc<dyn Ledger>,
     account: &AccountId,
     facts: GrantFacts,
-    detail: Detail,
+    by: &Actor,
 ) -> Result<Changed, ControlError> {
+    let detail = by.note().grant(&facts).detail();
+    let account = account.clone();
     send(
         ledger,
         &Command::PutGrant {
-            account: account.clone(),
+            account,
             facts,
             detail,
         },
@@ -29,12 +30,12 @@ pub async fn put(
     .await
 }
 
-/// Voids a grant: what is unspent of it goes, for good.
+/// Voids a grant: what is unspent of it goes, for good. `None` when there is no such grant.
 pub async fn void(
     ledger: &Arc<dyn Ledger>,
     account: &AccountId,
     grant: &GrantId,
-    detail: impl FnOnce(&GrantFacts) -> Detail,
+    by: &Actor,
 ) -> Result<Option<Changed>, ControlError> {
     let Some(statement) = ledger.statement(account).await? else {
         return Err(ControlError::Refused(Refusal::UnknownAccount));
@@ -42,10 +43,10 @@ pub async fn void(
     let Some(known) = statement.grants.into_iter().find(|g| g.facts.id == *grant) else {
         return Ok(None);
     };
+    let voided_at = known.facts.voided_at.or(Some(statement.time));
     let facts = GrantFacts {
-        voided_at: known.facts.voided_at.or(Some(statement.time)),
+        voided_at,
         ..known.facts
     };
-    let detail = detail(&facts);
-    put(ledger, account, facts, detail).await.map(Some)
+    put(ledger, account, facts, by).await.map(Some)
 }

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::domain::command::{Command, NewKey};
-use crate::domain::entry::Detail;
 use crate::domain::ids::{AccountId, KeyDigest, KeyId};
 use crate::domain::limits::Limits;
 use crate::domain::time::Timestamp;
 use crate::ledger::Ledger;
 
-use super::accounts::{Changed, ControlError, send};
+use super::accounts::{Actor, Changed, ControlError, send};
 use super::request_ids::Entropy;
 
 /// What issued keys begin with, so that scanners find leaked ones.
@@ -110,7 +109,7 @@ pub async fn put(
     account: &AccountId,
     key: &SecretKey,
     options: KeyOptions,
-    detail: Detail,
+    by: &Actor,
 ) -> Result<Changed, ControlError> {
     let key = NewKey {
         id: key.id(),
@@ -119,15 +118,9 @@ pub async fn put(
         expires_at: options.expires_at.unwrap_or(Timestamp::NEVER),
         limits: options.limits,
     };
-    send(
-        ledger,
-        &Command::PutKey {
-            account: account.clone(),
-            key,
-            detail,
-        },
-    )
-    .await
+    let detail = by.note().new_key(&key).detail();
+    let account = account.clone();
+    send(ledger, &Command::PutKey { account, key, detail }).await
 }
 
 /// Revokes a key, for good; from then on it opens nothing on any proxy.
@@ -135,17 +128,10 @@ pub async fn revoke(
     ledger: &Arc<dyn Ledger>,
     account: &AccountId,
     key: &KeyId,
-    detail: Detail,
+    by: &Actor,
 ) -> Result<Changed, ControlError> {
-    send(
-        ledger,
-        &Command::RevokeKey {
-            account: account.clone(),
-            key: key.clone(),
-            detail,
-        },
-    )
-    .await
+    let (account, key, detail) = (account.clone(), key.clone(), by.note().detail());
+    send(ledger, &Command::RevokeKey { account, key, detail }).await
 }
 
 #[cfg(test)]
