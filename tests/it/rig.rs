@@ -4,6 +4,8 @@
 //! | Rig | Is |
 //! |---|---|
 //! | `redis::RedisServer` | a real `redis-server`: kill, restart, freeze, TLS, ACL, `maxmemory` |
+//! | `cluster::RedisCluster` | three real masters; slots that move |
+//! | `fault::FaultProxy` | a TCP proxy that delays, freezes, swallows and cuts |
 //! | `process::Process`, `process::Faregate` | a child process: lines, signals, memory, CPU, exit code |
 //! | `upstream::FakeUpstream` | the model server: records what reaches it, answers as told |
 //! | `client::HttpClient` | a well-behaved HTTP/1.1 and HTTP/2 client |
@@ -16,6 +18,8 @@ use std::time::Duration;
 
 pub(crate) mod body;
 pub(crate) mod client;
+pub(crate) mod cluster;
+pub(crate) mod fault;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod raw;

@@ -58,3 +58,52 @@ fn shell() -> &'static Mutex<Child> {
         Mutex::new(shell.spawn().expect("the tests need `sh` on PATH"))
     })
 }
+
+/// Not a test of its own: what `killed_test_binary_leaves_nothing` runs and kills.
+#[tokio::test]
+async fn victim() {
+    if std::env::var_os(VICTIM).is_some() {
+        let redis = super::redis::RedisServer::start(super::redis::RedisOptions::default()).await;
+        println!("{} {}", redis.process().pid(), redis.dir().display());
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+const VICTIM: &str = "FG_IT_REAPER_VICTIM";
+
+#[tokio::test]
+async fn killed_test_binary_leaves_nothing() {
+    use super::process::Spawn;
+
+    let binary = std::env::current_exe().unwrap();
+    let args = [
+        "--exact",
+        "rig::reaper::victim",
+        "--nocapture",
+        "--test-threads=1",
+    ];
+    let mut victim = Spawn::new(binary).args(args).env(VICTIM, "1").start();
+    let line = victim.wait_for_line(|line| line.contains("/fg-it.")).await;
+    // The harness may put the test's name in front.
+    let (before, dir) = line.rsplit_once(' ').unwrap();
+    let pid = before.rsplit(' ').next().unwrap();
+    let proc = format!("/proc/{pid}");
+    assert!(std::fs::exists(&proc).unwrap() && std::fs::exists(dir).unwrap());
+    victim.kill9();
+    let root = Path::new(dir).parent().unwrap();
+    super::within("the reaper to clean up", async {
+        while is_alive(pid) || root.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// A zombie that init has not collected yet is dead enough.
+#[cfg(test)]
+fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, state)| !state.starts_with('Z'))
+}

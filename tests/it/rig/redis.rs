@@ -319,6 +319,15 @@ impl RedisServer {
         line.unwrap_or_else(|| panic!("no {field} in INFO")).to_owned()
     }
 
+    /// How `MIGRATE` logs into another server started with the same options.
+    pub(super) fn login_for_migrate(&self) -> Vec<&str> {
+        match (&self.options.acl_user, &self.options.password) {
+            (Some((name, password)), _) => vec!["AUTH2", name, password],
+            (None, Some(password)) => vec!["AUTH", password],
+            (None, None) => Vec::new(),
+        }
+    }
+
     /// Waits until PING answers; what the process said, when it ended before.
     async fn wait_ready(&self) -> Result<(), String> {
         within("redis-server to answer PING", async {
