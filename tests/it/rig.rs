@@ -55,3 +55,19 @@ pub(crate) fn within_time<F: Future>(
         }
     }
 }
+
+/// Lets this process, and all it starts, open 65,536 files, or as many as it may: an often seen soft
+/// limit of 1,024 is less than the connections of one test under load.
+pub(crate) fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let wanted = maximum.unwrap_or(u64::MAX).min(65_536);
+        if current.is_some_and(|current| current < wanted) {
+            let current = Some(wanted);
+            // Where it can't be raised, the test that needs it says so.
+            let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+        }
+    });
+}

@@ -181,6 +181,7 @@ struct Output {
 
 impl Process {
     fn start(spawn: &Spawn) -> Process {
+        super::raise_open_files();
         let name = spawn.program.to_string_lossy().into_owned();
         let mut child = spawn
             .command()

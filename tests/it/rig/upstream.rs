@@ -116,6 +116,7 @@ impl UpstreamOptions {
 
     /// Starts it.
     pub(crate) async fn start(self) -> FakeUpstream {
+        super::raise_open_files();
         let shared = Arc::new(Shared {
             script: Mutex::new(Script::default()),
             requests: Mutex::new(Vec::new()),
