@@ -168,6 +168,23 @@ impl State {
         }
     }
 
+    /// Puts a whole book in place of what is there: how a store returns to what it has kept.
+    pub fn put_book(&mut self, book: Book) {
+        let id = book.account.id.clone();
+        self.remove_book(&id);
+        for key in book.keys.values() {
+            self.digests.insert(key.digest, (id.clone(), key.id.clone()));
+        }
+        self.books.insert(id, book);
+    }
+
+    /// Takes a book out; the store has none for this account.
+    pub fn remove_book(&mut self, account: &AccountId) {
+        for key in self.books.remove(account).iter().flat_map(|b| b.keys.values()) {
+            self.digests.remove(&key.digest);
+        }
+    }
+
     /// The book of an account.
     pub fn book(&self, account: &AccountId) -> Option<&Book> {
         self.books.get(account)
@@ -198,6 +215,16 @@ impl State {
             .take(limit)
             .map(|hold| (hold.account.clone(), hold.id))
             .collect()
+    }
+
+    /// Forgets one ended hold; an open one is left. For stores that know which it is the turn of.
+    pub fn forget_hold(&mut self, account: &AccountId, hold: HoldId) {
+        let Some(book) = self.books.get_mut(account) else {
+            return;
+        };
+        if book.holds.get(&hold).is_some_and(|h| h.state != HoldState::Open) {
+            book.holds.remove(&hold);
+        }
     }
 
     /// Forgets ended holds whose id need not be remembered any more; returns them.
