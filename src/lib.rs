@@ -12,6 +12,7 @@
 //! | L5 | `app`: the only place that names an adapter |
 //! | L6 | `cli`, `main` |
 
+pub mod api;
 pub mod clock;
 pub mod domain;
 pub mod http;

@@ -202,6 +202,11 @@ impl<'a> Note<'a> {
         self.cause.as_deref()
     }
 
+    /// The route's name.
+    pub fn route_read(&self) -> Option<&str> {
+        self.route.as_deref()
+    }
+
     /// Through which key.
     pub fn key_read(&self) -> Option<KeyId> {
         self.key.as_deref().and_then(|k| KeyId::new(k).ok())

@@ -10,7 +10,7 @@ use crate::domain::ids::KeyDigest;
 use crate::domain::key::{Caller, Identity};
 use crate::domain::refusal::Refusal;
 
-use super::plans::Plans;
+use super::plans::{Plan, Plans};
 
 /// Identities kept, at most twice as many; each is some hundred bytes.
 const KEPT: usize = 50_000;
@@ -48,6 +48,11 @@ impl Known {
             read_at: Instant::now(),
             storm: Mutex::default(),
         }
+    }
+
+    /// The plan it is on.
+    pub fn plan<'a>(&self, plans: &'a Plans) -> &'a Plan {
+        plans.of(self.identity.plan.as_ref())
     }
 
     /// The account and the key.

@@ -1,0 +1,10 @@
+//! L4: the two APIs that Faregate answers itself. [`admin`] is the operator's, on its own listener; [`customer`] is the customer's, with the customer's own key.
+//!
+//! Handlers only translate: request in, a call to `service` or the ledger, reply out. No rule lives here.
+
+pub mod admin;
+pub mod customer;
+mod dto;
+mod reply;
+
+pub use reply::{Problem, Reply};

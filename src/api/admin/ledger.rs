@@ -1,0 +1,55 @@
+//! The ledger as a whole, and the running program.
+
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::api::dto::VerifyJson;
+use crate::api::reply::{self, Problem, Reply};
+
+use super::{Admin, Call};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackupBody {
+    file: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CopyBody {
+    to: String,
+}
+
+impl Admin {
+    pub(super) async fn verify(&self) -> Result<Reply, Problem> {
+        Ok(reply::ok(&VerifyJson::from(self.ledger.verify().await?)))
+    }
+
+    pub(super) async fn rebuild(&self) -> Result<Reply, Problem> {
+        Ok(reply::ok(&VerifyJson::from(self.ledger.rebuild().await?)))
+    }
+
+    pub(super) async fn backup(&self, call: &Call<'_>) -> Result<Reply, Problem> {
+        let body: BackupBody = reply::read(call.request.body())?;
+        let done = self.operations.backup(body.file).await?;
+        Ok(reply::ok(&serde_json::json!({ "done": done })))
+    }
+
+    pub(super) async fn copy(&self, call: &Call<'_>) -> Result<Reply, Problem> {
+        let body: CopyBody = reply::read(call.request.body())?;
+        let done = self.operations.copy(body.to).await?;
+        Ok(reply::ok(&serde_json::json!({ "done": done })))
+    }
+
+    pub(super) async fn reload(&self) -> Result<Reply, Problem> {
+        match self.operations.reload().await? {
+            Ok(changes) => Ok(reply::ok(
+                &serde_json::json!({ "reloaded": true, "changes": changes }),
+            )),
+            Err(problems) => {
+                let body = serde_json::json!({ "reloaded": false, "problems": problems });
+                Ok(reply::json(StatusCode::UNPROCESSABLE_ENTITY, &body))
+            }
+        }
+    }
+}

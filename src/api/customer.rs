@@ -1,0 +1,315 @@
+//! `/faregate/v1/...`: what a customer sees of the own account, with the own key. The scope comes from the key alone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::credits::Credits;
+use crate::domain::entry::{Entry, EntryKind};
+use crate::domain::hold::{Hold, HoldState};
+use crate::domain::ids::{AccountId, HoldId};
+use crate::domain::price::Price;
+use crate::ledger::Ledger;
+use crate::ledger::detail::{Note, utc};
+use crate::service::denial::Denial;
+use crate::service::gate::{Gate, Known};
+use crate::service::plans::Plans;
+use crate::service::tariff::Tariff;
+
+use super::dto::EntryJson;
+use super::reply::{self, Problem, Reply};
+
+/// Where these endpoints live. Nothing under it is ever forwarded.
+pub const PREFIX: &str = "/faregate/v1/";
+
+/// The longest time that usage is told for.
+const DAYS_MAX: i64 = 400;
+
+/// The customer's endpoints.
+pub struct Customer {
+    ledger: Arc<dyn Ledger>,
+    top_up_url: Option<String>,
+}
+
+/// What a request to these endpoints came with.
+pub struct Call<'a> {
+    /// Method, target, body.
+    pub request: Request<Bytes>,
+    /// The key that was presented.
+    pub presented: &'a [u8],
+    /// The worker's gate.
+    pub gate: &'a Gate,
+    /// The configuration's plans.
+    pub plans: &'a Arc<Plans>,
+    /// The configuration's prices.
+    pub tariff: &'a dyn Tariff,
+}
+
+impl Customer {
+    /// Endpoints over a ledger.
+    pub fn new(ledger: Arc<dyn Ledger>, top_up_url: Option<String>) -> Customer {
+        Customer { ledger, top_up_url }
+    }
+
+    /// Answers a request whose path begins with [`PREFIX`]. A denial is answered by whoever answers denials.
+    pub async fn answer(&self, call: Call<'_>) -> Result<Reply, Denial> {
+        let known = call.gate.recognise(call.plans, call.presented).await?;
+        Ok(self
+            .route(&call, &known)
+            .await
+            .unwrap_or_else(|problem| problem.reply()))
+    }
+
+    async fn route(&self, call: &Call<'_>, known: &Known) -> Result<Reply, Problem> {
+        let uri = call.request.uri();
+        let path = uri.path().strip_prefix(PREFIX).unwrap_or("");
+        let account = &known.caller().account;
+        match (call.request.method(), path) {
+            (&Method::GET, "balance") => self.balance(account).await,
+            (&Method::GET, "usage") => self.usage(account, uri).await,
+            (&Method::GET, "prices") => Ok(prices(call, known)),
+            (&Method::POST, "quote") => quote(call),
+            (&Method::GET, path) if path.starts_with("charges/") => {
+                self.charge(account, &path["charges/".len()..]).await
+            }
+            (_, "balance" | "usage" | "prices" | "quote") => {
+                let detail = "that endpoint takes another method: GET, or POST for quote";
+                Err(Problem::new(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method_not_allowed",
+                    detail,
+                ))
+            }
+            _ => Err(Problem::not_found(
+                "such endpoint; there are balance, usage, charges/{request id}, prices and quote",
+            )),
+        }
+    }
+
+    async fn balance(&self, account: &AccountId) -> Result<Reply, Problem> {
+        #[derive(Serialize)]
+        struct Balance<'a> {
+            available: String,
+            held: String,
+            spent: String,
+            granted: String,
+            status: &'static str,
+            reasons: Vec<String>,
+            top_up_url: Option<&'a str>,
+            as_of: String,
+        }
+        let statement = self.ledger.statement(account).await?;
+        let statement = statement.ok_or_else(|| Problem::not_found("such account"))?;
+        let account = &statement.account;
+        let reasons: Vec<_> = account.settings.reasons.iter().map(ToString::to_string).collect();
+        Ok(reply::ok(&Balance {
+            available: account.available().to_string(),
+            held: account.gauge.held.to_string(),
+            spent: account.spent.to_string(),
+            granted: account.granted.to_string(),
+            status: if reasons.is_empty() { "active" } else { "paused" },
+            reasons,
+            top_up_url: self.top_up_url.as_deref(),
+            as_of: utc(statement.time),
+        }))
+    }
+
+    async fn usage(&self, account: &AccountId, uri: &http::Uri) -> Result<Reply, Problem> {
+        #[derive(Serialize)]
+        struct Day {
+            day: String,
+            requests: u64,
+            charged: String,
+        }
+        #[derive(Serialize)]
+        struct Usage {
+            from: String,
+            to: String,
+            by: &'static str,
+            charged: String,
+            items: Vec<Day>,
+        }
+        let parameters = reply::parameters(uri, &["from", "to", "by"])?;
+        if reply::query(&parameters, "by")?.is_some_and(|by| by != "day") {
+            return Err(Problem::invalid("`by` is \"day\""));
+        }
+        let today = self.ledger.ready().await?.day();
+        let to = reply::query(&parameters, "to")?.map_or(Ok(today), |text| day("to", text))?;
+        let from = reply::query(&parameters, "from")?.map_or(Ok(to - 30), |text| day("from", text))?;
+        if from > to || to - from >= DAYS_MAX {
+            return Err(Problem::invalid(format!(
+                "`from` lies before `to`, by at most {DAYS_MAX} days"
+            )));
+        }
+        let days = self.ledger.usage_by_day(account, from, to).await?;
+        let charged: Credits = days.iter().map(|d| d.charged).sum();
+        let items = days
+            .iter()
+            .map(|d| Day {
+                day: date(d.day),
+                requests: d.requests,
+                charged: d.charged.to_string(),
+            })
+            .collect();
+        Ok(reply::ok(&Usage {
+            from: date(from),
+            to: date(to),
+            by: "day",
+            charged: charged.to_string(),
+            items,
+        }))
+    }
+
+    async fn charge(&self, account: &AccountId, id: &str) -> Result<Reply, Problem> {
+        let not_there = || Problem::not_found("such charge of this account");
+        let hold: HoldId = id.parse().map_err(|_| not_there())?;
+        let now = self.ledger.hold(account, hold).await?;
+        let entries = self.ledger.entries_of_hold(account, hold).await?;
+        if now.is_none() && entries.is_empty() {
+            return Err(not_there());
+        }
+        Ok(reply::ok(&ChargeJson::new(hold, now.as_ref(), &entries)))
+    }
+}
+
+/// One request's charge.
+#[derive(Serialize)]
+struct ChargeJson {
+    id: String,
+    status: &'static str,
+    held: String,
+    charged: String,
+    route: Option<String>,
+    entries: Vec<EntryJson>,
+}
+
+impl ChargeJson {
+    fn new(id: HoldId, hold: Option<&Hold>, entries: &[Entry]) -> ChargeJson {
+        let ends: Vec<&Entry> = entries
+            .iter()
+            .filter(|e| matches!(e.kind, EntryKind::Capture | EntryKind::Release))
+            .collect();
+        let charged: Credits = ends.iter().map(|e| e.amount).sum();
+        let status = match (hold.map(|h| h.state), ends.last().map(|e| e.kind)) {
+            (Some(HoldState::Open), _) | (None, None) => "open",
+            (Some(HoldState::Expired), _) => "expired",
+            (Some(HoldState::Captured), _) | (None, Some(EntryKind::Capture)) => "charged",
+            _ => "released",
+        };
+        let held: Credits = entries
+            .iter()
+            .filter(|e| matches!(e.kind, EntryKind::Hold | EntryKind::Extend))
+            .map(|e| e.amount)
+            .sum();
+        let route = entries
+            .iter()
+            .find_map(|e| Note::read(&e.detail).ok()?.route_read().map(str::to_owned));
+        ChargeJson {
+            id: id.to_string(),
+            status,
+            held: held.to_string(),
+            charged: charged.to_string(),
+            route,
+            entries: entries.iter().map(EntryJson::from).collect(),
+        }
+    }
+}
+
+fn prices(call: &Call<'_>, known: &Known) -> Reply {
+    #[derive(Serialize)]
+    struct Line {
+        route: String,
+        r#match: String,
+        price: serde_json::Value,
+    }
+    #[derive(Serialize)]
+    struct Prices {
+        items: Vec<Line>,
+    }
+    let plan = known.plan(call.plans);
+    let open = call
+        .tariff
+        .routes()
+        .into_iter()
+        .filter(|route| plan.opens(&route.id));
+    let items = open
+        .map(|r| Line {
+            route: r.id,
+            r#match: r.pattern,
+            price: price(&r.price),
+        })
+        .collect();
+    reply::ok(&Prices { items })
+}
+
+fn price(price: &Price) -> serde_json::Value {
+    match price {
+        Price::Free => serde_json::json!({ "per_request": Credits::ZERO.to_string() }),
+        Price::Fixed(amount) => serde_json::json!({ "per_request": amount.to_string() }),
+        Price::Each { each, times } => serde_json::json!({ "each": each.to_string(), "times": times }),
+        Price::Reported { hold, .. } => serde_json::json!({ "as_reported_up_to": hold.to_string() }),
+    }
+}
+
+fn quote(call: &Call<'_>) -> Result<Reply, Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Ask {
+        #[serde(default = "post")]
+        method: String,
+        path: String,
+        #[serde(default)]
+        body: Option<Box<serde_json::value::RawValue>>,
+    }
+    #[derive(Serialize)]
+    struct Quoted {
+        route: String,
+        least: String,
+        most: String,
+    }
+    fn post() -> String {
+        "POST".to_owned()
+    }
+    let ask: Ask = reply::read(call.request.body())?;
+    let body = ask.body.as_ref().map_or("", |body| body.get());
+    let (route, quote) = call
+        .tariff
+        .quote(&ask.method, &ask.path, body.as_bytes())
+        .map_err(Problem::invalid)?;
+    Ok(reply::ok(&Quoted {
+        route,
+        least: quote.least.to_string(),
+        most: quote.most.to_string(),
+    }))
+}
+
+fn day(name: &str, text: &str) -> Result<i64, Problem> {
+    let wrong = || Problem::invalid(format!("`{name}`: {text:?} is not a date like 2027-01-31"));
+    let date: jiff::civil::Date = text.parse().map_err(|_| wrong())?;
+    let epoch = jiff::civil::date(1970, 1, 1);
+    let span = epoch.until(date).map_err(|_| wrong())?;
+    let days = i64::from(span.get_days());
+    if days < 0 { Err(wrong()) } else { Ok(days) }
+}
+
+fn date(day: i64) -> String {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    let days = jiff::Span::new().try_days(day);
+    days.and_then(|days| epoch.checked_add(days))
+        .map_or_else(|_| String::new(), |date| date.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_day_numbers_agree() {
+        assert_eq!(day("from", "1970-01-01"), Ok(0));
+        assert_eq!(day("from", "2026-11-23"), Ok(20_780));
+        assert_eq!(date(20_780), "2026-11-23");
+        assert!(day("from", "23.11.2026").is_err());
+    }
+}
