@@ -5,6 +5,7 @@
 //! | [`target`] | which path is this, in the one spelling that is priced and served; which methods and forms are refused |
 //! | [`pattern`] | which route is it: patterns, specificity, the matcher, 404 or 405 |
 //! | [`headers`] | which headers pass, are stripped, are refused, in requests, responses and trailers |
+//! | [`framing`] | where a request ends: the guard between a socket and hyper |
 //!
 //! A proxy uses them in this order, for every request:
 //!
@@ -32,6 +33,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod framing;
 pub mod headers;
 pub mod pattern;
 pub mod target;
