@@ -157,7 +157,7 @@ impl Gauge {
         self.held = self.held.saturating_sub(amount);
     }
 
-    /// `amount` was spent (or, below zero, given back) at `now`.
+    /// `amount` was spent (or, below zero, given back) at `now`. What is given back in a later window than it was spent in does not raise that window's cap.
     pub fn spend(&mut self, amount: Credits, now: Timestamp) {
         if self.day != now.day() {
             (self.day, self.day_spent) = (now.day(), Credits::ZERO);
@@ -165,13 +165,13 @@ impl Gauge {
         if self.month != now.month() {
             (self.month, self.month_spent) = (now.month(), Credits::ZERO);
         }
-        self.day_spent = self.day_spent.saturating_add(amount);
-        self.month_spent = self.month_spent.saturating_add(amount);
+        self.day_spent = self.day_spent.saturating_add(amount).at_least_zero();
+        self.month_spent = self.month_spent.saturating_add(amount).at_least_zero();
     }
 }
 
 /// GCRA with a burst of one minute's worth: the new theoretical arrival time, or how long to wait.
-/// A single demand above a whole minute's worth passes when nothing else was asked for lately.
+/// A single demand above a whole minute's worth passes when nothing else was asked for lately. A cap of zero refuses whatever asks for more than nothing.
 fn arrive(at: Timestamp, per_minute: Option<u64>, cost: u64, now: Timestamp) -> Result<Timestamp, Span> {
     let Some(per_minute) = per_minute else {
         return Ok(at);
@@ -179,8 +179,11 @@ fn arrive(at: Timestamp, per_minute: Option<u64>, cost: u64, now: Timestamp) -> 
     if cost == 0 {
         return Ok(at);
     }
+    if per_minute == 0 {
+        return Err(MINUTE);
+    }
     let minute = MINUTE.micros().unsigned_abs();
-    let micros = (u128::from(cost) * u128::from(minute)).div_ceil(u128::from(per_minute.max(1)));
+    let micros = (u128::from(cost) * u128::from(minute)).div_ceil(u128::from(per_minute));
     let increment = Span::from_micros(
         i64::try_from(micros)
             .unwrap_or(i64::MAX)
