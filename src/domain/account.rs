@@ -113,11 +113,19 @@ impl Account {
     }
 
     /// Spending (and taking) that is not dealt out to grants yet: recent, or a debt that no grant covers.
+    ///
+    /// Less than nothing is dealt when a late capture gave back part of a charge: that part stays with the account, the next spending
+    /// uses it up first, and it does not expire.
     pub fn undealt(&self) -> Credits {
         self.spent
-            .saturating_add(self.taken)
             .saturating_sub(self.dealt)
+            .saturating_add(self.taken)
             .at_least_zero()
+    }
+
+    /// Everything that ever counted in `granted`, gifts included; grows only. Kept in range, so that every sum over its grants is.
+    pub fn lifetime(&self) -> Credits {
+        self.granted.saturating_add(self.taken)
     }
 }
 
@@ -139,11 +147,9 @@ pub struct Balance {
 impl Balance {
     /// What is left.
     pub fn available(&self) -> Credits {
-        let gone = self
-            .held
-            .saturating_add(self.spent)
-            .saturating_add(self.expired)
-            .saturating_add(self.voided);
-        self.granted.saturating_sub(gone)
+        // One after the other: each step lies between `granted` and the result, so all are exact when that is in range.
+        [self.spent, self.held, self.expired, self.voided]
+            .into_iter()
+            .fold(self.granted, Credits::saturating_sub)
     }
 }

@@ -15,7 +15,8 @@ use super::time::{Span, Timestamp};
 /// How far a hold id's time may lie from the store's clock when the hold is opened.
 pub const HOLD_ID_SKEW: Span = Span::from_secs(120);
 
-/// How long after its opening a hold's id is remembered at least (while it is open: always). A capture that comes later is refused, never guessed.
+/// How long after its end (or the last correction of its charge) a hold's id is remembered at least; while it is open, always. A capture that
+/// comes later is refused, never guessed. More than [`HOLD_ID_SKEW`], so that a forgotten id cannot be opened again.
 pub const HOLDS_REMEMBERED: Span = Span::from_secs(1_800);
 
 /// One change, asked for. The same command again gets the first answer.
@@ -101,7 +102,8 @@ pub struct Admit {
     pub hold: HoldId,
     /// Who asks.
     pub caller: Arc<Caller>,
-    /// The least the request needs. A free request has `most` zero: everything but money is checked, and no hold opened.
+    /// The least the request needs. A free request has `most` zero: everything but money is checked, and no hold opened; nothing is
+    /// remembered of it, so that a repeat counts again towards the rates.
     pub least: Credits,
     /// The most it may cost.
     pub most: Credits,
@@ -138,7 +140,7 @@ pub struct Extend {
     pub hold: HoldId,
     /// Who asks.
     pub caller: Arc<Caller>,
-    /// 1 for the hold's first extension, then counting up; the last number again is a repeat.
+    /// 1 for the hold's first extension, then counting up; the last number again is a repeat (amounts are not compared), an earlier one a conflict.
     pub number: u64,
     /// The least that is of use, above zero.
     pub least: Credits,
@@ -243,7 +245,8 @@ pub struct Receipt {
     pub amount: Credits,
     /// The account's available credits just after.
     pub available: Credits,
-    /// When the hold ends unless renewed; [`Timestamp::NEVER`] for anything but an open hold.
+    /// Admit, extend and renew: when the hold ends unless renewed (in a repeat's answer: as it is now, so in the past when it has ended).
+    /// [`Timestamp::NEVER`] for anything else.
     pub expires_at: Timestamp,
 }
 

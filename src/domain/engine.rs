@@ -232,7 +232,7 @@ impl State {
         let mut forgotten = Vec::new();
         for book in self.books.values_mut() {
             book.holds.retain(|id, hold| {
-                let keep = hold.state == HoldState::Open || now.since(hold.opened_at) <= HOLDS_REMEMBERED;
+                let keep = hold.state == HoldState::Open || now.since(hold.expires_at) <= HOLDS_REMEMBERED;
                 if !keep {
                     forgotten.push((hold.account.clone(), *id));
                 }
@@ -276,6 +276,9 @@ impl Book {
     pub fn statement(&self, now: Timestamp) -> (Account, Vec<Grant>) {
         let mut draft = Draft::new(self, 0, now);
         due::apply(&mut draft);
+        // Entries that are only drafted are not in the journal.
+        draft.account.entries = self.account.entries;
+        draft.account.last_entry = self.account.last_entry;
         draft.statement()
     }
 }

@@ -74,8 +74,10 @@ pub struct Grant {
     pub expired: Credits,
     /// What went when it was voided.
     pub voided: Credits,
-    /// While ending: what was held when it expired and is not yet settled.
+    /// While ending: the sum of the open holds that were open at its end, otherwise zero. What it has left is never more.
     pub guarded: Credits,
+    /// While ending: how many entries the account had at its end, otherwise zero. A hold was open then if its [`number`](super::hold::Hold::number) is not above.
+    pub ended: u64,
 }
 
 impl Grant {
@@ -88,6 +90,7 @@ impl Grant {
             expired: Credits::ZERO,
             voided: Credits::ZERO,
             guarded: Credits::ZERO,
+            ended: 0,
         }
     }
 
@@ -100,7 +103,37 @@ impl Grant {
         self.facts.amount.saturating_sub(gone)
     }
 
-    /// Spending may be dealt to it.
+    /// Its credits counted in `granted` at some time; only then are its start and its amounts fixed.
+    pub fn has_started(&self) -> bool {
+        match self.state {
+            GrantState::Pending => false,
+            GrantState::Active | GrantState::Ending => true,
+            // One that was told of after its end, or voided before its start, kept its whole amount.
+            GrantState::Ended => self.remaining().is_zero(),
+        }
+    }
+
+    /// Deals up to `most` of spending to it; returns how much it took.
+    pub fn draw(&mut self, most: Credits) -> Credits {
+        let drawn = most.min(self.remaining()).at_least_zero();
+        self.drawn = self.drawn.saturating_add(drawn);
+        self.end_if_empty();
+        drawn
+    }
+
+    /// Nothing is left: it is over.
+    pub fn end_if_empty(&mut self) {
+        if self.remaining().is_zero() {
+            self.end();
+        }
+    }
+
+    /// It is over.
+    pub fn end(&mut self) {
+        (self.state, self.guarded, self.ended) = (GrantState::Ended, Credits::ZERO, 0);
+    }
+
+    /// It has credits that count in `granted`.
     pub fn is_open(&self) -> bool {
         matches!(self.state, GrantState::Active | GrantState::Ending)
     }

@@ -46,8 +46,10 @@ pub struct Hold {
     pub charged: Credits,
     /// When it was opened.
     pub opened_at: Timestamp,
-    /// When it ends by itself unless renewed.
+    /// When it ends by itself unless renewed; once it has ended: when that was, or when its charge was last corrected.
     pub expires_at: Timestamp,
+    /// The number of the entry that tells of its opening: which grants' ends it has seen.
+    pub number: u64,
     /// Number of the last extension; 0 for none.
     pub extensions: u64,
     /// The account's available credits just after it was opened: part of the first answer.

@@ -21,22 +21,25 @@ pub enum Window {
     Month,
 }
 
-/// Why a command changed nothing. Listed in order of precedence: where several apply, the first is the answer.
+/// Why a command changed nothing (but for what was due). Listed in order of precedence: where several apply, the first is the answer; so a
+/// repeat gets its first answer even when the caller has become stale since.
+///
+/// Of the caps on rate and concurrency the account's two come before the key's two. A refusal is not remembered: the same command may succeed later.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// The account does not exist.
     UnknownAccount,
+    /// No such hold (it never was, or it ended longer ago than ids are remembered).
+    UnknownHold,
+    /// The hold has ended in another way than the command asks for; or it is not yet time to end it.
+    HoldEnded,
+    /// The same id came before with other content.
+    IdConflict,
+    /// A hold id that is too far from the store's clock to be new.
+    TooOld,
     /// What was known of the caller has changed since (a key revoked, the account paused, a plan changed): identify again, then ask again.
     /// Never shown to a customer.
     Stale,
-    /// The same id came before with other content.
-    IdConflict,
-    /// A hold id that is too far from the store's clock to be new, or older than the time for which ids are remembered.
-    TooOld,
-    /// No such hold (it never was, or it ended longer ago than ids are remembered).
-    UnknownHold,
-    /// The hold has ended in another way than the command asks for.
-    HoldEnded,
     /// The key's time is over.
     KeyExpired,
     /// Too many requests or tokens in a minute; `retry_after` heals it.

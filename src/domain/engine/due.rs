@@ -2,6 +2,17 @@
 //!
 //! Admit and capture only move the account's counters. Spending since the last look is dealt to grants here, in burn order, whenever the set of active
 //! grants is about to change. Among a fixed set the order is fixed, so this gives what dealing out each charge at once would have given.
+//!
+//! **A grant that expires under open holds** is *ending*: it keeps what lies under them and loses the rest.
+//! - At its end, all that is held is laid on the grants as if it were spent: on those that are ending already, then on active ones in burn order. Its
+//!   share is what it keeps.
+//! - It is used by the holds that were open at its end (their numbers are not above [`Grant::ended`]) and by nobody else: not by later holds, not by
+//!   adjustments, not by a debt. Such a hold's charge is dealt to ending grants first, the one that ended first before the others; only then to
+//!   active ones. What such a hold gains by an extension is under the same cover.
+//! - [`Grant::guarded`] is what those holds hold now. What the ending grants keep never is more than that; whenever one of those holds ends, the rest goes.
+//!
+//! From this follows that the end of a hold, charged no more than it held, never lowers what is available, whatever expires with it; and that an expiry
+//! takes no more than is available.
 
 use crate::domain::credits::Credits;
 use crate::domain::entry::{Detail, EntryKind};
@@ -13,10 +24,10 @@ use super::draft::Draft;
 
 /// Starts and expires what is due, in the order of time, and deals out spending. Cheap when nothing is due: see [`is_due`].
 pub(super) fn apply(draft: &mut Draft<'_>) {
-    deal(draft, |_| true);
+    deal(draft);
     while let Some(index) = next(draft) {
         match draft.grants()[index].state {
-            GrantState::Pending => start(draft, index, &Detail::none()),
+            GrantState::Pending => start(draft, index),
             _ => expire(draft, index),
         }
     }
@@ -29,7 +40,7 @@ pub(super) fn is_due(draft: &Draft<'_>) -> bool {
 }
 
 /// Recomputes what the account's record says of its grants.
-pub(super) fn refresh(draft: &mut Draft<'_>) {
+fn refresh(draft: &mut Draft<'_>) {
     let grants = draft.grants();
     let next_due = grants
         .iter()
@@ -54,34 +65,47 @@ fn next(draft: &mut Draft<'_>) -> Option<usize> {
 }
 
 /// A pending grant becomes effective; it counts in `granted` from now on, and what was spent without cover is dealt to it.
-pub(super) fn start(draft: &mut Draft<'_>, index: usize, detail: &Detail) {
+fn start(draft: &mut Draft<'_>, index: usize) {
     let grant = &mut draft.grants()[index];
     grant.state = GrantState::Active;
     let (id, amount) = (grant.facts.id.clone(), grant.facts.amount);
     draft.account.granted = draft.account.granted.saturating_add(amount);
-    draft.entry(EntryKind::Grant, id.as_str(), amount, Credits::ZERO, detail);
-    deal(draft, |_| true);
+    draft.entry(
+        EntryKind::Grant,
+        id.as_str(),
+        amount,
+        Credits::ZERO,
+        &Detail::none(),
+    );
+    deal(draft);
 }
 
 /// An active grant expires: what is neither spent nor held goes; what is held stays until its holds end.
 fn expire(draft: &mut Draft<'_>, index: usize) {
-    let held = draft.account.gauge.held;
-    let grant = &mut draft.grants()[index];
-    grant.state = GrantState::Ending;
-    grant.guarded = held;
-    lose_unguarded(draft, index);
+    let (held, ended) = (draft.account.gauge.held, draft.account.entries);
+    let lies_before = |(i, g): &(usize, &Grant)| match g.state {
+        GrantState::Ending => true,
+        GrantState::Active => *i < index,
+        _ => false,
+    };
+    let grants = draft.grants();
+    let before: Credits = grants
+        .iter()
+        .enumerate()
+        .filter(lies_before)
+        .map(|(_, g)| g.remaining())
+        .sum();
+    let grant = &mut grants[index];
+    (grant.state, grant.guarded, grant.ended) = (GrantState::Ending, held, ended);
+    lose(draft, index, held.saturating_sub(before).at_least_zero());
 }
 
-/// Takes from an ending grant what no hold from before its end covers any more.
-fn lose_unguarded(draft: &mut Draft<'_>, index: usize) {
-    let held = draft.account.gauge.held.min(draft.grants()[index].guarded);
-    let kept = share(draft.grants(), index, held);
+/// Takes from an ending grant all but `kept` (or all that it has, if that is less).
+fn lose(draft: &mut Draft<'_>, index: usize, kept: Credits) {
     let grant = &mut draft.grants()[index];
-    let lost = grant.remaining().saturating_sub(kept);
+    let lost = grant.remaining().saturating_sub(kept).at_least_zero();
     grant.expired = grant.expired.saturating_add(lost);
-    if grant.remaining().is_zero() {
-        grant.state = GrantState::Ended;
-    }
+    grant.end_if_empty();
     if !lost.is_zero() {
         let id = grant.facts.id.clone();
         draft.account.expired = draft.account.expired.saturating_add(lost);
@@ -95,52 +119,58 @@ fn lose_unguarded(draft: &mut Draft<'_>, index: usize) {
     }
 }
 
-/// How much of `held` lies on the grant at `index` when it is laid on grants in burn order, as if it were spent.
-fn share(grants: &[Grant], index: usize, held: Credits) -> Credits {
-    let before = grants[..index]
-        .iter()
-        .filter(|g| g.is_open())
-        .map(Grant::remaining)
-        .sum();
-    held.saturating_sub(before)
-        .at_least_zero()
-        .min(grants[index].remaining())
-}
-
-/// Deals out what is not dealt yet, in burn order, to the open grants that `may` take it. What finds no grant stays undealt, for the next one that comes.
-pub(super) fn deal(draft: &mut Draft<'_>, may: impl Fn(&Grant) -> bool) {
-    let mut left = draft.account.undealt();
-    if left.is_zero() {
+/// Deals out what is not dealt yet to the active grants, in burn order. What finds no grant stays undealt, a debt, for the next one that comes.
+fn deal(draft: &mut Draft<'_>) {
+    let undealt = draft.account.undealt();
+    if undealt.is_zero() {
         return;
     }
-    for grant in draft.grants().iter_mut().filter(|g| g.is_open() && may(g)) {
-        let drawn = left.min(grant.remaining());
-        grant.drawn = grant.drawn.saturating_add(drawn);
-        left = left.saturating_sub(drawn);
-        if grant.remaining().is_zero() {
-            grant.state = GrantState::Ended;
-        }
+    let mut left = undealt;
+    for grant in draft
+        .grants()
+        .iter_mut()
+        .filter(|g| g.state == GrantState::Active)
+    {
+        left = left.saturating_sub(grant.draw(left));
     }
-    draft.account.dealt = draft
-        .account
-        .spent
-        .saturating_add(draft.account.taken)
-        .saturating_sub(left);
+    let dealt = undealt.saturating_sub(left);
+    draft.account.dealt = draft.account.dealt.saturating_add(dealt);
 }
 
-/// A hold ended while grants are ending: its charge is dealt only to grants that it may use (not to one that expired before it was opened), and what it alone
-/// kept alive goes. `freed` is what it held until now, counted as when it was opened.
-pub(super) fn after_hold(draft: &mut Draft<'_>, hold: &Hold, freed: Credits) {
-    let predates = |g: &Grant| g.state != GrantState::Ending || hold.opened_at < g.facts.expires_at;
-    deal(draft, predates);
-    for index in 0..draft.grants().len() {
+/// The indices of the ending grants, the one that ended first first; those that ended together in burn order.
+fn ending(grants: &[Grant]) -> Vec<usize> {
+    let is_ending = |i: &usize| grants[*i].state == GrantState::Ending;
+    let mut indices: Vec<_> = (0..grants.len()).filter(is_ending).collect();
+    indices.sort_by_key(|i| (grants[*i].ended, *i));
+    indices
+}
+
+/// An open hold of `freed` ended with `charge` while grants are ending: those that it was under pay first, and lose what no other hold covers.
+pub(super) fn hold_ended(draft: &mut Draft<'_>, hold: &Hold, freed: Credits, charge: Credits) {
+    let order = ending(draft.grants());
+    let mut left = charge;
+    for &index in &order {
         let grant = &mut draft.grants()[index];
-        if grant.state == GrantState::Ending {
-            if predates(grant) {
-                grant.guarded = grant.guarded.saturating_sub(freed).at_least_zero();
-            }
-            lose_unguarded(draft, index);
+        if hold.number <= grant.ended {
+            left = left.saturating_sub(grant.draw(left));
+            grant.guarded = grant.guarded.saturating_sub(freed);
         }
     }
+    draft.account.dealt = draft.account.dealt.saturating_add(charge).saturating_sub(left);
+    deal(draft);
+    let mut before = Credits::ZERO;
+    for index in order {
+        let kept = draft.grants()[index].guarded.saturating_sub(before);
+        lose(draft, index, kept.at_least_zero());
+        before = before.saturating_add(draft.grants()[index].remaining());
+    }
     refresh(draft);
+}
+
+/// A hold was extended while grants are ending: those that it was under at their end stay under it.
+pub(super) fn hold_extended(draft: &mut Draft<'_>, hold: &Hold, added: Credits) {
+    let is_under = |g: &&mut Grant| g.state == GrantState::Ending && hold.number <= g.ended;
+    for grant in draft.grants().iter_mut().filter(is_under) {
+        grant.guarded = grant.guarded.saturating_add(added);
+    }
 }

@@ -12,20 +12,19 @@ use super::draft::Draft;
 use super::{CommandRecord, Step, due};
 
 pub(super) fn put(mut draft: Draft<'_>, facts: &GrantFacts, detail: &Detail) -> Step {
-    let known = draft.book.grants.get(facts.id.as_str());
-    if let Some(refusal) = objection(&mut draft, known, facts) {
-        return draft.refuse(refusal);
-    }
     due::apply(&mut draft);
     // What is due may have moved the grant on since the book was read.
-    let known = match draft.grants().iter().find(|g| g.facts.id == facts.id) {
-        Some(live) => Some(live.clone()),
-        None => known.cloned(),
-    };
+    let live = draft.grants().iter().find(|g| g.facts.id == facts.id).cloned();
+    let known = live.or_else(|| draft.book.grants.get(facts.id.as_str()).cloned());
     let merged = known
         .as_ref()
-        .map_or_else(|| facts.clone(), |grant| merge(&grant.facts, facts));
-    if known.as_ref().is_some_and(|grant| grant.facts == merged) {
+        .map_or_else(|| facts.clone(), |grant| merge(grant, facts));
+    let repeated = known.as_ref().is_some_and(|grant| grant.facts == merged);
+    let counts = !repeated && merged.voided_at.is_none() && merged.expires_at > draft.now;
+    if let Some(refusal) = objection(&mut draft, known.as_ref(), facts, counts) {
+        return draft.refuse(refusal);
+    }
+    if repeated {
         let receipt = receipt(&draft);
         return draft.replayed(receipt);
     }
@@ -44,30 +43,58 @@ pub(super) fn put(mut draft: Draft<'_>, facts: &GrantFacts, detail: &Detail) -> 
     draft.applied(receipt)
 }
 
-fn objection(draft: &mut Draft<'_>, known: Option<&Grant>, facts: &GrantFacts) -> Option<Refusal> {
-    if let Some(grant) = known {
-        return (grant.facts.amount != facts.amount).then_some(Refusal::IdConflict);
+/// Why this cannot be said of a grant; `counts` when its credits can be spent now or later if it is.
+fn objection(
+    draft: &mut Draft<'_>,
+    known: Option<&Grant>,
+    facts: &GrantFacts,
+    counts: bool,
+) -> Option<Refusal> {
+    if known.is_some_and(|grant| grant.facts.amount != facts.amount) {
+        return Some(Refusal::IdConflict);
     }
-    if facts.amount <= Credits::ZERO || draft.account.granted.checked_add(facts.amount).is_none() {
+    if facts.amount <= Credits::ZERO {
         return Some(Refusal::OutOfRange("the grant's amount"));
     }
     if facts.priority > PRIORITY_MAX {
         return Some(Refusal::OutOfRange("the grant's priority"));
     }
-    (draft.grants().len() >= LIVE_GRANTS_MAX).then_some(Refusal::OutOfRange("the number of grants"))
+    let counted = known.is_some_and(|grant| grant.state == GrantState::Pending || grant.has_started());
+    if counts && !counted {
+        return no_room(draft, facts.amount);
+    }
+    None
 }
 
-/// Of two tellings the newer counts, but a void is final whichever says it.
-fn merge(known: &GrantFacts, told: &GrantFacts) -> GrantFacts {
-    let newer = if told.updated_at > known.updated_at {
+/// Why the account cannot have one more grant of this amount.
+fn no_room(draft: &mut Draft<'_>, amount: Credits) -> Option<Refusal> {
+    let live = draft.grants().iter().filter(|g| g.state != GrantState::Ended);
+    if live.count() >= LIVE_GRANTS_MAX {
+        return Some(Refusal::OutOfRange("the number of grants"));
+    }
+    let pending = draft.grants().iter().filter(|g| g.state == GrantState::Pending);
+    let promised: Credits = pending.map(|g| g.facts.amount).sum();
+    let total = draft.account.lifetime().saturating_add(promised);
+    if total.checked_add(amount).is_none() {
+        return Some(Refusal::OutOfRange("the account's grants in total"));
+    }
+    None
+}
+
+/// Of two tellings the newer counts (of two of the same date the first), but a void is final whichever says it, and a grant that has started keeps its start.
+fn merge(known: &Grant, told: &GrantFacts) -> GrantFacts {
+    let newer = if told.updated_at > known.facts.updated_at {
         told
     } else {
-        known
+        &known.facts
     };
     GrantFacts {
-        // A grant that has started keeps its start.
-        effective_at: newer.effective_at,
-        voided_at: known.voided_at.or(told.voided_at),
+        effective_at: if known.has_started() {
+            known.facts.effective_at
+        } else {
+            newer.effective_at
+        },
+        voided_at: known.facts.voided_at.or(told.voided_at),
         ..newer.clone()
     }
 }
@@ -81,7 +108,7 @@ fn void(draft: &mut Draft<'_>, grant: &mut Grant) -> (EntryKind, Credits) {
     };
     let available = draft.account.available();
     grant.voided = grant.voided.saturating_add(amount);
-    grant.state = GrantState::Ended;
+    grant.end();
     draft.account.voided = draft.account.voided.saturating_add(amount);
     clawed_back(draft, available);
     (EntryKind::Void, amount)
@@ -93,7 +120,7 @@ fn date(draft: &mut Draft<'_>, grant: &mut Grant) -> (EntryKind, Credits) {
     let over = grant.facts.expires_at <= now;
     match grant.state {
         // Told of only after its end: it was never effective here.
-        GrantState::Pending if over || grant.facts.voided_at.is_some() => grant.state = GrantState::Ended,
+        GrantState::Pending if over || grant.facts.voided_at.is_some() => grant.end(),
         GrantState::Pending if grant.facts.effective_at <= now => {
             grant.state = GrantState::Active;
             draft.account.granted = draft.account.granted.saturating_add(grant.facts.amount);
@@ -109,14 +136,13 @@ fn date(draft: &mut Draft<'_>, grant: &mut Grant) -> (EntryKind, Credits) {
 
 /// A grant's end was moved past now after it had expired here: what expired comes back.
 fn revive(draft: &mut Draft<'_>, grant: &mut Grant) -> Credits {
-    let back = grant.expired;
-    let never_effective = grant.state == GrantState::Ended && grant.remaining() == grant.facts.amount;
-    if never_effective {
+    if !grant.has_started() {
         grant.state = GrantState::Pending;
         return Credits::ZERO;
     }
+    let back = grant.expired;
     grant.expired = Credits::ZERO;
-    grant.guarded = Credits::ZERO;
+    (grant.guarded, grant.ended) = (Credits::ZERO, 0);
     if !grant.remaining().is_zero() {
         grant.state = GrantState::Active;
     }
@@ -151,26 +177,31 @@ pub(super) fn adjust(mut draft: Draft<'_>, id: &CommandId, amount: Credits, deta
             draft.refuse(Refusal::IdConflict)
         };
     }
-    let granted = draft.account.granted.checked_add(amount);
-    let taken = draft.account.taken.checked_sub(amount.min(Credits::ZERO));
-    let (Some(granted), Some(taken), false) = (granted, taken, amount.is_zero()) else {
-        return draft.refuse(Refusal::OutOfRange("the adjustment's amount"));
-    };
     // The grant that carries a gift has its own name; a longer command id would not fit.
     let Ok(grant_id) = GrantId::new(&format!("adjust:{id}")) else {
         return draft.refuse(Refusal::OutOfRange("the length of the idempotency key"));
     };
+    let given = amount > Credits::ZERO;
+    if given && draft.book.grants.contains_key(grant_id.as_str()) {
+        return draft.refuse(Refusal::IdConflict);
+    }
     due::apply(&mut draft);
+    let objection = if given {
+        no_room(&mut draft, amount)
+    } else {
+        cannot_take(&draft, amount)
+    };
+    if let Some(refusal) = objection {
+        return draft.refuse(refusal);
+    }
     let available = draft.account.available();
-    (draft.account.granted, draft.account.taken) = (granted, taken);
-    if amount > Credits::ZERO {
-        if draft.grants().len() >= LIVE_GRANTS_MAX {
-            return forget_adjustment(draft).refuse(Refusal::OutOfRange("the number of grants"));
-        }
+    draft.account.granted = draft.account.granted.saturating_add(amount);
+    if given {
         let mut grant = Grant::new(gift(grant_id, amount, draft.now));
         grant.state = GrantState::Active;
         insert(&mut draft, grant);
     } else {
+        draft.account.taken = draft.account.taken.saturating_sub(amount);
         clawed_back(&mut draft, available);
     }
     draft.entry(EntryKind::Adjust, id.as_str(), amount, Credits::ZERO, detail);
@@ -180,9 +211,12 @@ pub(super) fn adjust(mut draft: Draft<'_>, id: &CommandId, amount: Credits, deta
     draft.applied(receipt)
 }
 
-fn forget_adjustment(mut draft: Draft<'_>) -> Draft<'_> {
-    (draft.account.granted, draft.account.taken) = (draft.book.account.granted, draft.book.account.taken);
-    draft
+/// Why `amount`, which is not above zero, cannot be taken.
+fn cannot_take(draft: &Draft<'_>, amount: Credits) -> Option<Refusal> {
+    let account = &draft.account;
+    let sums = [account.available(), account.granted, account.taken.negated()];
+    let in_range = sums.iter().all(|sum| sum.checked_add(amount).is_some());
+    (amount.is_zero() || !in_range).then_some(Refusal::OutOfRange("the adjustment's amount"))
 }
 
 /// Credits given by hand burn last and never expire.

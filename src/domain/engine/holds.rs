@@ -14,12 +14,12 @@ use super::draft::Draft;
 use super::{Step, due};
 
 pub(super) fn admit(mut draft: Draft<'_>, admit: &Admit) -> Step {
+    if let Some(first) = draft.book.holds.get(&admit.hold) {
+        return repeated(draft, first, admit);
+    }
     let skew = (draft.now.millis() - admit.hold.millis()).abs();
     if skew > HOLD_ID_SKEW.micros() / 1_000 {
         return draft.refuse(Refusal::TooOld);
-    }
-    if let Some(first) = draft.book.holds.get(&admit.hold) {
-        return repeated(draft, first, admit);
     }
     if let Err(refusal) = still_counts(&draft, &admit.caller) {
         return draft.refuse(refusal);
@@ -55,6 +55,7 @@ pub(super) fn admit(mut draft: Draft<'_>, admit: &Admit) -> Step {
         charged: Credits::ZERO,
         opened_at: draft.now,
         expires_at,
+        number: draft.account.entries + 1,
         extensions: 0,
         available: draft.account.available(),
         content: admit.content(),
@@ -127,7 +128,9 @@ fn affordable(draft: &Draft<'_>, caller: &Caller, least: Credits) -> Result<Cred
     if let Some(key) = key {
         room = room.min(key.gauge.room(&caller.key_limits, Scope::Key, least, draft.now)?);
     }
+    let within_range = Credits::MAX.saturating_sub(draft.account.gauge.held);
     let available = draft.account.available().saturating_add(caller.credit_line);
+    let available = available.min(within_range);
     if available < least {
         return Err(Refusal::InsufficientCredits {
             available,
@@ -189,11 +192,15 @@ pub(super) fn extend(mut draft: Draft<'_>, extend: &Extend) -> Step {
         Credits::ZERO,
         &Detail::none(),
     );
+    if draft.account.ending {
+        due::hold_extended(&mut draft, &hold, added);
+    }
     let receipt = draft.receipt(hold.amount, hold.expires_at);
     draft.hold = Some(hold);
     draft.applied(receipt)
 }
 
+/// Renews an open hold; one that has run out too, as long as no sweep has ended it.
 pub(super) fn renew(mut draft: Draft<'_>, renew: &Renew) -> Step {
     let Some(hold) = draft.book.holds.get(&renew.hold) else {
         return draft.refuse(Refusal::UnknownHold);
@@ -221,7 +228,9 @@ pub(super) fn capture(draft: Draft<'_>, capture: &Capture) -> Step {
         HoldState::Captured => return draft.refuse(Refusal::IdConflict),
         HoldState::Released => return draft.refuse(Refusal::HoldEnded),
     }
-    let over = draft.account.spent.checked_add(capture.used).is_none();
+    let account = &draft.account;
+    let over = account.spent.checked_add(capture.used).is_none()
+        || account.available().checked_sub(capture.used).is_none();
     if over || capture.used.is_negative() {
         return draft.refuse(Refusal::OutOfRange("the charge"));
     }
@@ -294,7 +303,8 @@ fn end(
     credit_line: Credits,
     detail: &Detail,
 ) -> Step {
-    if due::is_due(&draft) {
+    // What a correction gives back is not put back into grants; so the charge that it corrects must have been dealt, whoever looked in between.
+    if due::is_due(&draft) || charge < hold.charged {
         due::apply(&mut draft);
     }
     let late = hold.state == HoldState::Expired;
@@ -331,9 +341,6 @@ fn end(
         &mut exceptions.overrun
     };
     *cause = cause.saturating_add(below);
-    if draft.account.ending {
-        due::after_hold(&mut draft, hold, if late { Credits::ZERO } else { hold.opened });
-    }
     let kind = if charge.is_zero() && state != HoldState::Captured {
         EntryKind::Release
     } else {
@@ -342,9 +349,14 @@ fn end(
     if !(late && spent.is_zero()) {
         draft.entry(kind, &hold.id.to_string(), spent, freed, detail);
     }
+    // After the entry: what expires with the hold is told of in entries of its own. (A late capture changes nothing for ending grants.)
+    if draft.account.ending && !late {
+        due::hold_ended(&mut draft, hold, freed, charge);
+    }
     draft.hold = Some(Hold {
         state,
         charged: charge,
+        expires_at: now,
         ..hold.clone()
     });
     let receipt = draft.receipt(charge, Timestamp::NEVER);

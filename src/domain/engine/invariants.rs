@@ -7,6 +7,7 @@ use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;
 use crate::domain::grant::{Grant, GrantState};
 use crate::domain::hold::HoldState;
+use crate::domain::time::Timestamp;
 
 use super::Book;
 
@@ -23,7 +24,7 @@ pub enum InvariantId {
     I4,
     /// The journal, folded, gives the live balance.
     I5,
-    /// The grants' parts add up to the account's counters.
+    /// The grants' parts add up to the account's counters, and what ending grants keep lies under holds from before their end.
     I6,
 }
 
@@ -107,6 +108,8 @@ pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
 
     check_charges(book, &mut law);
     check_grants(book, &mut law);
+    check_ending(book, &mut law);
+    check_numbers(book, &mut law);
     found
 }
 
@@ -127,12 +130,8 @@ fn check_charges(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
 
 fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
     let account = &book.account;
-    let effective = |g: &&Grant| match g.state {
-        GrantState::Pending => false,
-        GrantState::Active | GrantState::Ending => true,
-        GrantState::Ended => g.remaining().is_zero(),
-    };
-    let sum = |part: fn(&Grant) -> Credits| book.grants.values().filter(effective).map(part).sum::<Credits>();
+    let started = || book.grants.values().filter(|g| g.has_started());
+    let sum = |part: fn(&Grant) -> Credits| started().map(part).sum::<Credits>();
     let granted = sum(|g| g.facts.amount).saturating_sub(account.taken);
     law(
         InvariantId::I6,
@@ -150,11 +149,20 @@ fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
             format!("grants say {by_grants} {name}, the account {counted}"),
         );
     }
-    let ending = book.grants.values().any(|g| g.state == GrantState::Ending);
+    for grant in book.grants.values().filter(|g| !g.has_started()) {
+        let untouched = grant.remaining() == grant.facts.amount;
+        law(
+            InvariantId::I6,
+            untouched,
+            format!("a grant that never started was used: {grant:?}"),
+        );
+    }
+    let next_due = book.grants.values().map(Grant::next_due).min();
+    let next_due = next_due.unwrap_or(Timestamp::NEVER);
     law(
         InvariantId::I6,
-        ending == account.ending,
-        format!("ending is {}", account.ending),
+        next_due == account.next_due,
+        format!("next due is {:?}, not {next_due:?}", account.next_due),
     );
     let negative = book.grants.values().find(|g| g.remaining().is_negative());
     law(
@@ -162,6 +170,60 @@ fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
         negative.is_none(),
         format!("a grant is overdrawn: {negative:?}"),
     );
+}
+
+/// Every sum is one that a double still holds exactly.
+fn check_numbers(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+    let account = &book.account;
+    let pending = book.grants.values().filter(|g| g.state == GrantState::Pending);
+    let balance = account.balance();
+    let exact = i128::from(balance.granted.micros())
+        - [balance.held, balance.spent, balance.expired, balance.voided]
+            .iter()
+            .map(|c| i128::from(c.micros()))
+            .sum::<i128>();
+    let lifetime = i128::from(account.granted.micros())
+        + i128::from(account.taken.micros())
+        + pending.map(|g| i128::from(g.facts.amount.micros())).sum::<i128>();
+    for (name, sum) in [("available", exact), ("granted in total", lifetime)] {
+        law(
+            InvariantId::I1,
+            sum.abs() <= i128::from(Credits::MAX.micros()),
+            format!("{name} is out of range: {sum}"),
+        );
+    }
+}
+
+/// What ending grants keep lies under the holds that were open when they ended.
+fn check_ending(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+    let mut ending: Vec<_> = book
+        .grants
+        .values()
+        .filter(|g| g.state == GrantState::Ending)
+        .collect();
+    ending.sort_by(|a, b| a.ended.cmp(&b.ended).then_with(|| a.burns_before(b)));
+    law(
+        InvariantId::I6,
+        ending.is_empty() != book.account.ending,
+        format!("ending is {}, of {ending:?}", book.account.ending),
+    );
+    let open = || book.holds.values().filter(|h| h.state == HoldState::Open);
+    let mut kept = Credits::ZERO;
+    for grant in ending {
+        let under = open().filter(|hold| hold.number <= grant.ended);
+        let held: Credits = under.map(|hold| hold.amount).sum();
+        kept = kept.saturating_add(grant.remaining());
+        law(
+            InvariantId::I6,
+            held == grant.guarded && !grant.remaining().is_zero(),
+            format!("an ending grant lies under {held}: {grant:?}"),
+        );
+        law(
+            InvariantId::I6,
+            kept <= held,
+            format!("{kept} is kept for holds of {held}: {grant:?}"),
+        );
+    }
 }
 
 /// Folds an account's journal and compares it with the live balance (I5); `entries` are all of the account's, in order.
