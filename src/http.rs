@@ -6,8 +6,28 @@
 //! | [`pattern`] | which route is it: patterns, specificity, the matcher, 404 or 405 |
 //! | [`headers`] | which headers pass, are stripped, are refused, in requests, responses and trailers |
 //! | [`framing`] | where a request ends: the guard between a socket and hyper |
+//! | [`body`] | reading a body whole within limits; the body of an answer |
+//! | [`fuzzing`] | the laws of the above as functions of any bytes |
 //!
-//! A proxy uses them in this order, for every request:
+//! A listener puts the guard around every connection (HTTP/2 by ALPN: `GuardedIo::transparent`), and leaves hyper's
+//! parser as strict as it is:
+//!
+//! ```no_run
+//! # use faregate::http::framing::GuardedIo;
+//! # async fn serve<S>(socket: tokio::net::TcpStream, service: S)
+//! # where
+//! #     S: hyper::service::HttpService<hyper::body::Incoming, ResBody = String, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+//! #     S: Send + 'static,
+//! # {
+//! let io = GuardedIo::new(socket);
+//! let gate = io.upgrade_gate(); // a service that answers 101 opens it before, and answers 400 if it does not open
+//! let http = hyper::server::conn::http1::Builder::new();
+//! let _ = http.serve_connection(hyper_util::rt::TokioIo::new(io), service).await;
+//! # let _ = gate;
+//! # }
+//! ```
+//!
+//! A proxy uses the rest in this order, for every request:
 //!
 //! ```
 //! use faregate::http::headers::{RequestRules, clean_request};
@@ -32,8 +52,14 @@
 //! assert!(!facts.accepts_trailers);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Where the whole body is needed, [`body::read`] reads it; where it is streamed, an error of the body goes through
+//! [`framing::violation`] to tell 400 from a client that has left, and its trailers are dropped. Of the upstream's answer,
+//! read what is for the gate, then [`headers::clean_response`], and [`headers::clean_trailers`] at its end.
 
+pub mod body;
 pub mod framing;
+pub mod fuzzing;
 pub mod headers;
 pub mod pattern;
 pub mod target;

@@ -136,12 +136,14 @@ impl<'a> Target<'a> {
         if let Some(query) = sent.query() {
             check_query(query.as_bytes())?;
         }
-        let Cow::Owned(path) = normalise(sent.path())? else {
+        let path = normalise(sent.path())?;
+        // `http://host?query` has a path, `/`, that was not sent.
+        if matches!(path, Cow::Borrowed(_)) && sent.as_str().starts_with('/') {
             return Ok(Self(Cow::Borrowed(sent)));
-        };
+        }
         let whole = match sent.query() {
             Some(query) => format!("{path}?{query}"),
-            None => path,
+            None => path.into_owned(),
         };
         let normal = PathAndQuery::try_from(whole).map_err(|_| TargetError::NotAllowed)?;
         Ok(Self(Cow::Owned(normal)))

@@ -127,6 +127,10 @@ fn p1_the_query_passes_byte_for_byte() {
 fn h4_forms_of_a_target() {
     assert_eq!(read("http://example.com/v1/%78?q").unwrap(), "/v1/x?q");
     assert_eq!(read("https://example.com").unwrap(), "/");
+    let uri: Uri = "http://example.com?a=b".parse().unwrap();
+    let target = Target::read(&Method::GET, &uri).unwrap();
+    assert_eq!((target.path(), target.query()), ("/", Some("a=b")));
+    assert_eq!(target.into_path_and_query().as_str(), "/?a=b");
     assert_eq!(read("ftp://example.com/v1/x"), Err(TargetError::Scheme));
     assert_eq!(read("example.com:443"), Err(TargetError::AuthorityForm));
     assert_eq!(read("*"), Err(TargetError::Asterisk));
