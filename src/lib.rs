@@ -5,7 +5,7 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | L0 | [`domain`]: values and decisions, no I/O |
-//! | L1 | [`clock`], `config`, `telemetry`, [`http`] |
+//! | L1 | [`clock`], [`config`], `telemetry`, [`http`] |
 //! | L2 | [`ledger`]: the port and its two stores |
 //! | L3 | [`service`]: the one place where things are done |
 //! | L4 | `proxy`, `api` |
@@ -14,6 +14,7 @@
 
 pub mod api;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod http;
 pub mod ledger;

@@ -1,0 +1,156 @@
+//! What the sections say about each other: routes to upstreams, plans to routes, accounts to a plan. What could not be read is a problem already, and
+//! is not reported again by those who refer to it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::context::{Place, Placed};
+use super::plan::{Plan, RawPlan};
+use super::route::{RawRoute, Route};
+use super::section::Section;
+use super::suggest;
+use super::upstream::Upstream;
+use crate::domain::ids::PlanId;
+use crate::http::pattern::Pattern;
+
+/// Routes with all they refer to. No two for the same requests or with the same id; all to an upstream that is there.
+pub(super) fn routes(
+    s: &Section<'_>,
+    raw: Vec<RawRoute>,
+    upstreams: &BTreeMap<String, Option<Upstream>>,
+    body_max: usize,
+) -> Vec<Arc<Route>> {
+    let mut routes = Vec::with_capacity(raw.len());
+    let mut patterns = HashMap::new();
+    let mut ids = HashMap::new();
+    for route in raw {
+        distinct(s, &route, &mut patterns, &mut ids);
+        let Some(name) = &route.upstream else { continue };
+        match upstreams.get(&name.value) {
+            Some(Some(upstream)) => {
+                routes.extend(route.finish(routes.len(), body_max, upstream).map(Arc::new));
+            }
+            Some(None) => {}
+            None => unknown(s, name, "upstream", upstreams.keys().map(String::as_str)),
+        }
+    }
+    routes
+}
+
+fn distinct(
+    s: &Section<'_>,
+    route: &RawRoute,
+    patterns: &mut HashMap<Pattern, Place>,
+    ids: &mut HashMap<String, Place>,
+) {
+    if let Some(pattern) = &route.pattern {
+        if let Some(earlier) = patterns.get(&pattern.value) {
+            let what = format!(
+                "matches the same requests as the route in line {}",
+                s.line(earlier)
+            );
+            s.problem(
+                &pattern.place,
+                what,
+                "take one of the two out, or make one more specific",
+            );
+            return;
+        }
+        patterns.insert(pattern.value.clone(), pattern.place.clone());
+    }
+    if let Some(id) = &route.id {
+        if let Some(earlier) = ids.get(&id.value) {
+            let what = format!(
+                "{:?} is the id of the route in line {} already",
+                id.value,
+                s.line(earlier)
+            );
+            s.problem(&id.place, what, "give each route an id of its own");
+            return;
+        }
+        ids.insert(id.value.clone(), id.place.clone());
+    }
+}
+
+/// Plans with the ids of the routes they name.
+pub(super) fn plans(
+    s: &Section<'_>,
+    raw: Vec<(String, Option<RawPlan>)>,
+    routes: &[RawRoute],
+) -> BTreeMap<String, Option<Plan>> {
+    let link = |RawPlan {
+                    mut plan,
+                    routes: named,
+                }| {
+        plan.routes = named.map(|named: Placed<Vec<_>>| allowed(s, &named.value, routes));
+        plan
+    };
+    raw.into_iter()
+        .map(|(name, plan)| (name, plan.map(link)))
+        .collect()
+}
+
+fn allowed(s: &Section<'_>, named: &[Placed<String>], routes: &[RawRoute]) -> BTreeSet<Arc<str>> {
+    let all_read = routes
+        .iter()
+        .all(|route| route.id.is_some() && route.pattern.is_some());
+    let mut allowed = BTreeSet::new();
+    for text in named {
+        let meant = meant_by(&text.value, routes);
+        if meant.is_empty() && all_read {
+            let ids = routes.iter().filter_map(|route| route.id.as_ref());
+            unknown(s, text, "route", ids.map(|id| id.value.as_str()));
+        } else if !meant.is_empty() && meant.iter().all(|route| allowed.contains(route)) {
+            s.problem(&text.place, "adds no route to those before it", "take it out");
+        }
+        allowed.extend(meant);
+    }
+    let ids = allowed.into_iter().filter_map(|index| routes[index].id.as_ref());
+    ids.map(|id| id.value.as_str().into()).collect()
+}
+
+/// The routes that an id or a pattern stands for: a pattern for all whose every request it matches.
+fn meant_by(text: &str, routes: &[RawRoute]) -> Vec<usize> {
+    let named = |route: &RawRoute| route.id.as_ref().is_some_and(|id| id.value == text);
+    if let Some(index) = routes.iter().position(named) {
+        return vec![index];
+    }
+    let Ok(pattern) = text.parse::<Pattern>() else {
+        return Vec::new();
+    };
+    // A wildcard of the route is matched by a wildcard only: a literal never is `*`.
+    let covers = |route: &RawRoute| {
+        let own = route.pattern.as_ref().map(|pattern| &pattern.value);
+        own.is_some_and(|own| pattern.matches(own.method().unwrap_or("*"), own.path()))
+    };
+    let numbered = routes.iter().enumerate();
+    numbered
+        .filter(|(_, route)| covers(route))
+        .map(|(index, _)| index)
+        .collect()
+}
+
+/// The plan of accounts that are on none.
+pub(super) fn default_plan(
+    s: &Section<'_>,
+    name: &Placed<String>,
+    plans: &BTreeMap<String, Option<Plan>>,
+) -> Option<PlanId> {
+    match plans.get(&name.value) {
+        Some(plan) => plan.as_ref().map(|plan| plan.id.clone()),
+        None => {
+            unknown(s, name, "plan", plans.keys().map(String::as_str));
+            None
+        }
+    }
+}
+
+fn unknown<'n>(s: &Section<'_>, name: &Placed<String>, kind: &str, known: impl Iterator<Item = &'n str>) {
+    let known: Vec<&str> = known.collect();
+    let advice = suggest::for_name(&name.value, kind, &known);
+    s.problem(
+        &name.place,
+        format!("there is no {kind} {:?}", name.value),
+        advice,
+    );
+}

@@ -1,0 +1,88 @@
+//! `[plans.NAME]`: what the accounts on a plan may do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::context::Placed;
+use super::section::{Section, within};
+use crate::domain::credits::Credits;
+use crate::domain::ids::PlanId;
+use crate::domain::limits::Limits;
+
+/// `[plans.NAME]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// Its name.
+    pub id: PlanId,
+    /// Ids of the routes its accounts may use; `None` for all.
+    pub routes: Option<BTreeSet<Arc<str>>>,
+    /// Caps, where the account has none of its own.
+    pub limits: Limits,
+    /// How far below zero available may go; zero for not at all.
+    pub credit_line: Credits,
+}
+
+/// As read: which routes there are is known later.
+pub(super) struct RawPlan {
+    pub(super) plan: Plan,
+    pub(super) routes: Option<Placed<Vec<Placed<String>>>>,
+}
+
+const ROUTES: &str = "Routes its accounts may use: ids, or patterns that cover routes; absent for all.";
+const REQUESTS: &str =
+    "Requests in any minute: a minute's worth may come at once, then evenly. Absent: no cap.";
+const TOKENS: &str = "Tokens in any minute, as quoted. Absent: no cap.";
+const CONCURRENT: &str = "Priced requests at once. Absent: no cap.";
+const PER_DAY: &str = "Credits spent and held in a UTC day. Absent: no cap.";
+const PER_MONTH: &str = "Credits spent and held in a UTC month. Absent: no cap.";
+const LINE: &str = "How many credits below zero its accounts may go.";
+
+pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
+    let id = match PlanId::new(&name.value) {
+        Ok(id) => Some(id),
+        Err(_) if s.describing() => None,
+        Err(error) => {
+            s.problem(&name.place, "is no name for a plan", error.to_string());
+            None
+        }
+    };
+    let routes = s.texts("routes", ROUTES, &[], super::route::ROUTES_MAX);
+    let count = |name, doc, max| {
+        s.integer_or(
+            name,
+            doc,
+            None,
+            within(
+                1,
+                max,
+                "to shut a plan, give it no routes; for no cap, leave it out",
+            ),
+        )
+    };
+    let spend = |name, doc| {
+        s.credits(
+            name,
+            doc,
+            within(Credits::ZERO, Credits::MAX, "for no cap, leave it out"),
+        )
+    };
+    let limits = Limits {
+        requests_per_minute: count("requests_per_minute", REQUESTS, 60_000_000),
+        tokens_per_minute: count("tokens_per_minute", TOKENS, 1_000_000_000_000),
+        concurrent: count("concurrent", CONCURRENT, 1_000_000),
+        spend_per_day: spend("spend_per_day", PER_DAY),
+        spend_per_month: spend("spend_per_month", PER_MONTH),
+    };
+    let credit_line = s.credits(
+        "credit_line",
+        LINE,
+        within(Credits::ZERO, Credits::MAX, "it is written without a sign"),
+    );
+    let plan = Plan {
+        id: id?,
+        routes: None,
+        limits,
+        credit_line: credit_line.unwrap_or(Credits::ZERO),
+    };
+    Some(RawPlan { plan, routes })
+}

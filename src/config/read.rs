@@ -1,0 +1,73 @@
+//! The file as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::link;
+use super::section::Section;
+use super::{Config, Places, admin, ledger, log, plan, route, server, upstream};
+
+const UPSTREAMS_MAX: usize = 1_000;
+const PLANS_MAX: usize = 1_000;
+
+const DEFAULT_PLAN: &str =
+    "The plan of accounts that are on none; absent: such accounts may use every route, without caps.";
+const SERVER: &str = "The data plane's listener, and what a request may be at most.";
+const ADMIN: &str = "The operator's listener: metrics, health, the admin API.";
+const LEDGER: &str = "Where the credits are kept.";
+const LOG: &str = "What is written to standard error.";
+const UPSTREAMS: &str = "Servers that requests are forwarded to, by name.";
+const PLANS: &str = "What the accounts on a plan may do.";
+const ROUTES: &str = "Which requests are let through, to where, and for how much.";
+const LATER: &str = "is not in this version";
+
+/// Reads everything. What is wrong is in the context; with that, the value is of no use.
+pub(super) fn file(s: &Section<'_>) -> Config {
+    let default_plan = s.text("default_plan", DEFAULT_PLAN);
+    let server = s.section("server", SERVER, server::read);
+    let admin = s.section("admin", ADMIN, admin::read);
+    let ledger = s.section("ledger", LEDGER, ledger::read);
+    let log = s.section("log", LOG, log::read);
+    let upstreams: BTreeMap<_, _> = s
+        .named("upstreams", UPSTREAMS, UPSTREAMS_MAX, upstream::read)
+        .into_iter()
+        .collect();
+    let plans = s.named("plans", PLANS, PLANS_MAX, plan::read);
+    let routes = s.tables("routes", ROUTES, "match", route::ROUTES_MAX, route::read);
+    s.later(
+        "models",
+        LATER,
+        "take it out; routes are priced by request, by unit, or by the upstream",
+    );
+    s.later(
+        "stripe",
+        LATER,
+        "take it out; credits are granted through the admin API",
+    );
+    if !s.has("routes") {
+        s.missing(
+            "routes",
+            "without routes nothing is let through: add [[routes]] with match, upstream and cost",
+        );
+    }
+    let plans = link::plans(s, plans, &routes);
+    let default_plan = default_plan.and_then(|name| link::default_plan(s, &name, &plans));
+    let routes = link::routes(s, routes, &upstreams, server.body_max);
+    Config {
+        server,
+        admin,
+        ledger,
+        log,
+        upstreams: named(upstreams, |upstream| upstream.name.clone()),
+        routes,
+        plans: named(plans, |plan| plan.id.clone()),
+        default_plan,
+        places: Places::default(),
+    }
+}
+
+/// What was read without a problem, by its name.
+fn named<K: Ord, T>(read: BTreeMap<String, Option<T>>, key: impl Fn(&T) -> K) -> BTreeMap<K, Arc<T>> {
+    let values = read.into_values().flatten();
+    values.map(|value| (key(&value), Arc::new(value))).collect()
+}

@@ -1,0 +1,152 @@
+//! `cost` of a route.
+
+use http::HeaderName;
+use toml::de::DeValue;
+
+use super::super::context::Placed;
+use super::super::headers;
+use super::super::section::{Bounds, Node, Section, within};
+use crate::domain::credits::Credits;
+use crate::domain::price::Price;
+
+const COST: &str = "What a request costs, in credits: 0 for nothing; a number for each request; { each, times } per unit; { header, hold } as the upstream says.";
+const FORMS: &str = "write cost = 0.002, cost = 0, cost = { each = 0.04, times = \"n\" } or cost = { header = \"x-credits-used\", hold = 0.5 }";
+
+const ANY: Bounds<Credits> = within(
+    Credits::ZERO,
+    Credits::MAX,
+    "a price gives nothing back, and no account can hold more",
+);
+const SOME: Bounds<Credits> = match Credits::from_micros(1) {
+    Ok(least) => within(least, Credits::MAX, "a free route says cost = 0"),
+    Err(_) => ANY,
+};
+
+/// The price, or `None` with a problem.
+pub(super) fn read(s: &Section<'_>) -> Option<Price> {
+    let described = |s: &Section<'_>| {
+        read_table(s);
+    };
+    let Some(node) = s.either("cost", COST, described) else {
+        s.missing("cost", "every route says what it costs; a free one says cost = 0");
+        return None;
+    };
+    match node.value {
+        DeValue::Table(_) => s.within("cost", node, read_table),
+        DeValue::Integer(_) | DeValue::Float(_) => {
+            let amount = s.amount(&node.place, node.value, &ANY)?;
+            Some(if amount.is_zero() {
+                Price::Free
+            } else {
+                Price::Fixed(amount)
+            })
+        }
+        DeValue::String(text) if text == "tokens" => {
+            s.problem(
+                &node.place,
+                "prices by token come with [models], which is not in this version",
+                "give the route another price: cost = 0.002",
+            );
+            None
+        }
+        _ => {
+            wrong(s, &node);
+            None
+        }
+    }
+}
+
+fn wrong(s: &Section<'_>, node: &Node<'_>) {
+    let (what, advice) = match node.value {
+        DeValue::String(text) if text.parse::<Credits>().is_ok() => (
+            "is a number in quotes",
+            "write it without quotes: it is read by its digits, so it is exact",
+        ),
+        _ => ("is not a price", FORMS),
+    };
+    s.problem(&node.place, what, advice);
+}
+
+fn read_table(s: &Section<'_>) -> Option<Price> {
+    let each = s.credits("each", "The price of one unit.", SOME);
+    let times = s.text(
+        "times",
+        "The member of the JSON body that counts the units, absent there meaning 1; dots lead into objects.",
+    );
+    let header = s.text(
+        "header",
+        "The header of the upstream's answer that says the price.",
+    );
+    let hold = s.credits(
+        "hold",
+        "Held before, the most that is charged, and charged when the header is missing.",
+        SOME,
+    );
+    let (by_unit, by_header) = (s.has("each") || s.has("times"), s.has("header") || s.has("hold"));
+    match (by_unit, by_header) {
+        (true, true) => {
+            s.problem(&s.place, "mixes two kinds of price", FORMS);
+            return None;
+        }
+        (false, false) if !s.describing() => {
+            s.problem(&s.place, "is not a price", FORMS);
+            return None;
+        }
+        (true, false) => need(
+            s,
+            [
+                ("each", "the price of one unit: each = 0.04"),
+                ("times", "the member of the body that counts units: times = \"n\""),
+            ],
+        ),
+        _ => need(
+            s,
+            [
+                (
+                    "header",
+                    "the header that says the price: header = \"x-credits-used\"",
+                ),
+                ("hold", "the most that is charged: hold = 0.5"),
+            ],
+        ),
+    }
+    if by_unit {
+        let times = times.filter(|times| is_member(s, times));
+        return Some(Price::Each {
+            each: each?,
+            times: times?.value,
+        });
+    }
+    let header = header.and_then(|text| header_name(s, &text));
+    Some(Price::Reported {
+        header: header?.as_str().to_owned(),
+        hold: hold?,
+    })
+}
+
+fn need(s: &Section<'_>, keys: [(&str, &str); 2]) {
+    for (name, advice) in keys {
+        if !s.has(name) {
+            s.missing(name, advice);
+        }
+    }
+}
+
+fn header_name(s: &Section<'_>, text: &Placed<String>) -> Option<HeaderName> {
+    headers::name(s, text, headers::Use::Answer)
+}
+
+/// `n` or `parameters.n`.
+fn is_member(s: &Section<'_>, times: &Placed<String>) -> bool {
+    const DEPTH_MAX: usize = 8;
+    let parts: Vec<&str> = times.value.split('.').collect();
+    let good = parts.len() <= DEPTH_MAX && parts.iter().all(|part| !part.is_empty() && part.len() <= 64);
+    if !good {
+        s.problem(
+            &times.place,
+            format!("{:?} does not name a member of the body", times.value),
+            "write a name, or names with dots between: \"n\", \"parameters.n\"",
+        );
+    }
+    good
+}

@@ -1,0 +1,255 @@
+//! Getters for tables: one, named ones, a list of them, or a map of secrets.
+
+use toml::de::DeValue;
+
+use super::super::context::{Place, Placed};
+use super::super::schema::{Declared, Kind};
+use super::super::secret::Secret;
+use super::values::kind_of;
+use super::{Node, Section, declare, join, shorten};
+
+impl<'a> Section<'a> {
+    /// A table that need not be there: absent, its keys are absent.
+    pub(in crate::config) fn section<T>(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        with: impl FnOnce(&Section<'a>) -> T,
+    ) -> T {
+        let node = self.ask(declare(name, Kind::Table, doc));
+        self.read(name, node, with)
+    }
+
+    /// A table, or `None` when it is absent.
+    pub(in crate::config) fn table<T>(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        with: impl FnOnce(&Section<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let node = self.ask(declare(name, Kind::Table, doc));
+        if node.is_none() && !self.describing() {
+            return None;
+        }
+        self.read(name, node, with)
+    }
+
+    fn read<T>(&self, name: &str, node: Option<Node<'a>>, with: impl FnOnce(&Section<'a>) -> T) -> T {
+        let table = node.as_ref().and_then(|node| self.as_table(node));
+        let place = match node {
+            Some(node) => node.place,
+            None => Place {
+                key: join(&self.place.key, name),
+                at: self.place.at,
+            },
+        };
+        let inner = self.inner(place, join(&self.shape, name), table);
+        let value = with(&inner);
+        inner.finish();
+        value
+    }
+
+    fn as_table(&self, node: &Node<'a>) -> Option<&'a toml::de::DeTable<'a>> {
+        if let DeValue::Table(table) = node.value {
+            return Some(table);
+        }
+        let what = format!("is {}, not a table", kind_of(node.value));
+        self.problem(
+            &node.place,
+            what,
+            format!(
+                "write [{}] on a line of its own and its settings below",
+                node.place.key
+            ),
+        );
+        None
+    }
+
+    /// A value that may be of several kinds. The keys of the table it may be are written down by `table`.
+    pub(in crate::config) fn either(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        table: impl Fn(&Section<'a>),
+    ) -> Option<Node<'a>> {
+        let node = self.ask(declare(name, Kind::Cost, doc));
+        if self.describing() {
+            self.read(name, None, table);
+        }
+        node
+    }
+
+    /// The table that a node is.
+    pub(in crate::config) fn within<T>(
+        &self,
+        name: &'static str,
+        node: Node<'a>,
+        with: impl FnOnce(&Section<'a>) -> T,
+    ) -> T {
+        self.read(name, Some(node), with)
+    }
+
+    /// Tables by name: `[upstreams.NAME]`.
+    pub(in crate::config) fn named<T>(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        most: usize,
+        mut with: impl FnMut(&Placed<String>, &Section<'a>) -> T,
+    ) -> Vec<(String, T)> {
+        let node = self.ask(declare(name, Kind::Named, doc));
+        let shape = join(&join(&self.shape, name), "*");
+        if self.describing() {
+            let place = Place {
+                key: String::new(),
+                at: 0,
+            };
+            let inner = self.inner(place.clone(), shape, None);
+            with(&Placed::new(String::new(), &place), &inner);
+            return Vec::new();
+        }
+        let Some(node) = node else { return Vec::new() };
+        let DeValue::Table(tables) = node.value else {
+            let what = format!("is {}, not a table of tables", kind_of(node.value));
+            self.problem(
+                &node.place,
+                what,
+                format!(
+                    "write [{}.NAME] on a line of its own and its settings below",
+                    node.place.key
+                ),
+            );
+            return Vec::new();
+        };
+        self.counted(&node.place, tables.len(), most);
+        let mut values = Vec::new();
+        for (key, value) in tables.iter().take(most) {
+            let place = Place {
+                key: join(&node.place.key, key.get_ref()),
+                at: key.span().start,
+            };
+            self.cx.seen(&place);
+            let inner = Node {
+                place: place.clone(),
+                value: value.get_ref(),
+            };
+            let Some(table) = self.as_table(&inner) else {
+                continue;
+            };
+            let inner = self.inner(place.clone(), shape.clone(), Some(table));
+            let name = Placed::new(key.get_ref().clone().into_owned(), &place);
+            let value = with(&name, &inner);
+            values.push((name.value, value));
+            inner.finish();
+        }
+        values
+    }
+
+    /// A list of tables: `[[routes]]`. One is called by its key `called` where it has that, else by its number.
+    pub(in crate::config) fn tables<T>(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        called: &str,
+        most: usize,
+        mut with: impl FnMut(&Section<'a>) -> T,
+    ) -> Vec<T> {
+        let node = self.ask(declare(name, Kind::Tables, doc));
+        let shape = format!("{}[]", join(&self.shape, name));
+        if self.describing() {
+            let place = Place {
+                key: String::new(),
+                at: 0,
+            };
+            with(&self.inner(place, shape, None));
+            return Vec::new();
+        }
+        let Some(node) = node else { return Vec::new() };
+        let wrong = |place: &Place, value| {
+            let what = format!("is {}, not a list of tables", kind_of(value));
+            self.problem(
+                place,
+                what,
+                format!(
+                    "write [[{}]] on a line of its own and its settings below",
+                    node.place.key
+                ),
+            );
+        };
+        let DeValue::Array(items) = node.value else {
+            wrong(&node.place, node.value);
+            return Vec::new();
+        };
+        self.counted(&node.place, items.len(), most);
+        let mut values = Vec::new();
+        for (index, item) in items.iter().enumerate().take(most) {
+            let said = match item
+                .get_ref()
+                .get(called)
+                .and_then(|value| value.get_ref().as_str())
+            {
+                Some(text) => shorten(text),
+                None => format!("#{}", index + 1),
+            };
+            let place = Place {
+                key: format!("{}[{said}]", node.place.key),
+                at: item.span().start,
+            };
+            self.cx.seen(&place);
+            let DeValue::Table(table) = item.get_ref() else {
+                wrong(&place, item.get_ref());
+                continue;
+            };
+            let inner = self.inner(place, shape.clone(), Some(table));
+            values.push(with(&inner));
+            inner.finish();
+        }
+        values
+    }
+
+    /// A table of secrets by free names: `headers = { authorization = "..." }`.
+    pub(in crate::config) fn secret_map(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        most: usize,
+    ) -> Vec<(Placed<String>, Placed<Secret>)> {
+        let declared = Declared {
+            ..declare(name, Kind::SecretMap, doc)
+        };
+        let Some(node) = self.ask(declared) else {
+            return Vec::new();
+        };
+        let DeValue::Table(table) = node.value else {
+            let what = format!("is {}, not a table", kind_of(node.value));
+            self.problem(
+                &node.place,
+                what,
+                format!("write {name} = {{ name = \"value\" }}"),
+            );
+            return Vec::new();
+        };
+        self.counted(&node.place, table.len(), most);
+        let mut values = Vec::new();
+        for (key, value) in table.iter().take(most) {
+            let place = Place {
+                key: join(&node.place.key, key.get_ref()),
+                at: key.span().start,
+            };
+            if let Some(secret) = self.resolved(&place, value.get_ref()) {
+                values.push((Placed::new(key.get_ref().clone().into_owned(), &place), secret));
+            }
+        }
+        values
+    }
+
+    fn counted(&self, place: &Place, number: usize, most: usize) {
+        if number > most {
+            self.problem(
+                place,
+                format!("has {number} entries"),
+                format!("at most {most} are taken"),
+            );
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! Getters for values: texts, numbers, amounts, durations, sizes, secrets, lists.
+
+use std::fmt;
+use std::time::Duration;
+
+use toml::de::{DeInteger, DeValue};
+
+use super::super::context::{Place, Placed};
+use super::super::schema::{Default, Kind};
+use super::super::secret::{self, Secret};
+use super::super::units::{DURATION_FORM, SIZE_FORM, parse_duration, parse_size, show_duration, show_size};
+use super::{Node, Section, declare, shorten};
+use crate::domain::credits::Credits;
+
+/// The least and the most a value may be, and why.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Bounds<T> {
+    pub(in crate::config) min: T,
+    pub(in crate::config) max: T,
+    pub(in crate::config) why: &'static str,
+}
+
+/// At least `min` and at most `max`, because of `why` (a clause, for people).
+pub(in crate::config) const fn within<T>(min: T, max: T, why: &'static str) -> Bounds<T> {
+    Bounds { min, max, why }
+}
+
+impl<'a> Section<'a> {
+    /// A text of 1 to 2,048 characters.
+    pub(in crate::config) fn text(&self, name: &'static str, doc: &'static str) -> Option<Placed<String>> {
+        let node = self.ask(declare(name, Kind::Text, doc))?;
+        self.plain(&node.place, node.value)
+    }
+
+    /// As [`Section::text`]; `default` is what an absent key counts as.
+    pub(in crate::config) fn text_or(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        default: &str,
+    ) -> Option<Placed<String>> {
+        let mut declared = declare(name, Kind::Text, doc);
+        declared.default = Some(Default::Text(default.to_owned()));
+        let node = self.ask(declared)?;
+        self.plain(&node.place, node.value)
+    }
+
+    /// One of some words.
+    pub(in crate::config) fn choice<T: Copy>(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        default: &'static str,
+        words: &'static [(&'static str, T)],
+    ) -> Option<T> {
+        let known: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
+        let mut declared = declare(name, Kind::Choice(known.clone()), doc);
+        declared.default = (!default.is_empty()).then(|| Default::Text(default.to_owned()));
+        let find = |text: &str| {
+            words
+                .iter()
+                .find(|(word, _)| *word == text)
+                .map(|(_, value)| *value)
+        };
+        let Some(node) = self.ask(declared) else {
+            return find(default);
+        };
+        let text = self.plain(&node.place, node.value)?;
+        let value = find(&text.value);
+        if value.is_none() {
+            let listed = known.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>();
+            let what = format!("{} is not known here", shown(node.value));
+            self.problem(&node.place, what, format!("use {}", listed.join(", ")));
+        }
+        value
+    }
+
+    /// `true` or `false`; absent is `false`.
+    pub(in crate::config) fn flag(&self, name: &'static str, doc: &'static str) -> bool {
+        let mut declared = declare(name, Kind::Flag, doc);
+        declared.default = Some(Default::Flag(false));
+        let Some(node) = self.ask(declared) else {
+            return false;
+        };
+        match node.value {
+            DeValue::Boolean(value) => *value,
+            other => {
+                let what = format!("{} is not true or false", shown(other));
+                self.problem(&node.place, what, "write true or false, without quotes");
+                false
+            }
+        }
+    }
+
+    /// A whole number.
+    pub(in crate::config) fn integer(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        default: u64,
+        bounds: Bounds<u64>,
+    ) -> u64 {
+        self.integer_or(name, doc, Some(default), bounds)
+            .unwrap_or(default)
+    }
+
+    /// A whole number, or none.
+    pub(in crate::config) fn integer_or(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        default: Option<u64>,
+        bounds: Bounds<u64>,
+    ) -> Option<u64> {
+        let mut declared = declare(name, Kind::Integer(bounds.min, bounds.max), doc);
+        declared.default = default.map(Default::Integer);
+        declared.bounds = Some(said(&bounds, u64::to_string));
+        let Some(node) = self.ask(declared) else {
+            return default;
+        };
+        let number = match node.value {
+            DeValue::Integer(number) => whole(number),
+            _ => None,
+        };
+        let Some(number) = number else {
+            let what = format!("{} is not a whole number", shown(node.value));
+            let advice = format!(
+                "write digits alone, such as {}",
+                default.unwrap_or(bounds.max.min(100))
+            );
+            self.problem(&node.place, what, advice);
+            return None;
+        };
+        self.inside(&node.place, number, &bounds, u64::to_string)
+    }
+
+    /// A duration, in whole milliseconds.
+    pub(in crate::config) fn duration(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        default: Duration,
+        bounds: Bounds<Duration>,
+    ) -> Duration {
+        self.duration_or(name, doc, Some(default), bounds)
+            .unwrap_or(default)
+    }
+
+    /// A duration, or none.
+    pub(in crate::config) fn duration_or(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        default: Option<Duration>,
+        bounds: Bounds<Duration>,
+    ) -> Option<Duration> {
+        let show = |value: &Duration| show_duration(*value);
+        let mut declared = declare(name, Kind::Duration, doc);
+        declared.default = default.as_ref().map(show).map(Default::Text);
+        declared.bounds = Some(said(&bounds, show));
+        let Some(node) = self.ask(declared) else {
+            return default;
+        };
+        let Some(value) = text_of(node.value).and_then(parse_duration) else {
+            self.problem(
+                &node.place,
+                format!("{} is not a duration", shown(node.value)),
+                DURATION_FORM,
+            );
+            return None;
+        };
+        self.inside(&node.place, value, &bounds, show)
+    }
+
+    /// A number of bytes.
+    pub(in crate::config) fn size(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        default: u64,
+        bounds: Bounds<u64>,
+    ) -> u64 {
+        self.size_or(name, doc, Some(default), bounds).unwrap_or(default)
+    }
+
+    /// A number of bytes, or none.
+    pub(in crate::config) fn size_or(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        default: Option<u64>,
+        bounds: Bounds<u64>,
+    ) -> Option<u64> {
+        let show = |value: &u64| show_size(*value);
+        let mut declared = declare(name, Kind::Size, doc);
+        declared.default = default.as_ref().map(show).map(Default::Text);
+        declared.bounds = Some(said(&bounds, show));
+        let Some(node) = self.ask(declared) else {
+            return default;
+        };
+        let Some(value) = text_of(node.value).and_then(parse_size) else {
+            self.problem(
+                &node.place,
+                format!("{} is not a size", shown(node.value)),
+                SIZE_FORM,
+            );
+            return None;
+        };
+        self.inside(&node.place, value, &bounds, show)
+    }
+
+    /// An amount of credits, by its decimal text.
+    pub(in crate::config) fn credits(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        bounds: Bounds<Credits>,
+    ) -> Option<Credits> {
+        let mut declared = declare(name, Kind::Credits, doc);
+        declared.bounds = Some(said(&bounds, Credits::to_string));
+        let node = self.ask(declared)?;
+        self.amount(&node.place, node.value, &bounds)
+    }
+
+    /// An amount of credits that stands at `place`.
+    pub(in crate::config) fn amount(
+        &self,
+        place: &Place,
+        value: &DeValue<'_>,
+        bounds: &Bounds<Credits>,
+    ) -> Option<Credits> {
+        let text = match value {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::Float(number) => number.as_str(),
+            other => {
+                let what = format!("{} is not an amount of credits", shown(other));
+                self.problem(
+                    place,
+                    what,
+                    "write a decimal number without quotes, such as 0.002",
+                );
+                return None;
+            }
+        };
+        // TOML allows a plus sign, amounts do not.
+        match text.strip_prefix('+').unwrap_or(text).parse::<Credits>() {
+            Ok(amount) => self.inside(place, amount, bounds, Credits::to_string),
+            Err(error) => {
+                let what = format!("{} is not an amount of credits", shorten(text));
+                self.problem(place, what, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A secret: the only values in which `${NAME}` and `file:` are put in.
+    pub(in crate::config) fn secret(&self, name: &'static str, doc: &'static str) -> Option<Placed<Secret>> {
+        let node = self.ask(declare(name, Kind::Secret, doc))?;
+        self.resolved(&node.place, node.value)
+    }
+
+    pub(in crate::config) fn resolved(&self, place: &Place, value: &DeValue<'_>) -> Option<Placed<Secret>> {
+        // Whatever stands here may be a secret: its type is said, never its text.
+        let Some(text) = text_of(value) else {
+            let what = format!("is {}, not a text", kind_of(value));
+            self.problem(place, what, "write it in quotes");
+            return None;
+        };
+        match secret::resolve(text, self.cx.env, self.cx.files) {
+            Ok(secret) => Some(Placed::new(secret, place)),
+            Err((what, advice)) => {
+                self.problem(place, what, advice);
+                None
+            }
+        }
+    }
+
+    /// A list of texts, at most `most` of them; `None` when it is absent. What is wrong with an item is said of that item.
+    pub(in crate::config) fn texts(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        default: &[&str],
+        most: usize,
+    ) -> Option<Placed<Vec<Placed<String>>>> {
+        let mut declared = declare(name, Kind::Texts, doc);
+        if !default.is_empty() {
+            declared.default = Some(Default::Texts(
+                default.iter().map(|text| (*text).to_owned()).collect(),
+            ));
+        }
+        let node = self.ask(declared)?;
+        let items = self.items(&node, most)?;
+        let texts = items.iter().filter_map(|(place, value)| self.plain(place, value));
+        Some(Placed::new(texts.collect(), &node.place))
+    }
+
+    /// A list of secrets, as [`Section::texts`].
+    pub(in crate::config) fn secrets(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        most: usize,
+    ) -> Option<Placed<Vec<Placed<Secret>>>> {
+        let node = self.ask(declare(name, Kind::Secrets, doc))?;
+        let items = self.items(&node, most)?;
+        let secrets = items
+            .iter()
+            .filter_map(|(place, value)| self.resolved(place, value));
+        Some(Placed::new(secrets.collect(), &node.place))
+    }
+
+    fn items(&self, node: &Node<'a>, most: usize) -> Option<Vec<(Place, &'a DeValue<'a>)>> {
+        let DeValue::Array(items) = node.value else {
+            let what = format!("is {}, not a list", kind_of(node.value));
+            self.problem(&node.place, what, "write it in brackets: [\"...\", \"...\"]");
+            return None;
+        };
+        if items.len() > most {
+            let what = format!("has {} items", items.len());
+            self.problem(&node.place, what, format!("at most {most} are taken"));
+            return None;
+        }
+        let place = |index: usize, at: usize| Place {
+            key: format!("{}[{}]", node.place.key, index + 1),
+            at,
+        };
+        let items = items.iter().enumerate();
+        Some(
+            items
+                .map(|(index, item)| (place(index, item.span().start), item.get_ref()))
+                .collect(),
+        )
+    }
+
+    /// A text that is no secret.
+    pub(in crate::config) fn plain(&self, place: &Place, value: &DeValue<'_>) -> Option<Placed<String>> {
+        const TEXT_MAX: usize = 2_048;
+        let Some(text) = text_of(value) else {
+            let what = format!("{} is not a text", shown(value));
+            self.problem(place, what, "write it in quotes");
+            return None;
+        };
+        let (what, advice) = if text.contains("${") {
+            (
+                "`${` is put in for secrets only (tokens, header values, ledger addresses), not here",
+                "write the value itself",
+            )
+        } else if text.is_empty() {
+            ("is empty", "give a value, or take the key out")
+        } else if text.len() > TEXT_MAX {
+            ("is longer than 2,048 bytes", "shorten it")
+        } else if text.chars().any(char::is_control) {
+            (
+                "has a control character (a line break, a tab, ...)",
+                "take it out",
+            )
+        } else {
+            return Some(Placed::new(text.to_owned(), place));
+        };
+        self.problem(place, what, advice);
+        None
+    }
+
+    fn inside<T: PartialOrd>(
+        &self,
+        place: &Place,
+        value: T,
+        bounds: &Bounds<T>,
+        show: impl Fn(&T) -> String,
+    ) -> Option<T> {
+        if bounds.min <= value && value <= bounds.max {
+            return Some(value);
+        }
+        self.problem(
+            place,
+            format!("{} is out of bounds", show(&value)),
+            said(bounds, show),
+        );
+        None
+    }
+}
+
+/// "from 1s to 5m: why".
+fn said<T>(bounds: &Bounds<T>, show: impl Fn(&T) -> String) -> String {
+    format!(
+        "from {} to {}: {}",
+        show(&bounds.min),
+        show(&bounds.max),
+        bounds.why
+    )
+}
+
+fn whole(number: &DeInteger<'_>) -> Option<u64> {
+    let text = number.as_str();
+    u64::from_str_radix(text.strip_prefix('+').unwrap_or(text), number.radix()).ok()
+}
+
+pub(in crate::config) fn text_of<'v>(value: &'v DeValue<'_>) -> Option<&'v str> {
+    match value {
+        DeValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A value as it is repeated in a problem.
+pub(in crate::config) fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => shorten(&format!("{text:?}")),
+        DeValue::Integer(number) => shorten(&number.to_string()),
+        DeValue::Float(number) => shorten(number.as_str()),
+        DeValue::Boolean(value) => value.to_string(),
+        other => kind_of(other).to_owned(),
+    }
+}
+
+pub(in crate::config) fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+impl fmt::Debug for Node<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The value may be a secret.
+        f.debug_struct("Node")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
