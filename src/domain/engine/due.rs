@@ -156,7 +156,8 @@ pub(super) fn hold_ended(draft: &mut Draft<'_>, hold: &Hold, freed: Credits, cha
             grant.guarded = grant.guarded.saturating_sub(freed);
         }
     }
-    draft.account.dealt = draft.account.dealt.saturating_add(charge).saturating_sub(left);
+    let dealt = charge.saturating_sub(left);
+    draft.account.dealt = draft.account.dealt.saturating_add(dealt);
     deal(draft);
     let mut before = Credits::ZERO;
     for index in order {

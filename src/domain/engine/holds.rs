@@ -215,7 +215,7 @@ pub(super) fn renew(mut draft: Draft<'_>, renew: &Renew) -> Step {
     draft.applied(receipt)
 }
 
-pub(super) fn capture(draft: Draft<'_>, capture: &Capture) -> Step {
+pub(super) fn capture(mut draft: Draft<'_>, capture: &Capture) -> Step {
     let Some(hold) = draft.book.holds.get(&capture.hold) else {
         return draft.refuse(Refusal::UnknownHold);
     };
@@ -227,6 +227,9 @@ pub(super) fn capture(draft: Draft<'_>, capture: &Capture) -> Step {
         }
         HoldState::Captured => return draft.refuse(Refusal::IdConflict),
         HoldState::Released => return draft.refuse(Refusal::HoldEnded),
+    }
+    if due::is_due(&draft) {
+        due::apply(&mut draft);
     }
     let account = &draft.account;
     let over = account.spent.checked_add(capture.used).is_none()
