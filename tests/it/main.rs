@@ -11,5 +11,7 @@
     reason = "a test that can't go on should panic, and say where"
 )]
 
+mod engine;
+mod ledger;
 mod rig;
 mod tidy;

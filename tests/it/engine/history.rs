@@ -1,0 +1,315 @@
+//! Laws that hold after every step of every history.
+
+use faregate::domain::account::Balance;
+use faregate::domain::command::{Command, Outcome};
+use faregate::domain::credits::Credits;
+use faregate::domain::engine::{Book, State, Step, invariants};
+use faregate::domain::grant::Grant;
+use faregate::domain::hold::{Hold, HoldState};
+use faregate::domain::limits::Limits;
+use faregate::domain::refusal::Refusal;
+use proptest::prelude::*;
+
+use crate::ledger::moves::{LINE_MAX, Move, START, World, any_move, micros};
+
+proptest! {
+    #[test]
+    fn the_laws_hold_after_every_step(moves in prop::collection::vec(any_move(), 1..90)) {
+        Trial::new()?.run(&moves)?;
+    }
+}
+
+type Lawful = Result<(), TestCaseError>;
+
+/// A history under observation.
+struct Trial {
+    world: World,
+    /// The journal up to now, folded.
+    folded: Balance,
+    seen: usize,
+    /// The same history, but somebody asks what is due before each command.
+    watched: State,
+}
+
+/// What was there before a command.
+struct Before {
+    book: Book,
+    /// The same, with only what is due at the command's time.
+    due: Book,
+}
+
+impl Trial {
+    fn new() -> Result<Trial, TestCaseError> {
+        let world = World::new("acme", START);
+        let mut watched = State::default();
+        for (command, _) in &world.history {
+            watched.commit(&watched.step(command, world.now));
+        }
+        let mut trial = Trial {
+            world,
+            folded: Balance::default(),
+            seen: 0,
+            watched,
+        };
+        trial.journal_explains()?;
+        Ok(trial)
+    }
+
+    fn run(&mut self, moves: &[Move]) -> Lawful {
+        for next in moves {
+            let again = match next {
+                Move::Again(which) => Some(which.get(&self.world.history).1.clone()),
+                _ => None,
+            };
+            if let Some(command) = self.world.command(next) {
+                self.step(&command, again)?;
+            } else {
+                self.ask_watched();
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, command: &Command, first: Option<Outcome>) -> Lawful {
+        let before = Before {
+            book: self.world.book().clone(),
+            due: applied_due(&self.world.state, self.world.book(), self.world.now),
+        };
+        let step = self.world.execute(command);
+        self.invariants(command)?;
+        self.journal_explains()?;
+        self.only_due_unless_applied(&before, command, &step)?;
+        self.nobody_overdraws(&before, command, &step)?;
+        self.time_takes_only_what_is_there(&before, command)?;
+        self.holds_end_once(&before.book)?;
+        self.repeat_changes_nothing(command, &step)?;
+        if let Some(first) = first {
+            self.late_repeat(&before, command, &first, &step.outcome)?;
+        }
+        self.watching_changes_nothing(command)?;
+        Ok(())
+    }
+
+    /// I1 to I4 and I6.
+    fn invariants(&self, command: &Command) -> Lawful {
+        let found = invariants::check(self.world.book(), micros(LINE_MAX));
+        prop_assert!(found.is_empty(), "{found:#?}\nafter {:?}", command);
+        Ok(())
+    }
+
+    /// I5: the journal, folded, is the live balance after every entry.
+    fn journal_explains(&mut self) -> Lawful {
+        for entry in &self.world.entries[self.seen..] {
+            self.folded = self.folded.after(entry);
+            self.seen += 1;
+            prop_assert_eq!(entry.seq, self.seen as u64, "{:?}", entry);
+            prop_assert_eq!(entry.number, self.seen as u64, "{:?}", entry);
+            prop_assert_eq!(entry.previous, self.seen as u64 - 1, "{:?}", entry);
+            prop_assert_eq!(self.folded.available(), entry.available, "{:?}", entry);
+        }
+        let account = &self.world.book().account;
+        prop_assert_eq!(
+            self.folded,
+            account.balance(),
+            "after {:?}",
+            self.world.entries.last()
+        );
+        prop_assert_eq!(account.entries, self.seen as u64);
+        Ok(())
+    }
+
+    /// A refusal or a repeat changes nothing but what was due.
+    fn only_due_unless_applied(&self, before: &Before, command: &Command, step: &Step) -> Lawful {
+        if !matches!(step.outcome, Outcome::Applied(_)) {
+            let book = self.world.book();
+            prop_assert!(
+                *book == before.book || *book == before.due,
+                "{:?} to {command:?} changed {:?}",
+                step.outcome,
+                step.changes
+            );
+        }
+        Ok(())
+    }
+
+    /// Promise 1: what is opened or extended is there, and as much of it as there is.
+    fn nobody_overdraws(&self, before: &Before, command: &Command, step: &Step) -> Lawful {
+        let Outcome::Applied(receipt) = &step.outcome else {
+            return Ok(());
+        };
+        let (caller, least, most, had) = match command {
+            Command::Admit(admit) if !admit.most.is_zero() => {
+                (&admit.caller, admit.least, admit.most, Credits::ZERO)
+            }
+            Command::Extend(extend) => {
+                let had = before.book.holds[&extend.hold].amount;
+                (&extend.caller, extend.least, extend.most, had)
+            }
+            _ => return Ok(()),
+        };
+        let due = before.due.account.available();
+        let available = due.saturating_add(caller.credit_line);
+        let least = least.max(micros(1));
+        let added = receipt.amount.saturating_sub(had);
+        prop_assert!(added >= least && added <= available, "{added} of {available}");
+        prop_assert!(added <= most.max(least));
+        prop_assert_eq!(due.saturating_sub(added), receipt.available);
+        prop_assert!(receipt.available >= caller.credit_line.negated());
+        let uncapped = |limits: &Limits| limits.spend_per_day.is_none() && limits.spend_per_month.is_none();
+        if uncapped(&caller.limits) && uncapped(&caller.key_limits) {
+            let range = Credits::MAX.saturating_sub(before.due.account.gauge.held);
+            prop_assert_eq!(
+                added,
+                most.max(least).min(available).min(range),
+                "as much as there is"
+            );
+        }
+        Ok(())
+    }
+
+    /// An expiry takes no more than is available; the end of a hold, charged no more than it held, never lowers it.
+    fn time_takes_only_what_is_there(&self, before: &Before, command: &Command) -> Lawful {
+        let was = before.book.account.available();
+        let due = before.due.account.available();
+        prop_assert!(due >= was.min(Credits::ZERO), "{was} became {due} by time alone");
+        let within_hold = |hold: &Hold, used| hold.state == HoldState::Open && used <= hold.amount;
+        let holds = &before.book.holds;
+        let lowers_nothing = self
+            .world
+            .history
+            .last()
+            .is_some_and(|(_, o)| matches!(o, Outcome::Applied(_)));
+        let lowers_nothing = lowers_nothing
+            && match command {
+                Command::Capture(capture) => holds
+                    .get(&capture.hold)
+                    .is_some_and(|h| within_hold(h, capture.used)),
+                Command::Release(_) | Command::ExpireHold { .. } | Command::ApplyDue { .. } => true,
+                _ => false,
+            };
+        let is = self.world.book().account.available();
+        prop_assert!(!lowers_nothing || is >= due, "{due} became {is} by {:?}", command);
+        Ok(())
+    }
+
+    /// Promise 3 and I4: open, then captured, released or expired; after an expiry once more, captured or released.
+    fn holds_end_once(&self, before: &Book) -> Lawful {
+        for (id, hold) in &self.world.book().holds {
+            let Some(was) = before.holds.get(id) else {
+                prop_assert_eq!(hold.state, HoldState::Open);
+                continue;
+            };
+            use HoldState::{Captured, Expired, Open, Released};
+            let follows = match (was.state, hold.state) {
+                (Open, Open) => hold.amount >= was.amount,
+                (Open, _) => hold.amount == was.amount,
+                (Expired, Captured | Released) => hold.amount == was.amount,
+                _ => hold == was,
+            };
+            prop_assert!(follows, "{was:?} became {hold:?}");
+            prop_assert!(hold.charged.is_zero() || hold.state != Released, "{hold:?}");
+        }
+        prop_assert!(
+            before
+                .holds
+                .keys()
+                .all(|id| self.world.book().holds.contains_key(id))
+        );
+        Ok(())
+    }
+
+    /// Promise 2: the same command at once again gets the same answer.
+    fn repeat_changes_nothing(&self, command: &Command, step: &Step) -> Lawful {
+        let state = &self.world.state;
+        let again = state.step(command, self.world.now);
+        let free = matches!(command, Command::Admit(admit) if admit.most.is_zero());
+        if !free {
+            let mut after = state.clone();
+            after.commit(&again);
+            prop_assert_eq!(
+                after.book(&self.world.account),
+                state.book(&self.world.account),
+                "{:?} again",
+                command
+            );
+        }
+        let expected = match (command, &step.outcome) {
+            (Command::ExpireHold { .. }, Outcome::Applied(_)) => Outcome::Refused(Refusal::HoldEnded),
+            (Command::ApplyDue { .. } | Command::Renew(_), answer) => answer.clone(),
+            (_, Outcome::Applied(receipt)) if !free => Outcome::Replayed(*receipt),
+            (_, answer) if !free => answer.clone(),
+            _ => return Ok(()),
+        };
+        prop_assert_eq!(again.outcome, expected, "{:?} again", command);
+        Ok(())
+    }
+
+    /// An earlier command, whatever happened since.
+    fn late_repeat(&self, before: &Before, command: &Command, first: &Outcome, now: &Outcome) -> Lawful {
+        let Ok(first) = first.clone().receipt() else {
+            return Ok(());
+        };
+        let Outcome::Replayed(again) = now else {
+            let refused = match command {
+                Command::Admit(admit) => admit.most.is_zero(),
+                Command::ExpireHold { .. } => *now == Outcome::Refused(Refusal::HoldEnded),
+                Command::Extend(_) => matches!(now, Outcome::Refused(_)),
+                Command::Renew(_) | Command::SetAccount { .. } | Command::ApplyDue { .. } => true,
+                _ => false,
+            };
+            prop_assert!(refused, "{now:?} instead of {first:?} to {:?}", command);
+            return Ok(());
+        };
+        if matches!(command, Command::Admit(_) | Command::Adjust { .. }) {
+            prop_assert_eq!((again.time, again.available), (first.time, first.available));
+        }
+        if !matches!(command, Command::Extend(_)) {
+            prop_assert_eq!(again.amount, first.amount, "{:?}", command);
+        }
+        let book = self.world.book();
+        prop_assert!(
+            *book == before.book || *book == before.due,
+            "{command:?} again changed something"
+        );
+        Ok(())
+    }
+
+    fn ask_watched(&mut self) {
+        let account = self.world.account.clone();
+        let due = self.watched.step(&Command::ApplyDue { account }, self.world.now);
+        self.watched.commit(&due);
+    }
+
+    /// Dealing out and expiring late gives what doing it at once gives: nobody's asking changes where the credits are.
+    fn watching_changes_nothing(&mut self, command: &Command) -> Lawful {
+        self.ask_watched();
+        let step = self.watched.step(command, self.world.now);
+        self.watched.commit(&step);
+        let now = self.world.now;
+        let (account, grants) = self.world.book().statement(now);
+        let book = self.watched.book(&self.world.account).unwrap();
+        let (watched, watched_grants) = book.statement(now);
+        prop_assert_eq!(watched.balance(), account.balance(), "after {:?}", command);
+        prop_assert_eq!(watched.exceptions, account.exceptions);
+        prop_assert_eq!(watched_grants.len(), grants.len());
+        for (a, b) in watched_grants.into_iter().zip(grants) {
+            // Numbers of entries differ where one journal has an expiry before a line of another kind.
+            let a = Grant { ended: b.ended, ..a };
+            prop_assert_eq!(a, b, "after {:?}", command);
+        }
+        Ok(())
+    }
+}
+
+fn applied_due(state: &State, book: &Book, now: faregate::domain::time::Timestamp) -> Book {
+    let account = book.account.id.clone();
+    let step = state.step(
+        &Command::ApplyDue {
+            account: account.clone(),
+        },
+        now,
+    );
+    let mut due = state.clone();
+    due.commit(&step);
+    due.book(&account).unwrap().clone()
+}

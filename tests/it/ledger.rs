@@ -1,0 +1,3 @@
+//! What every ledger promises, tested on every store.
+
+pub(crate) mod moves;
