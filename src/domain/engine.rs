@@ -25,6 +25,8 @@ use super::refusal::Refusal;
 use super::time::Timestamp;
 use draft::Draft;
 
+pub use holds::EXPIRED;
+
 /// Everything the ledger keeps of one account, but for its journal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Book {
@@ -178,11 +180,13 @@ impl State {
         self.books.insert(id, book);
     }
 
-    /// Takes a book out; the store has none for this account.
-    pub fn remove_book(&mut self, account: &AccountId) {
-        for key in self.books.remove(account).iter().flat_map(|b| b.keys.values()) {
+    /// Takes a book out: the store has none for this account, or wants to move it.
+    pub fn remove_book(&mut self, account: &AccountId) -> Option<Book> {
+        let book = self.books.remove(account)?;
+        for key in book.keys.values() {
             self.digests.remove(&key.digest);
         }
+        Some(book)
     }
 
     /// The book of an account.

@@ -295,7 +295,7 @@ pub(super) fn expire(draft: Draft<'_>, id: HoldId, on_expiry: OnExpiry) -> Step 
 }
 
 /// The journal's note on a hold that time ended.
-pub(super) const EXPIRED: &str = r#"{"cause":"expired"}"#;
+pub const EXPIRED: &str = r#"{"cause":"expired"}"#;
 
 /// Ends an open hold, or corrects an expired one, with `charge` as its final charge.
 fn end(

@@ -1,5 +1,6 @@
 //! The law: what holds for every account at every instant (`I1` .. `I6`), checkable on any book.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use crate::domain::account::Balance;
@@ -226,12 +227,13 @@ fn check_ending(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
     }
 }
 
-/// Folds an account's journal and compares it with the live balance (I5); `entries` are all of the account's, in order.
-pub fn check_journal<'a>(balance: Balance, entries: impl Iterator<Item = &'a Entry>) -> Vec<Violation> {
+/// Folds an account's journal and compares it with the live balance (I5); `entries` are all of the account's, in order, as values or by reference.
+pub fn check_journal(balance: Balance, entries: impl Iterator<Item = impl Borrow<Entry>>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut folded = Balance::default();
     let (mut number, mut previous) = (0, 0);
     for entry in entries {
+        let entry = entry.borrow();
         folded = folded.after(entry);
         if entry.number != number + 1 || entry.previous != previous {
             let what = format!("entry {} is number {} after {number}", entry.seq, entry.number);
