@@ -4,6 +4,7 @@
 //! No connection, pool or transaction appears here.
 
 pub mod detail;
+pub mod embedded;
 
 use std::fmt;
 use std::future::Future;

@@ -404,7 +404,7 @@ impl NewKeyJson {
     fn key(&self) -> Result<NewKey, DetailError> {
         Ok(NewKey {
             id: KeyId::new(&self.id).map_err(|e| bad("new_key.id", &e))?,
-            digest: digest(&self.digest).ok_or_else(|| bad("new_key.digest", &self.digest))?,
+            digest: digest_from_hex(&self.digest).ok_or_else(|| bad("new_key.digest", &self.digest))?,
             name: self.name.as_deref().map(Arc::from),
             expires_at: instant_or_never(self.expires_at.as_deref(), "new_key.expires_at")?,
             limits: self.limits.limits()?,
@@ -437,7 +437,8 @@ fn instant_or_never(text: Option<&str>, part: &str) -> Result<Timestamp, DetailE
     text.map_or(Ok(Timestamp::NEVER), |t| instant(t, part))
 }
 
-fn digest(hex: &str) -> Option<KeyDigest> {
+/// A key's digest from what [`KeyDigest::to_hex`] made.
+pub fn digest_from_hex(hex: &str) -> Option<KeyDigest> {
     let mut bytes = [0; 32];
     let digits = hex.as_bytes();
     if digits.len() != 64 {

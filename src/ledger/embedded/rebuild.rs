@@ -1,0 +1,221 @@
+//! Balances from the journal alone, put in place of what differs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use rusqlite::Connection;
+
+use super::chain::Chain;
+use super::fault::Fault;
+use super::load::{self, Loaded};
+use super::lock::Lock;
+use super::replay::Replay;
+use super::rows::{self, JOURNAL};
+use super::verify::{Findings, chain, compare};
+use super::writer::{self, Request, Writer};
+use super::{EmbeddedLedger, FILE, schema, stopped};
+use crate::clock::Clock;
+use crate::domain::account::Account;
+use crate::domain::command::HOLDS_REMEMBERED;
+use crate::domain::credits::Credits;
+use crate::domain::engine::invariants::{InvariantId, check};
+use crate::domain::engine::{Book, State};
+use crate::domain::hold::{Hold, HoldState};
+use crate::domain::ids::{AccountId, HoldId};
+use crate::domain::time::{Span, Timestamp};
+use crate::ledger::{LedgerError, VerifyReport};
+
+/// What an open hold gets to live when nothing but the journal knows of it.
+const HOLD_LIVES: Span = Span::from_secs(60);
+
+/// Accounts written in one transaction.
+const WRITTEN_AT_ONCE: usize = 500;
+
+/// Rebuilds while the ledger is open: everything else waits (and may time out) until it is done.
+pub(super) async fn live(ledger: &EmbeddedLedger) -> Result<VerifyReport, LedgerError> {
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    ledger.queue(Request::Job(Box::new(move |writer| {
+        let report = writer.and_then(|writer| rebuild(writer));
+        let _ = reply.send(report);
+    })))?;
+    answer.await.unwrap_or_else(|_| Err(stopped()))
+}
+
+/// Rebuilds the ledger of a folder that [`EmbeddedLedger::open`] refuses, from its journal, and says what was different. Blocks. The journal itself must
+/// be whole; where an account's does not add up, that account is left as it is and named.
+pub fn repair(folder: &Path, clock: Arc<dyn Clock>) -> Result<VerifyReport, LedgerError> {
+    let _lock = Lock::take(folder)?;
+    let at_start = |fault: Fault| fault.at_start(folder);
+    let file = folder.join(FILE);
+    if !file.is_file() {
+        return Err(LedgerError::Misconfigured(format!(
+            "{} is not there",
+            file.display()
+        )));
+    }
+    let conn = schema::open_writer(&file, "", clock.now()).map_err(at_start)?;
+    writer::checkpoint(&conn, "TRUNCATE").map_err(at_start)?;
+    let loaded = Loaded {
+        state: State::default(),
+        lines: HashMap::new(),
+        chain: Chain::new(String::new()),
+    };
+    let mut writer = Writer::new(&conn, loaded, clock, Arc::new(OnceLock::new())).map_err(at_start)?;
+    let report = rebuild(&mut writer)?;
+    drop(writer);
+    writer::checkpoint(&conn, "TRUNCATE").map_err(at_start)?;
+    Ok(report)
+}
+
+fn rebuild(writer: &mut Writer<'_>) -> Result<VerifyReport, LedgerError> {
+    let conn = writer.conn;
+    let read = |fault: Fault| fault.to_error();
+    let mut findings = Findings::default();
+    chain(conn, &mut findings).map_err(read)?;
+    if let Some(first) = findings.0.differences.first() {
+        return Err(LedgerError::Misconfigured(format!(
+            "the journal itself is damaged, nothing can be rebuilt from it: {first}. Nothing was changed; restore a backup (`faregate restore`)"
+        )));
+    }
+    let meta = load::meta(conn).map_err(read)?;
+    writer.state.seq = meta.seq;
+    writer.state.time = writer.state.time.max(meta.time);
+    writer.chain = Chain::new(meta.hash);
+    let now = writer.now();
+    let mut rebuilt = Vec::new();
+    for account in all_accounts(conn).map_err(read)? {
+        findings.0.accounts += 1;
+        // What cannot be read is as good as not there.
+        let stored = load::book(conn, &account).unwrap_or_default();
+        let line = stored.as_ref().map_or(Credits::ZERO, |(_, line)| *line);
+        let stored = stored.map(|(book, _)| book);
+        let live = writer.state.book(&account);
+        let differs = |book: &Book| {
+            let mut found = Findings::default();
+            for (other, place) in [(stored.as_ref(), "the file"), (live, "memory")] {
+                if let Some(other) = other {
+                    let (book, other) = (settled(book, now), settled(other, now));
+                    compare(&book, &other, "the journal", place, &mut found);
+                }
+            }
+            if stored.is_none() {
+                found.add(format!("account {account}: its record was not readable"));
+            }
+            found.0.differences
+        };
+        match from_journal(conn, &account, stored.as_ref(), line, now).map_err(read)? {
+            Ok(book) => {
+                let differences = differs(&book);
+                if !differences.is_empty() {
+                    rebuilt.push(book);
+                }
+                differences.into_iter().for_each(|d| findings.add(d));
+            }
+            Err(why) => findings.add(format!("account {account} is left as it is: {why}")),
+        }
+        if rebuilt.len() >= WRITTEN_AT_ONCE {
+            writer.replace(std::mem::take(&mut rebuilt))?;
+        }
+    }
+    writer.replace(rebuilt)?;
+    Ok(findings.0)
+}
+
+/// Accounts that have a record, a journal, or both.
+fn all_accounts(conn: &Connection) -> Result<Vec<AccountId>, Fault> {
+    let mut statement = conn.prepare("SELECT id FROM accounts UNION SELECT account FROM journal")?;
+    let mut rows = statement.query([])?;
+    let mut ids = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        ids.push(AccountId::new(&id).map_err(|e| Fault::Damaged(format!("an account's id is {id:?}: {e}")))?);
+    }
+    Ok(ids)
+}
+
+fn from_journal(
+    conn: &Connection,
+    account: &AccountId,
+    stored: Option<&Book>,
+    line: Credits,
+    now: Timestamp,
+) -> Result<Result<Book, String>, Fault> {
+    let mut replay = Replay::new(account.clone(), stored, line);
+    let sql = format!(
+        "SELECT {} FROM journal WHERE account = ?1 ORDER BY seq",
+        JOURNAL.list()
+    );
+    let mut statement = conn.prepare(&sql)?;
+    let mut rows = statement.query([account.as_str()])?;
+    while let Some(row) = rows.next()? {
+        let (entry, _) = rows::entry(row)?;
+        if let Err(why) = replay.take(entry) {
+            return Ok(Err(why));
+        }
+    }
+    Ok(replay.finish().map(|book| adopt(book, stored, line, now)))
+}
+
+/// Takes from what is stored the things that the journal does not tell: how far rates are used up, how long holds live, what a hold was opened with.
+fn adopt(mut book: Book, stored: Option<&Book>, line: Credits, now: Timestamp) -> Book {
+    let account: Option<&Account> = stored.map(|b| &b.account);
+    if let Some(old) = account {
+        book.account.version = book.account.version.max(old.version);
+        book.account.gauge.requests_at = old.gauge.requests_at;
+        book.account.gauge.tokens_at = old.gauge.tokens_at;
+        let derived = std::mem::replace(&mut book.account.exceptions, old.exceptions);
+        // What went below the floor by name depends on credit lines that changed: what is stored counts as long as it explains the balance.
+        if check(&book, line).iter().any(|v| v.id == InvariantId::I3) {
+            book.account.exceptions = derived;
+        }
+    }
+    let old_holds = stored.map(|b| &b.holds);
+    book.holds = std::mem::take(&mut book.holds)
+        .into_values()
+        .filter_map(|hold| {
+            let old = old_holds.and_then(|holds| holds.get(&hold.id));
+            adopt_hold(hold, old, now)
+        })
+        .map(|hold| (hold.id, hold))
+        .collect::<BTreeMap<HoldId, Hold>>();
+    for (id, key) in &mut book.keys {
+        if let Some(old) = stored.and_then(|b| b.keys.get(id)) {
+            key.name.clone_from(&old.name);
+            key.created_at = old.created_at;
+            key.gauge.requests_at = old.gauge.requests_at;
+            key.gauge.tokens_at = old.gauge.tokens_at;
+        }
+    }
+    book
+}
+
+fn adopt_hold(hold: Hold, old: Option<&Hold>, now: Timestamp) -> Option<Hold> {
+    let open = hold.state == HoldState::Open;
+    let same = |old: &&Hold| {
+        let open_too = (old.state == HoldState::Open) == open;
+        open_too && old.amount == hold.amount && old.charged == hold.charged
+    };
+    match old.filter(same) {
+        Some(old) => Some(old.clone()),
+        None if open => Some(Hold {
+            expires_at: now.plus(HOLD_LIVES),
+            ..hold
+        }),
+        None => (now.since(hold.expires_at) <= HOLDS_REMEMBERED).then_some(hold),
+    }
+}
+
+/// The book with what is due applied and spending dealt out, so that two that say the same are the same.
+fn settled(book: &Book, now: Timestamp) -> Book {
+    let (account, grants) = book.statement(now);
+    let version = 0;
+    Book {
+        account: Account { version, ..account },
+        grants: grants
+            .into_iter()
+            .map(|g| (g.facts.id.as_str().to_owned(), g))
+            .collect(),
+        ..book.clone()
+    }
+}

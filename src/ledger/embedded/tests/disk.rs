@@ -1,0 +1,161 @@
+//! What the disk may do: be full, lose the end of the log.
+
+use super::*;
+use crate::ledger::LedgerError;
+
+impl Fixture {
+    async fn limit_pages(&self, pages: u32) {
+        let limit = self.ledger().job(move |writer| {
+            writer.limit_pages(pages);
+            Ok(())
+        });
+        limit.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a21_b24_a_full_disk_refuses_keeps_what_was_and_recovers_without_restart() {
+    let mut fixture = Fixture::new();
+    let acme = fixture.account("acme", "1000").await;
+    let caller = fixture.caller(&acme).await;
+    let open = fixture.admit(&acme, "1").await;
+    // SQLite takes the limit no lower than what the file has.
+    fixture.limit_pages(1).await;
+    let mut held = credits("1");
+    let failed = loop {
+        let hold = fixture.hold_id();
+        let command = admit(hold, &caller, credits("1"));
+        match fixture.ledger().execute(&command).await {
+            Ok(_) => held = held.saturating_add(credits("1")),
+            Err(error) => break (hold, error),
+        }
+    };
+    let (hold, error) = failed;
+    assert!(matches!(error, LedgerError::Unavailable(_)), "{error}");
+    assert!(error.to_string().contains("no space"), "{error}");
+    // A batch of several accounts fails as one, new accounts included.
+    let new = AccountId::new("new").unwrap();
+    let batch = [
+        create(&new),
+        admit(fixture.hold_id(), &caller, credits("1")),
+        grant(&acme, "g2", "5", Timestamp::NEVER),
+        key(&acme, "key_2", Limits::NONE),
+    ];
+    let answers: Vec<_> = batch.iter().map(|c| fixture.ledger().execute(c)).collect();
+    let mut refused = 0;
+    for answer in answers {
+        refused += u32::from(answer.await.is_err());
+    }
+    assert!(refused > 0);
+    // Reads go on, memory says what the file says.
+    let statement = fixture.ledger().statement(&acme).await.unwrap().unwrap();
+    assert!(statement.account.gauge.held >= held);
+    assert_eq!(fixture.ledger().hold(&acme, hold).await.unwrap(), None);
+    fixture.assert_clean().await;
+
+    fixture.limit_pages(1_000_000).await;
+    let version = fixture.caller(&acme).await;
+    fixture.applied(admit(hold, &version, credits("1"))).await;
+    fixture.applied(capture(open, &caller, credits("1"))).await;
+    for command in &batch[2..] {
+        let outcome = fixture.ledger().execute(command).await.unwrap();
+        assert!(!matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    }
+    fixture.assert_clean().await;
+    fixture.reopen();
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_failed_file_ends_serving_and_says_to_restart() {
+    let fixture = Fixture::new();
+    let acme = fixture.account("acme", "1").await;
+    let broken = fixture.ledger().job(|writer| {
+        let fault = super::super::fault::Fault::Broken("disk I/O error".to_owned());
+        Err::<(), _>(writer.break_down(&fault))
+    });
+    let error = broken.await.unwrap_err();
+    assert!(
+        matches!(&error, LedgerError::Misconfigured(what) if what.contains("restart")),
+        "{error}"
+    );
+    let ledger = fixture.ledger();
+    assert_eq!(ledger.execute(&create(&acme)).await, Err(error.clone()));
+    assert_eq!(ledger.statement(&acme).await, Err(error.clone()));
+    assert_eq!(ledger.entries(&acme, None, 1).await, Err(error.clone()));
+    assert_eq!(ledger.sweep(OnExpiry::Release).await, Err(error.clone()));
+    assert_eq!(ledger.ready().await, Err(error));
+}
+
+/// Copies the ledger as a crash would leave it: file and log, without the index of the log in shared memory.
+fn crash(fixture: &Fixture, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for name in [FILE.to_owned(), format!("{FILE}-wal")] {
+        let from = fixture.folder.ledger().join(&name);
+        if from.exists() {
+            std::fs::copy(from, to.join(&name)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn b24_a_torn_log_opens_with_a_prefix_of_whole_batches() {
+    let mut fixture = Fixture::new();
+    let acme = fixture.account("acme", "1000").await;
+    let caller = fixture.caller(&acme).await;
+    // The log begins anew: what follows lies in it alone.
+    fixture.reopen();
+    let mut ends = vec![fixture.ledger().journal(0, 0, 1_000).await.unwrap().len()];
+    let log = fixture.folder.ledger().join(format!("{FILE}-wal"));
+    let mut sizes = vec![0];
+    for _ in 0..12 {
+        let holds = [fixture.hold_id(), fixture.hold_id(), fixture.hold_id()];
+        let commands = holds.map(|hold| admit(hold, &caller, credits("1")));
+        let answers: Vec<_> = commands.iter().map(|c| fixture.ledger().execute(c)).collect();
+        for answer in answers {
+            answer.await.unwrap();
+        }
+        ends.push(fixture.ledger().journal(0, 0, 1_000).await.unwrap().len());
+        sizes.push(std::fs::metadata(&log).unwrap().len());
+    }
+    let whole = fixture.folder.0.join("whole");
+    crash(&fixture, &whole);
+    let bytes = std::fs::read(whole.join(format!("{FILE}-wal"))).unwrap();
+    assert_eq!(Some(&(bytes.len() as u64)), sizes.last());
+
+    let torn = fixture.folder.0.join("torn");
+    let mut dice = Dice(11);
+    let mut seen = std::collections::BTreeSet::new();
+    for round in 0..120 {
+        let at = usize::try_from(dice.roll(bytes.len() as u64)).unwrap();
+        let mut log = bytes.clone();
+        match round % 3 {
+            0 => log.truncate(at),
+            1 => log[at] ^= 0x40,
+            _ => log[at..].fill(0),
+        }
+        let _ = std::fs::remove_dir_all(&torn);
+        std::fs::create_dir_all(&torn).unwrap();
+        std::fs::copy(whole.join(FILE), torn.join(FILE)).unwrap();
+        std::fs::write(torn.join(format!("{FILE}-wal")), &log).unwrap();
+        let ledger = open(&torn, &fixture.clock).unwrap();
+        let report = ledger.verify().await.unwrap();
+        assert_eq!(report.differences, Vec::<String>::new(), "round {round}, at {at}");
+        let entries = usize::try_from(report.entries).unwrap();
+        // Every batch whose bytes lie wholly before the damage is there.
+        let kept = sizes.iter().zip(&ends).filter(|(size, _)| **size <= at as u64);
+        let least = kept.map(|(_, end)| *end).max().unwrap();
+        assert!(
+            entries >= least && ends.last().is_some_and(|all| entries <= *all),
+            "round {round}, at {at}"
+        );
+        seen.insert(entries);
+        // And it goes on from there.
+        let statement = ledger.statement(&acme).await.unwrap().unwrap();
+        let caller = super::caller(&acme, statement.account.version);
+        let hold = hold_id(fixture.clock.now(), 1_000_000 + round);
+        let outcome = ledger.execute(&admit(hold, &caller, credits("1"))).await.unwrap();
+        assert!(matches!(outcome, Outcome::Applied(_)));
+    }
+    assert!(seen.len() > 5, "{seen:?}");
+}
