@@ -18,4 +18,6 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod ledger;
+pub mod proxy;
 pub mod service;
+pub mod telemetry;

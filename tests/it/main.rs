@@ -13,5 +13,6 @@
 
 mod engine;
 mod ledger;
+mod proxy;
 mod rig;
 mod tidy;

@@ -1,0 +1,42 @@
+//! Holds the credits. What comes out of here is paid for.
+
+use std::sync::Arc;
+
+use tower::{ServiceExt, service_fn};
+
+use crate::domain::credits::Credits;
+use crate::service::gate::Ask;
+
+use super::exchange::Charge;
+use super::fault::{Fault, Rejected};
+use super::stage::{Paid, Quoted, Step};
+
+/// [`Quoted`] → [`Paid`].
+pub(super) fn layer<S: Step<Paid>>(inner: S) -> impl Step<Quoted> {
+    service_fn(move |quoted: Quoted| {
+        let inner = inner.clone();
+        async move { inner.oneshot(charge(quoted).await?).await }
+    })
+}
+
+async fn charge(mut quoted: Quoted) -> Result<Paid, Rejected> {
+    let ask = Ask {
+        request: quoted.exchange.request,
+        route: &quoted.route.id,
+        quote: quoted.quote,
+        detail: quoted.route.detail.clone(),
+    };
+    let known = Arc::clone(quoted.known());
+    match quoted.exchange.worker.gate.admit(known, ask).await {
+        Ok(admission) => {
+            // The gate names a request anew when the proxy's clock was far off the ledger's.
+            quoted.exchange.request = admission.held.request();
+            quoted.exchange.charge = match admission.held.amount() {
+                Credits::ZERO => Charge::None,
+                amount => Charge::Held(amount),
+            };
+            Ok(quoted.paid(admission.held, admission.available))
+        }
+        Err(denial) => Err(quoted.exchange.reject(Fault::Denied(denial))),
+    }
+}

@@ -1,0 +1,121 @@
+//! One request and its answer, from the first byte of the head to the last byte of the body: what is known of it, for its log line and its
+//! metrics. It travels with the request through the stages, comes back with an error, and goes on with the answer's body. Whatever ends it, its
+//! drop writes the one line, so that each request has exactly one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::http::{HeaderValue, Method, StatusCode, Version};
+
+use crate::domain::credits::Credits;
+use crate::domain::ids::HoldId;
+use crate::service::gate::Known;
+use crate::telemetry::access::Line;
+
+use super::listener::InFlight;
+use super::live::{Live, Route};
+use super::outcome::Outcome;
+use super::worker::Worker;
+
+/// What a request was charged, as far as it is decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Charge {
+    /// Nothing was asked of the ledger, or it said no.
+    #[default]
+    None,
+    /// Set aside.
+    Held(Credits),
+    /// Taken; zero on a free route.
+    Charged(Credits),
+    /// Given back.
+    Released,
+}
+
+/// See the module.
+pub(super) struct Exchange {
+    pub(super) worker: Arc<Worker>,
+    /// The configuration that this request began under, and keeps: a reload changes no price of a request that is under way.
+    pub(super) live: Arc<Live>,
+    pub(super) request: HoldId,
+    pub(super) method: Method,
+    pub(super) version: Version,
+    pub(super) route: Option<Arc<Route>>,
+    pub(super) known: Option<Arc<Known>>,
+    pub(super) charge: Charge,
+    pub(super) outcome: Outcome,
+    pub(super) status: Option<StatusCode>,
+    pub(super) upstream: Option<Arc<str>>,
+    /// What the answer says to the page that asked.
+    pub(super) allow_origin: Option<HeaderValue>,
+    pub(super) started: Instant,
+    pub(super) first_byte: Option<Duration>,
+    /// Bytes of the answer's body.
+    pub(super) sent: u64,
+    _in_flight: InFlight,
+}
+
+impl Exchange {
+    /// A request has come in.
+    pub(super) fn begin(
+        worker: &Arc<Worker>,
+        in_flight: InFlight,
+        method: Method,
+        version: Version,
+    ) -> Box<Exchange> {
+        worker.meters.requests_under_way.up();
+        Box::new(Exchange {
+            request: worker.gate.request_id(),
+            live: worker.live(),
+            worker: Arc::clone(worker),
+            method,
+            version,
+            route: None,
+            known: None,
+            charge: Charge::None,
+            outcome: Outcome::ClientGone,
+            status: None,
+            upstream: None,
+            allow_origin: None,
+            started: Instant::now(),
+            first_byte: None,
+            sent: 0,
+            _in_flight: in_flight,
+        })
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.outcome = Outcome::INTERNAL;
+            self.status = Some(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        let took = self.started.elapsed();
+        let meters = &self.worker.meters;
+        meters.requests_under_way.down();
+        let route = self
+            .route
+            .as_ref()
+            .map_or(&meters.unrouted, |route| &route.meters);
+        route.finished(self.outcome.index(), took, self.first_byte);
+        let caller = self.known.as_ref().map(|known| known.caller());
+        self.worker.log.write(&Line {
+            time: self.worker.clock.now(),
+            request: self.request,
+            method: self.method.as_str(),
+            route: self.route.as_ref().map(|route| &*route.id),
+            status: self.status.map(|status| status.as_u16()),
+            outcome: self.outcome.as_str(),
+            charged: match self.charge {
+                Charge::Charged(amount) => Some(amount),
+                _ => None,
+            },
+            account: caller.map(|caller| caller.account.as_str()),
+            key: caller.map(|caller| caller.key.as_str()),
+            upstream: self.upstream.as_deref(),
+            sent: self.sent,
+            first_byte: self.first_byte,
+            took,
+        });
+    }
+}

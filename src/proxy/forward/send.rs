@@ -1,0 +1,181 @@
+//! Gets one request onto one connection. It is sent again only where nothing of it was sent.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::time::Instant;
+
+use crate::service::charge::Held;
+
+use super::super::fault::Fault;
+use super::super::live::{Live, Route};
+use super::super::stage::Outbound;
+use super::super::upload::{Upload, UploadError};
+use super::endpoint::{Endpoint, Lease, NoLease, Sender};
+use super::outbound::Message;
+use super::settle;
+use super::upstream::Upstream;
+
+/// Used connections that turn out to be closed before a new one is asked for.
+const STALE_MAX: usize = 2;
+
+/// A request and what limits it.
+pub(super) struct Call<'a> {
+    pub(super) upstream: &'a Upstream,
+    pub(super) route: &'a Route,
+    pub(super) live: &'a Live,
+    /// When all of it must be over.
+    pub(super) end: Option<Instant>,
+}
+
+/// What came of an attempt that gave no answer.
+enum Attempt {
+    /// Nothing was sent; the request is whole.
+    Unsent(Box<Message>),
+    /// It may have been.
+    Failed(Fault),
+}
+
+impl Call<'_> {
+    /// The head of the answer, and the connection that brings its body.
+    pub(super) async fn send(
+        &self,
+        outbound: Outbound,
+        held: &mut Held,
+    ) -> Result<(Response<Incoming>, Lease), Fault> {
+        let mut message = Message::new(outbound, self.live, self.upstream);
+        let mut tried: Vec<Arc<Endpoint>> = Vec::new();
+        let mut stale = 0;
+        let mut last = Fault::Unreachable;
+        while let Some(endpoint) = self.upstream.pick(&tried) {
+            let lease = match self.in_time(endpoint.lease(stale >= STALE_MAX)).await {
+                None => return Err(Fault::UpstreamTimeout),
+                Some(Ok(lease)) => lease,
+                Some(Err(error)) => {
+                    last = match error {
+                        NoLease::Busy => Fault::UpstreamBusy,
+                        NoLease::Unreachable => Fault::Unreachable,
+                    };
+                    tried.push(Arc::clone(endpoint));
+                    continue;
+                }
+            };
+            let used = lease.used;
+            match self.attempt(message, lease, held).await {
+                Ok(answer) => return Ok(answer),
+                Err(Attempt::Failed(fault)) => return Err(fault),
+                Err(Attempt::Unsent(unsent)) => {
+                    message = *unsent;
+                    held.on_drop(settle::released(self.route, "not_forwarded"));
+                    if used {
+                        stale += 1;
+                    } else {
+                        tried.push(Arc::clone(endpoint));
+                    }
+                }
+            }
+        }
+        self.upstream.meters.unreachable.one();
+        Err(last)
+    }
+
+    async fn attempt(
+        &self,
+        message: Message,
+        mut lease: Lease,
+        held: &mut Held,
+    ) -> Result<(Response<Incoming>, Lease), Attempt> {
+        let endpoint = Arc::clone(lease.endpoint());
+        let h2 = matches!(lease.sender, Sender::H2(..));
+        let Some(request) = message.address(&endpoint, self.upstream, h2) else {
+            return Err(Attempt::Failed(Fault::UpstreamBroken));
+        };
+        // Should the client leave now, the upstream has had the request.
+        held.on_drop(settle::abandoned(self.route, held.amount()));
+        match self.exchange(request, &mut lease).await {
+            None => {
+                self.upstream.meters.timeouts.one();
+                Err(Attempt::Failed(Fault::UpstreamTimeout))
+            }
+            Some(Ok(response)) => Ok((response, lease)),
+            Some(Err(mut error)) => match error
+                .take_message()
+                .and_then(|request| Message::again(request, &endpoint))
+            {
+                Some(message) => Err(Attempt::Unsent(Box::new(message))),
+                None => Err(Attempt::Failed(self.blame(error.error()))),
+            },
+        }
+    }
+
+    /// The answer's head; none when it takes too long.
+    async fn exchange(
+        &self,
+        request: Request<Upload>,
+        lease: &mut Lease,
+    ) -> Option<Result<Response<Incoming>, TrySendError<Request<Upload>>>> {
+        let sent = request.body().progress();
+        match &mut lease.sender {
+            Sender::H1(sender) => self.first_byte(sender.try_send_request(request), sent).await,
+            Sender::H2(sender, _) => self.first_byte(sender.try_send_request(request), sent).await,
+            Sender::None => None,
+        }
+    }
+
+    /// Waits for the first byte from when the whole request was sent.
+    async fn first_byte<F: Future>(
+        &self,
+        future: F,
+        sent: super::super::upload::Progress,
+    ) -> Option<F::Output> {
+        let mut future = std::pin::pin!(future);
+        let mut wait: Duration = self.route.first_byte_timeout;
+        loop {
+            let due = Instant::now() + wait;
+            let due = self.end.map_or(due, |end| end.min(due));
+            match tokio::time::timeout_at(due, future.as_mut()).await {
+                Ok(output) => return Some(output),
+                Err(_) if self.end.is_some_and(|end| end <= Instant::now()) => return None,
+                // While the body is on its way its own limit counts.
+                Err(_) => match sent.since_end() {
+                    Some(since) if since >= self.route.first_byte_timeout => return None,
+                    Some(since) => wait = self.route.first_byte_timeout.saturating_sub(since),
+                    None => wait = self.route.first_byte_timeout,
+                },
+            }
+        }
+    }
+
+    async fn in_time<F: Future>(&self, future: F) -> Option<F::Output> {
+        match self.end {
+            None => Some(future.await),
+            Some(end) => tokio::time::timeout_at(end, future).await.ok(),
+        }
+    }
+
+    /// Whose fault it was that the exchange broke off.
+    fn blame(&self, error: &hyper::Error) -> Fault {
+        let mut source = error.source();
+        while let Some(cause) = source {
+            if let Some(upload) = cause.downcast_ref::<UploadError>() {
+                return match upload {
+                    UploadError::TooLarge(max) => Fault::BodyTooLarge(*max),
+                    UploadError::Stalled => Fault::BodyStalled,
+                    UploadError::Broken(_) => Fault::BodyBroken,
+                };
+            }
+            source = cause.source();
+        }
+        self.upstream.meters.broken.one();
+        tracing::warn!(upstream = %self.upstream.name, %error, "upstream broke off before it answered");
+        if error.is_parse() {
+            Fault::UpstreamBroken
+        } else {
+            Fault::Unreachable
+        }
+    }
+}

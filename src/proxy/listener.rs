@@ -1,0 +1,120 @@
+//! Connections of clients: accepted, watched, drained.
+
+mod conn;
+mod socket;
+mod watched;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::telemetry::access;
+
+use conn::Conns;
+
+use super::tls::Tls;
+use super::worker::Worker;
+
+pub(super) use conn::InFlight;
+pub(super) use conn::Limits;
+pub(super) use socket::bind;
+
+/// How far the end has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Phase {
+    /// Serving.
+    Running,
+    /// No new connections; what runs may end until then.
+    Draining(Instant),
+    /// Everything is cut off.
+    Stopping,
+}
+
+/// Pauses between two tries to accept when the process has no descriptors left (A22): first, and at most.
+const NO_DESCRIPTORS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How often connections are looked over.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Serves one worker's connections until the end.
+pub(super) async fn run(
+    worker: Arc<Worker>,
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    limits: Limits,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let conns = Arc::new(Conns::new(limits.connections_max));
+    let server = conn::Server::new(Arc::clone(&worker), Arc::clone(&conns), limits, tls);
+    let housekeeping = tokio::spawn(keep_house(Arc::clone(&worker), Arc::clone(&conns)));
+    tokio::select! {
+        () = accept(&server, listener) => {}
+        _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
+    }
+    conns.finish_all();
+    loop {
+        let now = *phase.borrow_and_update();
+        let over = match now {
+            Phase::Stopping => break,
+            Phase::Draining(until) => until,
+            // The sender is gone without a word.
+            Phase::Running => Instant::now(),
+        };
+        tokio::select! {
+            () = conns.empty() => break,
+            () = tokio::time::sleep_until(over) => break,
+            changed = phase.changed() => if changed.is_err() { break },
+        }
+    }
+    conns.stop_all();
+    conns.empty().await;
+    housekeeping.abort();
+    worker.log.flush();
+}
+
+/// Accepts for ever.
+async fn accept(server: &conn::Server<impl super::stage::Whole>, listener: TcpListener) {
+    let mut pause = NO_DESCRIPTORS.0;
+    loop {
+        let place = server.conns().place().await;
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                pause = NO_DESCRIPTORS.0;
+                server.spawn(socket, place);
+            }
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted just now");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(NO_DESCRIPTORS.1);
+            }
+        }
+    }
+}
+
+/// The client was gone before its connection was accepted.
+fn is_the_clients(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+async fn keep_house(worker: Arc<Worker>, conns: Arc<Conns>) {
+    let mut ticks = tokio::time::interval(access::FLUSH_AFTER);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looked = Instant::now();
+    loop {
+        ticks.tick().await;
+        worker.log.flush();
+        if looked.elapsed() >= TICK {
+            looked = Instant::now();
+            worker.tidy();
+            conns.look_over(&worker);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The configuration as one worker uses it: looked up once, when it is loaded, so that a request looks up nothing but its path.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderName, HeaderValue};
+
+use crate::config::{Api, Config};
+use crate::domain::entry::Detail;
+use crate::domain::price::Price;
+use crate::http::headers::{RequestRules, ResponseRules};
+use crate::http::pattern::Matcher;
+use crate::ledger::detail::Note;
+use crate::service::plans::Plans;
+use crate::telemetry::metrics::{DataPlane, RouteMeters};
+
+use super::forward::{Setup, Upstream, UpstreamError};
+use super::rescue::Shape;
+
+/// See the module.
+pub(super) struct Live {
+    pub(super) routes: Matcher<Arc<Route>>,
+    pub(super) plans: Arc<Plans>,
+    pub(super) request_rules: RequestRules,
+    /// Where a client's key may stand, in this order.
+    pub(super) key_headers: Vec<HeaderName>,
+    pub(super) top_up_url: Option<String>,
+    pub(super) body_timeout: Duration,
+    pub(super) header_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+}
+
+/// A route.
+pub(super) struct Route {
+    pub(super) id: Arc<str>,
+    pub(super) shape: Shape,
+    pub(super) price: Price,
+    /// The header in which the upstream reports its price.
+    pub(super) cost_header: Option<HeaderName>,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) upgrade: bool,
+    pub(super) body_max: u64,
+    pub(super) first_byte_timeout: Duration,
+    pub(super) origins: Origins,
+    pub(super) meters: Arc<RouteMeters>,
+    /// What the journal says of a request on this route.
+    pub(super) detail: Detail,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whose pages may call a route.
+#[derive(Debug)]
+pub(super) enum Origins {
+    None,
+    All,
+    Listed(Vec<HeaderValue>),
+}
+
+/// What a worker brings to a configuration.
+pub(super) struct Bench<'a> {
+    /// The worker's number, from 0.
+    pub(super) worker: usize,
+    /// How many there are: limits for all are shared out.
+    pub(super) workers: usize,
+    pub(super) meters: &'a DataPlane,
+}
+
+/// A configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// Something about an upstream.
+    #[error("upstream {name}: {error}")]
+    Upstream {
+        /// Its name.
+        name: Arc<str>,
+        /// What.
+        error: UpstreamError,
+    },
+    /// A route without an upstream, or twice the same; a mistake in the code, since the configuration was checked.
+    #[error("the routes do not fit together: {0}")]
+    Routes(String),
+}
+
+impl Live {
+    /// Connections to upstreams that are the same as `before` are kept.
+    pub(super) fn build(
+        config: &Config,
+        plans: &Arc<Plans>,
+        bench: &Bench<'_>,
+        before: Option<&Live>,
+    ) -> Result<Live, LiveError> {
+        let mut upstreams = HashMap::new();
+        for (name, given) in &config.upstreams {
+            let kept = before
+                .and_then(|live| live.upstreams.get(name))
+                .filter(|upstream| upstream.is(given));
+            let upstream = match kept {
+                Some(kept) => Arc::clone(kept),
+                None => {
+                    let setup = Setup {
+                        workers: bench.workers,
+                        meters: bench.meters.upstream(bench.worker, name),
+                    };
+                    let fresh = Upstream::new(given, setup);
+                    Arc::new(fresh.map_err(|error| LiveError::Upstream {
+                        name: Arc::clone(name),
+                        error,
+                    })?)
+                }
+            };
+            upstreams.insert(Arc::clone(name), upstream);
+        }
+        let mut routes = Vec::with_capacity(config.routes.len());
+        for given in &config.routes {
+            let upstream = upstreams
+                .get(&given.upstream)
+                .ok_or_else(|| LiveError::Routes(format!("{} has no upstream", given.id)))?;
+            routes.push((given.pattern.clone(), Arc::new(route(given, upstream, bench))));
+        }
+        let routes = Matcher::new(routes).map_err(|conflict| LiveError::Routes(conflict.to_string()))?;
+        Ok(Live {
+            request_rules: request_rules(config, &routes),
+            routes,
+            plans: Arc::clone(plans),
+            key_headers: config.server.key_headers.clone(),
+            top_up_url: config.server.top_up_url.clone(),
+            body_timeout: config.server.body_timeout,
+            header_timeout: config.server.header_timeout,
+            idle_timeout: config.server.idle_timeout,
+            upstreams,
+        })
+    }
+
+    /// Once a second: closes what nobody needs any more.
+    pub(super) fn tidy(&self) {
+        self.upstreams.values().for_each(|upstream| upstream.tidy());
+    }
+}
+
+fn route(given: &crate::config::Route, upstream: &Arc<Upstream>, bench: &Bench<'_>) -> Route {
+    Route {
+        id: Arc::clone(&given.id),
+        shape: match given.api {
+            Api::OpenAiChat | Api::OpenAi => Shape::OpenAi,
+            Api::Anthropic => Shape::Anthropic,
+            Api::Plain => Shape::Problem,
+        },
+        cost_header: match &given.price {
+            Price::Reported { header, .. } => HeaderName::from_bytes(header.as_bytes()).ok(),
+            _ => None,
+        },
+        price: given.price.clone(),
+        upstream: Arc::clone(upstream),
+        upgrade: given.upgrade,
+        body_max: given.body_max as u64,
+        first_byte_timeout: given.first_byte_timeout,
+        origins: origins(&given.cors),
+        meters: bench.meters.route(bench.worker, &given.id),
+        detail: Note::by("proxy", "request").route(&given.id).detail(),
+    }
+}
+
+fn origins(given: &[Arc<str>]) -> Origins {
+    match given {
+        [] => Origins::None,
+        [all] if &**all == "*" => Origins::All,
+        listed => Origins::Listed(
+            listed
+                .iter()
+                .filter_map(|origin| HeaderValue::from_str(origin).ok())
+                .collect(),
+        ),
+    }
+}
+
+/// Cookies belong to whoever set them, which is not the upstream; a header that reports a price counts only from the upstream.
+fn request_rules(config: &Config, routes: &Matcher<Arc<Route>>) -> RequestRules {
+    let mut strip = vec![::http::header::COOKIE];
+    for (_, route) in routes.iter() {
+        if let Some(header) = route
+            .cost_header
+            .as_ref()
+            .filter(|header| !strip.contains(header))
+        {
+            strip.push(header.clone());
+        }
+    }
+    RequestRules {
+        lines_max: config.server.headers_max,
+        bytes_max: config.server.header_max,
+        strip,
+        end_to_end: config.server.key_headers.clone(),
+    }
+}
+
+impl Origins {
+    /// What `access-control-allow-origin` says to a page of this origin.
+    pub(super) fn allow(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+        match self {
+            Origins::None => None,
+            Origins::All => Some(HeaderValue::from_static("*")),
+            Origins::Listed(listed) => listed.contains(origin).then(|| origin.clone()),
+        }
+    }
+}
+
+/// Rules for answers of an upstream.
+pub(super) fn response_rules(given: &crate::config::Upstream) -> ResponseRules {
+    let mut rules = ResponseRules::default();
+    rules.strip.extend(given.strip_response_headers.iter().cloned());
+    rules
+}

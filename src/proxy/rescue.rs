@@ -1,0 +1,116 @@
+//! The only place where errors become answers.
+
+mod said;
+mod shape;
+
+use std::convert::Infallible;
+
+use ::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use ::http::{HeaderMap, HeaderName, Response, Version};
+use bytes::Bytes;
+use tower::{ServiceExt, service_fn};
+
+use crate::domain::ids::HoldId;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Span;
+use crate::service::denial::Denial;
+
+use super::body::ReplyBody;
+use super::code::Code;
+use super::cors;
+use super::exchange::Exchange;
+use super::fault::{Fault, Rejected};
+use super::outcome::Outcome;
+use super::stage::{Received, Reply, Step, Whole};
+
+pub(super) use shape::Shape;
+
+/// The longest that a client is told to wait.
+const RETRY_AFTER_MAX: i64 = 60;
+
+pub(super) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+static X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Makes errors answers.
+pub(super) fn layer<S: Step<Received>>(inner: S) -> impl Whole {
+    service_fn(move |received: Received| {
+        let inner = inner.clone();
+        async move { Ok::<_, Infallible>(inner.oneshot(received).await.unwrap_or_else(answer)) }
+    })
+}
+
+/// The body of the answer to a request whose exchange a panic has taken along.
+pub(super) fn internal(request: HoldId) -> String {
+    shape::render(Shape::Problem, Code::Internal, &said::internal(), request)
+}
+
+/// The answer to a request that went wrong.
+pub(super) fn answer(rejected: Rejected) -> Reply {
+    let Rejected { mut exchange, fault } = rejected;
+    let code = fault.code();
+    exchange.outcome = match fault {
+        Fault::BodyBroken => Outcome::ClientGone,
+        _ => Outcome::Error(code),
+    };
+    exchange.status = Some(code.status());
+    let shape = exchange
+        .route
+        .as_ref()
+        .map_or(Shape::Problem, |route| route.shape);
+    let said = said::say(&fault, &exchange);
+    let body = shape::render(shape, code, &said, exchange.request);
+    exchange.sent = body.len() as u64;
+    let mut reply = Response::new(ReplyBody::empty());
+    *reply.status_mut() = code.status();
+    head(reply.headers_mut(), &fault, code, shape, &exchange);
+    *reply.body_mut() = ReplyBody::own(Bytes::from(body), Some(exchange));
+    reply
+}
+
+fn head(headers: &mut HeaderMap, fault: &Fault, code: Code, shape: Shape, exchange: &Exchange) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(shape.content_type()));
+    let id = super::reply::text(&exchange.request);
+    if shape == Shape::Anthropic {
+        headers.insert(&REQUEST_ID, id.clone());
+    }
+    headers.insert(&X_REQUEST_ID, id);
+    let again = HeaderValue::from_static(if code.again() { "true" } else { "false" });
+    headers.insert(&X_SHOULD_RETRY, again);
+    if code.again() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait(fault)));
+    }
+    if let Some(allow) = &exchange.allow_origin {
+        cors::say(headers, allow);
+    }
+    match fault {
+        Fault::MethodNotAllowed(methods) => {
+            if let Ok(methods) = HeaderValue::from_str(methods) {
+                headers.insert(ALLOW, methods);
+            }
+        }
+        Fault::UpgradeRequired if exchange.version < Version::HTTP_2 => {
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        Fault::NoKey | Fault::Denied(Denial::InvalidKey) => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // What is left of the body is not worth reading.
+        Fault::BodyTooLarge(_) | Fault::BodyStalled | Fault::BodyBroken | Fault::UpgradeRefused
+            if exchange.version < Version::HTTP_2 =>
+        {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        _ => {}
+    }
+}
+
+/// In whole seconds.
+fn wait(fault: &Fault) -> i64 {
+    let span = match fault {
+        Fault::Denied(Denial::Refused(Refusal::RateLimited { retry_after, .. })) => *retry_after,
+        Fault::Denied(Denial::Failed(_)) => Span::from_secs(2),
+        _ => Span::from_secs(1),
+    };
+    span.secs_ceil().clamp(1, RETRY_AFTER_MAX)
+}

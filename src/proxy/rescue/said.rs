@@ -1,0 +1,171 @@
+//! What an answer says, whatever its shape: a sentence for a person, fields for programs.
+
+use std::borrow::Cow;
+
+use crate::domain::credits::Credits;
+use crate::domain::refusal::{Refusal, Scope, Window};
+use crate::domain::time::Timestamp;
+use crate::service::denial::Denial;
+
+use super::super::exchange::Exchange;
+use super::super::fault::Fault;
+
+/// See the module.
+pub(super) struct Said {
+    pub(super) message: Cow<'static, str>,
+    /// Name and JSON text.
+    pub(super) fields: Vec<(&'static str, String)>,
+}
+
+impl From<&'static str> for Said {
+    fn from(message: &'static str) -> Said {
+        Said {
+            message: Cow::Borrowed(message),
+            fields: Vec::new(),
+        }
+    }
+}
+
+impl From<String> for Said {
+    fn from(message: String) -> Said {
+        Said {
+            message: Cow::Owned(message),
+            fields: Vec::new(),
+        }
+    }
+}
+
+/// A panic.
+pub(super) fn internal() -> Said {
+    "the gate made a mistake, which its log describes; nothing was charged unless the answer had begun".into()
+}
+
+pub(super) fn say(fault: &Fault, exchange: &Exchange) -> Said {
+    match fault {
+        Fault::Target(error) => error.to_string().into(),
+        Fault::Header(error) => error.to_string().into(),
+        Fault::Unreadable(what) => what.clone().into_owned().into(),
+        Fault::TwoKeys => "the request carries two different API keys; send one".into(),
+        Fault::NoKey => "no API key; send it as `Authorization: Bearer <key>`".into(),
+        Fault::RouteNotFound => "nothing is served at this path".into(),
+        Fault::MethodNotAllowed(methods) if methods.is_empty() => "this method is not served".into(),
+        Fault::MethodNotAllowed(methods) => format!("this path is served for {methods} only").into(),
+        Fault::OriginNotAllowed => "pages of this origin may not call this route".into(),
+        Fault::BodyTooLarge(max) => format!("the body is longer than the {max} bytes allowed here").into(),
+        Fault::BodyStalled => "the request's body stopped coming".into(),
+        Fault::BodyBroken => "the request's body broke off".into(),
+        Fault::MediaType(expected) => format!("the price of this route is in its body, which must be {expected}").into(),
+        Fault::UpgradeRequired => "this route only carries WebSocket connections".into(),
+        Fault::UpgradeRefused => "this route does not carry upgraded connections".into(),
+        Fault::Denied(denial) => of_denial(denial, exchange),
+        Fault::Unreachable => "the upstream cannot be reached; nothing was charged".into(),
+        Fault::UpstreamTimeout => "the upstream did not answer in time; nothing was charged".into(),
+        Fault::UpstreamRefused => "the upstream does not accept this gate's credentials, which its operator must see to; nothing was charged".into(),
+        Fault::UpstreamBroken => "the upstream's answer cannot be passed on; nothing was charged".into(),
+        Fault::UpstreamBusy => "too many requests are under way to this upstream; nothing was charged".into(),
+    }
+}
+
+fn of_denial(denial: &Denial, exchange: &Exchange) -> Said {
+    match denial {
+        Denial::InvalidKey => "this API key is not valid".into(),
+        // Reasons name invoices and disputes: the account's business, but not everyone's who holds one of its keys.
+        Denial::AccountPaused(_) => "this account is paused; ask whoever you bought it from".into(),
+        Denial::NotEntitled => "this account's plan does not include this route".into(),
+        Denial::Failed(_) => "the ledger of credits does not answer just now; nothing was charged".into(),
+        Denial::Overloaded => "too many requests are under way; nothing was charged".into(),
+        Denial::Refused(refusal) => of_refusal(refusal, exchange),
+    }
+}
+
+fn of_refusal(refusal: &Refusal, exchange: &Exchange) -> Said {
+    match refusal {
+        Refusal::InsufficientCredits { available, required } => {
+            insufficient(*available, *required, exchange.live.top_up_url.as_deref())
+        }
+        Refusal::SpendLimitReached {
+            scope,
+            window,
+            limit,
+            spent,
+            resets_at,
+        } => {
+            let (of, per) = (scope_name(*scope), window_name(*window));
+            let resets = rfc3339(*resets_at);
+            Said {
+                message: format!("this {of} may spend {limit} credits a {per} and has spent {spent} (requests under way count too); the {per} ends at {resets}").into(),
+                fields: vec![
+                    ("scope", quoted(of)),
+                    ("window", quoted(per)),
+                    ("limit", quoted(&limit.to_string())),
+                    ("spent", quoted(&spent.to_string())),
+                    ("resets_at", quoted(&resets)),
+                ],
+            }
+        }
+        Refusal::RateLimited { scope, retry_after } => format!(
+            "this {} asks too often; ask again in {} s",
+            scope_name(*scope),
+            retry_after.secs_ceil().max(1)
+        )
+        .into(),
+        Refusal::TooManyConcurrent { scope, limit } => format!(
+            "this {} has {limit} requests under way, as many as it may have; ask again when one has ended",
+            scope_name(*scope)
+        )
+        .into(),
+        Refusal::KeyExpired | Refusal::UnknownKey | Refusal::UnknownAccount => {
+            "this API key is not valid".into()
+        }
+        Refusal::IdConflict | Refusal::HoldEnded => "this request came before with another content".into(),
+        Refusal::OutOfRange(what) => format!("{what} is beyond what can be charged").into(),
+        Refusal::Stale | Refusal::TooOld | Refusal::UnknownHold => {
+            "the ledger of credits could not decide just now; nothing was charged".into()
+        }
+    }
+}
+
+fn insufficient(available: Credits, required: Credits, top_up_url: Option<&str>) -> Said {
+    let shortfall = required.saturating_sub(available).at_least_zero();
+    let mut message =
+        format!("this request needs {required} credits and {available} are left: {shortfall} are missing");
+    let mut fields = vec![
+        ("available", quoted(&available.to_string())),
+        ("required", quoted(&required.to_string())),
+        ("shortfall", quoted(&shortfall.to_string())),
+    ];
+    if let Some(url) = top_up_url {
+        message.push_str("; buy credits at ");
+        message.push_str(url);
+        fields.push(("top_up_url", quoted(url)));
+    }
+    Said {
+        message: message.into(),
+        fields,
+    }
+}
+
+fn scope_name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Account => "account",
+        Scope::Key => "key",
+    }
+}
+
+fn window_name(window: Window) -> &'static str {
+    match window {
+        Window::Day => "day",
+        Window::Month => "month",
+    }
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(at.micros())
+        .unwrap_or_default()
+        .to_string()
+}
+
+pub(super) fn quoted(text: &str) -> String {
+    // Text always is JSON.
+    serde_json::to_string(text).unwrap_or_default()
+}

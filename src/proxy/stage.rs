@@ -1,0 +1,159 @@
+//! How far a request has come, as types: each stage can only be made from the one before, in one place, so that a request which nobody paid for cannot
+//! be forwarded, there being no value to forward it with.
+//!
+//! [`Received`] → [`Routed`] → [`Identified`] → [`Quoted`] → [`Paid`]
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use ::http::request::Parts;
+use ::http::uri::PathAndQuery;
+use ::http::{Request, Response};
+use hyper::body::Incoming;
+use tower::Service;
+
+use crate::domain::credits::Credits;
+use crate::domain::price::Quote;
+use crate::service::charge::Held;
+use crate::service::gate::Known;
+
+use super::body::ReplyBody;
+use super::exchange::Exchange;
+use super::fault::Rejected;
+use super::listener::InFlight;
+use super::live::Route;
+use super::upload::Upload;
+use super::worker::Worker;
+
+/// An answer on its way to the client.
+pub(super) type Reply = Response<ReplyBody>;
+
+/// A service that takes a request at some stage to its answer.
+pub(super) trait Step<Stage>:
+    Service<Stage, Response = Reply, Error = Rejected, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<Stage, S> Step<Stage> for S where
+    S: Service<Stage, Response = Reply, Error = Rejected, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+/// The whole pipeline: every request gets an answer.
+pub(super) trait Whole:
+    Service<Received, Response = Reply, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Whole for S where
+    S: Service<Received, Response = Reply, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+/// Its head has been read.
+pub(super) struct Received {
+    pub(super) exchange: Box<Exchange>,
+    pub(super) head: Parts,
+    pub(super) body: Incoming,
+}
+
+impl Received {
+    pub(super) fn new(worker: &Arc<Worker>, in_flight: InFlight, request: Request<Incoming>) -> Received {
+        let (head, body) = request.into_parts();
+        let exchange = Exchange::begin(worker, in_flight, head.method.clone(), head.version);
+        Received { exchange, head, body }
+    }
+}
+
+/// Its head has one reading, and a route.
+pub(super) struct Routed {
+    pub(super) exchange: Box<Exchange>,
+    /// Without what was meant for this hop.
+    pub(super) head: Parts,
+    /// None once it has been taken to be read or passed on.
+    pub(super) body: Option<Incoming>,
+    /// In normal form: what was matched is what is served.
+    pub(super) target: PathAndQuery,
+    pub(super) route: Arc<Route>,
+}
+
+/// The account is known, and neither it nor its key is shut.
+pub(super) struct Identified {
+    pub(super) routed: Routed,
+    known: Arc<Known>,
+}
+
+/// What it may cost is known.
+pub(super) struct Quoted {
+    pub(super) exchange: Box<Exchange>,
+    pub(super) request: Outbound,
+    pub(super) route: Arc<Route>,
+    pub(super) quote: Quote,
+    known: Arc<Known>,
+}
+
+/// What is to be forwarded.
+pub(super) struct Outbound {
+    pub(super) head: Parts,
+    pub(super) target: PathAndQuery,
+    pub(super) upload: Upload,
+}
+
+/// The ledger has let it through; what it may cost is held.
+pub(super) struct Paid {
+    pub(super) exchange: Box<Exchange>,
+    pub(super) request: Outbound,
+    pub(super) route: Arc<Route>,
+    held: Held,
+    /// What the account has left, the hold aside.
+    pub(super) available: Credits,
+}
+
+impl Routed {
+    pub(super) fn identified(mut self, known: Arc<Known>) -> Identified {
+        self.exchange.known = Some(Arc::clone(&known));
+        Identified { routed: self, known }
+    }
+}
+
+impl Identified {
+    pub(super) fn quoted(self, upload: Upload, quote: Quote) -> Quoted {
+        let Routed {
+            exchange,
+            head,
+            target,
+            route,
+            ..
+        } = self.routed;
+        Quoted {
+            exchange,
+            request: Outbound { head, target, upload },
+            route,
+            quote,
+            known: self.known,
+        }
+    }
+}
+
+impl Quoted {
+    pub(super) fn known(&self) -> &Arc<Known> {
+        &self.known
+    }
+
+    pub(super) fn paid(self, held: Held, available: Credits) -> Paid {
+        Paid {
+            exchange: self.exchange,
+            request: self.request,
+            route: self.route,
+            held,
+            available,
+        }
+    }
+}
+
+impl Paid {
+    /// The request, and the proof that it is paid.
+    pub(super) fn into_parts(self) -> (Box<Exchange>, Outbound, Arc<Route>, Held, Credits) {
+        (self.exchange, self.request, self.route, self.held, self.available)
+    }
+}

@@ -1,0 +1,93 @@
+//! Notices that something which should move stands still.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+/// A limit on the time between two movements, and on the time in all. Costs nothing until something has to be waited for, and then one timer, which is
+/// set anew only when it rings.
+pub(super) struct Stall {
+    span: Duration,
+    /// Whatever moves, it is over by then.
+    end: Option<Instant>,
+    moved: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    /// At most `span` between two movements.
+    pub(super) fn new(span: Duration) -> Stall {
+        Stall {
+            span,
+            end: None,
+            moved: None,
+            timer: None,
+        }
+    }
+
+    /// And all of it before `end`.
+    pub(super) fn until(mut self, end: Option<Instant>) -> Stall {
+        self.end = end;
+        self
+    }
+
+    /// It moved.
+    pub(super) fn moved(&mut self) {
+        if self.timer.is_some() {
+            self.moved = Some(Instant::now());
+        }
+    }
+
+    /// Ready when it has stood still for too long. To be polled when there is nothing else to do.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (span, end) = (self.span, self.end);
+        let due = |since: Instant| end.map_or(since + span, |end| end.min(since + span));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due(Instant::now()))));
+        loop {
+            std::task::ready!(timer.as_mut().poll(cx));
+            match self.moved.take().map(due) {
+                Some(later) if later > Instant::now() => timer.as_mut().reset(later),
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    async fn ends(stall: &mut Stall) -> Duration {
+        let started = Instant::now();
+        poll_fn(|cx| stall.poll(cx)).await;
+        started.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_a_span_after_the_last_movement() {
+        let mut stall = Stall::new(Duration::from_secs(10));
+        let waited = tokio::time::timeout(Duration::from_secs(4), ends(&mut stall)).await;
+        assert!(waited.is_err());
+        stall.moved();
+        assert_eq!(ends(&mut stall).await.as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_in_all_whatever_moves() {
+        let end = Instant::now() + Duration::from_secs(15);
+        let mut stall = Stall::new(Duration::from_secs(10)).until(Some(end));
+        for _ in 0..3 {
+            let waited = tokio::time::timeout(Duration::from_secs(4), ends(&mut stall)).await;
+            assert!(waited.is_err());
+            stall.moved();
+        }
+        assert_eq!(ends(&mut stall).await.as_secs(), 3);
+    }
+}

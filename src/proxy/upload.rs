@@ -1,0 +1,164 @@
+//! A request's body on its way to the upstream.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Instant;
+
+use super::stall::Stall;
+
+/// A body that is passed on as it comes, or one that was read before.
+pub(super) struct Upload(Kind);
+
+enum Kind {
+    Empty,
+    Whole(Bytes),
+    Stream(Stream),
+}
+
+struct Stream {
+    body: Incoming,
+    left: u64,
+    max: u64,
+    stall: Stall,
+    ended: Arc<OnceLock<Instant>>,
+}
+
+/// Tells when a body has been sent.
+pub(super) struct Progress(Option<Arc<OnceLock<Instant>>>);
+
+impl Progress {
+    /// For how long it has been; none while it is on its way.
+    pub(super) fn since_end(&self) -> Option<Duration> {
+        match &self.0 {
+            None => Some(Duration::MAX),
+            Some(ended) => ended.get().map(Instant::elapsed),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let _ = self.ended.set(Instant::now());
+    }
+}
+
+/// Why a body could not be passed on whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    #[error("the body is longer than {0} bytes")]
+    TooLarge(u64),
+    #[error("the body stopped coming")]
+    Stalled,
+    #[error("the client broke off its body")]
+    Broken(#[source] hyper::Error),
+}
+
+impl Upload {
+    /// Bytes that were read before.
+    pub(super) fn whole(body: Bytes) -> Upload {
+        Upload(if body.is_empty() {
+            Kind::Empty
+        } else {
+            Kind::Whole(body)
+        })
+    }
+
+    /// A body that is passed on as it comes, up to `max` bytes, as long as it does not stand still for too long.
+    pub(super) fn stream(body: Option<Incoming>, max: u64, stall: Stall) -> Upload {
+        let Some(body) = body else {
+            return Upload(Kind::Empty);
+        };
+        Upload(if body.is_end_stream() {
+            Kind::Empty
+        } else {
+            Kind::Stream(Stream {
+                body,
+                left: max,
+                max,
+                stall,
+                ended: Arc::default(),
+            })
+        })
+    }
+
+    /// Whether the client has yet to say how long it is, or has said that it is too long.
+    pub(super) fn passes(&self) -> Result<(), u64> {
+        match &self.0 {
+            Kind::Stream(stream) if stream.body.size_hint().lower() > stream.max => Err(stream.max),
+            _ => Ok(()),
+        }
+    }
+
+    /// Watches how far it is.
+    pub(super) fn progress(&self) -> Progress {
+        match &self.0 {
+            Kind::Stream(stream) => Progress(Some(Arc::clone(&stream.ended))),
+            Kind::Empty | Kind::Whole(_) => Progress(None),
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Kind::Stream(stream) => stream.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Whole(_) => false,
+            Kind::Stream(stream) => stream.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Stream(stream) => stream.body.size_hint(),
+        }
+    }
+}
+
+impl Stream {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                return self.stall.poll(cx).map(|()| Some(Err(UploadError::Stalled)));
+            };
+            self.stall.moved();
+            return Poll::Ready(match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => match self.left.checked_sub(data.len() as u64) {
+                    Some(rest) => {
+                        self.left = rest;
+                        Some(Ok(Frame::data(data)))
+                    }
+                    None => Some(Err(UploadError::TooLarge(self.max))),
+                },
+                // Trailers of a request are not passed: nobody has looked at them.
+                Some(Ok(Err(_))) => continue,
+                Some(Err(error)) => Some(Err(UploadError::Broken(error))),
+                None => None,
+            });
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The data plane over real sockets, with a ledger in memory and a model server that does as it is told.
+
+mod basics;
+mod gatehouse;
+mod memory;
+
+use crate::rig::upstream::FakeUpstream;
+
+/// A route `POST /v1/x` at 0.002 credits, and a free one `GET /v1/models`, to this upstream.
+fn simple(upstream: &FakeUpstream) -> String {
+    routes(
+        upstream,
+        r#"
+[[routes]]
+id = "x"
+match = "POST /v1/x"
+upstream = "models"
+cost = 0.002
+api = "openai"
+
+[[routes]]
+id = "models"
+match = "GET /v1/models"
+upstream = "models"
+cost = 0
+"#,
+    )
+}
+
+/// These routes, to this upstream.
+fn routes(upstream: &FakeUpstream, routes: &str) -> String {
+    format!(
+        "[upstreams.models]\nurl = \"{}\"\nheaders = {{ authorization = \"Bearer upstream-secret\" }}\n{routes}",
+        upstream.url()
+    )
+}
