@@ -11,6 +11,7 @@
 mod address;
 mod admin;
 mod context;
+mod diff;
 mod files;
 mod headers;
 mod ledger;
@@ -25,7 +26,10 @@ mod schema;
 mod secret;
 mod section;
 mod server;
+mod settings;
 mod suggest;
+mod summary;
+mod syntax;
 mod units;
 mod upstream;
 
@@ -36,6 +40,7 @@ use toml::de::DeTable;
 
 pub use address::{BaseUrl, denied};
 pub use admin::{Admin, AdminToken, Role};
+pub use diff::Difference;
 pub use ledger::{Ledger, Redis, RedisUrl, Store};
 pub use log::{Log, LogFormat, LogLevel};
 pub use plan::Plan;
@@ -44,6 +49,7 @@ pub use route::{Api, OnDisconnect, Route};
 pub use schema::json_schema;
 pub use secret::{Env, Files, Secret};
 pub use server::{Server, Tls};
+pub use summary::{PlanRow, RouteRow, Summary, UpstreamRow, show_price};
 pub use units::{show_duration, show_size};
 pub use upstream::Upstream;
 
@@ -119,12 +125,34 @@ pub fn parse(text: &str, env: Env<'_>, files: Files<'_>) -> Result<Config, Probl
     for error in errors {
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
         // What follows in the same line follows from it.
-        if !lines.insert(cx.line(at)) {
-            continue;
+        if lines.insert(cx.line(at)) {
+            let (what, advice) = syntax::explain(text, at, error.message());
+            cx.problem(&nowhere(at), what, advice);
         }
-        cx.problem(&nowhere(at), format!("this is no TOML: {}", error.message()), "");
     }
     finish(cx, None)
+}
+
+/// For fuzzing: takes any bytes, panics when a law is broken. What is good has no difference to itself; what is not has problems, each with a line that is
+/// there.
+pub fn fuzz(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let files = |_: &std::path::Path| Ok(b"secret".to_vec());
+    match parse(text, &|_| Some("secret".to_owned()), &files) {
+        Ok(config) => {
+            assert!(config.diff(&config).is_empty());
+            assert_eq!(config.summary().routes.len(), config.routes.len());
+            assert!(!config.summary().to_string().contains("secret") || text.contains("secret"));
+        }
+        Err(problems) => {
+            assert!(!problems.problems.is_empty() && problems.problems.len() <= LISTED_MAX);
+            for problem in problems.problems {
+                assert!(problem.line >= 1 && problem.line <= text.split('\n').count());
+            }
+        }
+    }
 }
 
 fn nowhere(at: usize) -> Place {

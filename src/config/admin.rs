@@ -72,18 +72,15 @@ pub(super) fn read(s: &Section<'_>) -> Admin {
         "cleartext",
         "Says that the network between here and its users is private, so that another address than loopback may do without TLS.",
     );
-    let mut tokens = Vec::new();
+    let mut tokens: Vec<RawToken> = Vec::new();
     if let Some(token) = s.secret(
         "token",
         "One bearer token with the role all; its bearer is called `admin`.",
     ) {
-        tokens.push(Placed {
-            place: token.place.clone(),
-            value: AdminToken {
-                name: SHORTHAND.to_owned(),
-                token: token.value,
-                role: Role::All,
-            },
+        tokens.push(RawToken {
+            name: Placed::new(SHORTHAND.to_owned(), &token.place),
+            token,
+            role: Role::All,
         });
     }
     let named = s.tables(
@@ -99,11 +96,28 @@ pub(super) fn read(s: &Section<'_>) -> Admin {
     Admin {
         listen,
         tls,
-        tokens: tokens.into_iter().map(|token| token.value).collect(),
+        tokens: tokens.into_iter().map(RawToken::finish).collect(),
     }
 }
 
-fn read_token(s: &Section<'_>) -> Option<Placed<AdminToken>> {
+/// As read: where its parts stand.
+struct RawToken {
+    name: Placed<String>,
+    token: Placed<Secret>,
+    role: Role,
+}
+
+impl RawToken {
+    fn finish(self) -> AdminToken {
+        AdminToken {
+            name: self.name.value,
+            token: self.token.value,
+            role: self.role,
+        }
+    }
+}
+
+fn read_token(s: &Section<'_>) -> Option<RawToken> {
     let name = s.text("name", "Who bears it: the journal names them.");
     let token = s.secret("token", "The token.");
     let roles = &[
@@ -120,9 +134,7 @@ fn read_token(s: &Section<'_>) -> Option<Placed<AdminToken>> {
             "say what it may do: role = \"read\", \"operate\" or \"all\"",
         ),
     ] {
-        if !s.has(key) {
-            s.missing(key, advice);
-        }
+        s.required(key, advice);
     }
     let name = name?;
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@');
@@ -131,18 +143,15 @@ fn read_token(s: &Section<'_>) -> Option<Placed<AdminToken>> {
         s.problem(&name.place, what, "use 1 to 64 letters, digits and `-_.@`");
         return None;
     }
-    Some(Placed {
-        place: name.place,
-        value: AdminToken {
-            name: name.value,
-            token: token?.value,
-            role: role?,
-        },
+    Some(RawToken {
+        name,
+        token: token?,
+        role: role?,
     })
 }
 
 /// S5: whoever can reach the listener can give themselves credits.
-fn check_exposure(s: &Section<'_>, listen: SocketAddr, private: bool, tokens: &[Placed<AdminToken>]) {
+fn check_exposure(s: &Section<'_>, listen: SocketAddr, private: bool, tokens: &[RawToken]) {
     if listen.ip().to_canonical().is_loopback() || s.describing() {
         return;
     }
@@ -164,27 +173,27 @@ fn check_exposure(s: &Section<'_>, listen: SocketAddr, private: bool, tokens: &[
     }
     for token in tokens
         .iter()
-        .filter(|token| token.value.token.expose().len() < TOKEN_MIN)
+        .filter(|token| token.token.value.expose().len() < TOKEN_MIN)
     {
         s.problem(
-            &token.place,
+            &token.token.place,
             "is too short a token for an address that other machines can reach",
             format!("use at least {TOKEN_MIN} random characters, such as those of `openssl rand -hex 32`"),
         );
     }
 }
 
-fn check_distinct(s: &Section<'_>, tokens: &[Placed<AdminToken>]) {
+fn check_distinct(s: &Section<'_>, tokens: &[RawToken]) {
     for (at, token) in tokens.iter().enumerate() {
         for earlier in &tokens[..at] {
-            if earlier.value.name == token.value.name {
-                let what = format!("{:?} names another token already", token.value.name);
-                s.problem(&token.place, what, "give each token a name of its own");
+            if earlier.name.value == token.name.value {
+                let what = format!("{:?} names another token already", token.name.value);
+                s.problem(&token.name.place, what, "give each token a name of its own");
             }
-            if earlier.value.token == token.value.token {
-                let what = format!("is the same token as that of {:?}", earlier.value.name);
+            if earlier.token.value == token.token.value {
+                let what = format!("is the same token as that of {:?}", earlier.name.value);
                 s.problem(
-                    &token.place,
+                    &token.token.place,
                     what,
                     "give each bearer a token of its own, so that the journal can tell who acted",
                 );

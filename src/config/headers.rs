@@ -12,8 +12,10 @@ pub(super) enum Use {
     Key,
     /// It is added to requests to an upstream.
     Add,
-    /// It is taken out of an upstream's answers, or read from them.
-    Answer,
+    /// It is taken out of an upstream's answers.
+    Strip,
+    /// It is read from an upstream's answers.
+    Cost,
 }
 
 /// Headers that frame a message or belong to one connection: they are the proxy's own.
@@ -38,12 +40,13 @@ pub(super) fn name(s: &Section<'_>, text: &Placed<String>, used: Use) -> Option<
         s.problem(&text.place, what, "use letters, digits and `-`");
         return None;
     };
-    let content = used == Use::Answer && name == "content-type";
+    let content = used != Use::Add && name == "content-type";
     if FRAMING.contains(&name.as_str()) || content || (used == Use::Key && name == "cookie") {
         let advice = match used {
             Use::Key => "choose another header, such as \"x-api-key\"",
             Use::Add => "take it out: it is set for each request",
-            Use::Answer => "take it out: answers cannot do without it",
+            Use::Strip => "take it out: answers cannot do without it",
+            Use::Cost => "choose another header, such as \"x-credits-used\"",
         };
         s.problem(
             &text.place,

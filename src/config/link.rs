@@ -17,7 +17,7 @@ use crate::http::pattern::Pattern;
 pub(super) fn routes(
     s: &Section<'_>,
     raw: Vec<RawRoute>,
-    upstreams: &BTreeMap<String, Option<Upstream>>,
+    upstreams: Option<&BTreeMap<String, Option<Upstream>>>,
     body_max: usize,
 ) -> Vec<Arc<Route>> {
     let mut routes = Vec::with_capacity(raw.len());
@@ -25,7 +25,9 @@ pub(super) fn routes(
     let mut ids = HashMap::new();
     for route in raw {
         distinct(s, &route, &mut patterns, &mut ids);
-        let Some(name) = &route.upstream else { continue };
+        let (Some(name), Some(upstreams)) = (&route.upstream, upstreams) else {
+            continue;
+        };
         match upstreams.get(&name.value) {
             Some(Some(upstream)) => {
                 routes.extend(route.finish(routes.len(), body_max, upstream).map(Arc::new));

@@ -63,7 +63,11 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
         s.credits(
             name,
             doc,
-            within(Credits::ZERO, Credits::MAX, "for no cap, leave it out"),
+            within(
+                Credits::ZERO,
+                Credits::MAX,
+                "it is written without a sign; for no cap, leave it out",
+            ),
         )
     };
     let limits = Limits {

@@ -28,10 +28,8 @@ pub(super) fn file(s: &Section<'_>) -> Config {
     let admin = s.section("admin", ADMIN, admin::read);
     let ledger = s.section("ledger", LEDGER, ledger::read);
     let log = s.section("log", LOG, log::read);
-    let upstreams: BTreeMap<_, _> = s
-        .named("upstreams", UPSTREAMS, UPSTREAMS_MAX, upstream::read)
-        .into_iter()
-        .collect();
+    let upstreams = s.named("upstreams", UPSTREAMS, UPSTREAMS_MAX, upstream::read);
+    let upstreams: Option<BTreeMap<_, _>> = upstreams.map(|read| read.into_iter().collect());
     let plans = s.named("plans", PLANS, PLANS_MAX, plan::read);
     let routes = s.tables("routes", ROUTES, "match", route::ROUTES_MAX, route::read);
     s.later(
@@ -44,15 +42,13 @@ pub(super) fn file(s: &Section<'_>) -> Config {
         LATER,
         "take it out; credits are granted through the admin API",
     );
-    if !s.has("routes") {
-        s.missing(
-            "routes",
-            "without routes nothing is let through: add [[routes]] with match, upstream and cost",
-        );
-    }
-    let plans = link::plans(s, plans, &routes);
-    let default_plan = default_plan.and_then(|name| link::default_plan(s, &name, &plans));
-    let routes = link::routes(s, routes, &upstreams, server.body_max);
+    s.required(
+        "routes",
+        "without routes nothing is let through: add [[routes]] with match, upstream and cost",
+    );
+    let plans = plans.map(|plans| link::plans(s, plans, &routes));
+    let default_plan = default_plan.and_then(|name| link::default_plan(s, &name, plans.as_ref()?));
+    let routes = link::routes(s, routes, upstreams.as_ref(), server.body_max);
     Config {
         server,
         admin,
@@ -67,7 +63,7 @@ pub(super) fn file(s: &Section<'_>) -> Config {
 }
 
 /// What was read without a problem, by its name.
-fn named<K: Ord, T>(read: BTreeMap<String, Option<T>>, key: impl Fn(&T) -> K) -> BTreeMap<K, Arc<T>> {
-    let values = read.into_values().flatten();
+fn named<K: Ord, T>(read: Option<BTreeMap<String, Option<T>>>, key: impl Fn(&T) -> K) -> BTreeMap<K, Arc<T>> {
+    let values = read.into_iter().flatten().filter_map(|(_, value)| value);
     values.map(|value| (key(&value), Arc::new(value))).collect()
 }

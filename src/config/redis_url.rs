@@ -74,6 +74,12 @@ fn read(text: &str, login: Login<'_>, cluster: bool) -> Result<RedisUrl, BadAddr
 }
 
 fn tcp(scheme: &str, rest: &str, login: Login<'_>, cluster: bool) -> Result<RedisUrl, BadAddress> {
+    if rest.contains('?') {
+        return bad(
+            "has a query (`?...`)",
+            "leave it out; in a password write `?` as %3F",
+        );
+    }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (said, host) = match authority.rsplit_once('@') {
         Some((said, host)) => (Some(said), host),
@@ -88,9 +94,6 @@ fn tcp(scheme: &str, rest: &str, login: Login<'_>, cluster: bool) -> Result<Redi
     let port_said = parsed.host().len() < host.len();
     if parsed.host().is_empty() || (port_said && parsed.port_u16().is_none_or(|port| port == 0)) {
         return bad("names no host or no port", FORM);
-    }
-    if path.contains('?') || authority.contains('?') {
-        return bad("has a query (`?...`)", "leave it out");
     }
     let database = path.is_empty() || (path.len() <= 5 && path.bytes().all(|b| b.is_ascii_digit()));
     if !database {

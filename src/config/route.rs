@@ -152,9 +152,7 @@ pub(super) fn read(s: &Section<'_>) -> RawRoute {
         Some(Placed::new(pattern.value.to_string(), &pattern.place))
     });
     let upstream = s.text("upstream", "The name of the upstream its requests go to.");
-    if !s.has("upstream") {
-        s.missing("upstream", "name one of [upstreams]: upstream = \"models\"");
-    }
+    s.required("upstream", "name one of [upstreams]: upstream = \"models\"");
     let price = price::read(s);
     let upgrade = s.flag("upgrade", UPGRADE);
     if upgrade && !matches!(price, None | Some(Price::Free | Price::Fixed(_))) {
@@ -186,14 +184,21 @@ pub(super) fn read(s: &Section<'_>) -> RawRoute {
 }
 
 fn read_match(s: &Section<'_>) -> Option<Placed<Pattern>> {
-    if !s.has("match") {
-        s.missing(
-            "match",
-            "say which requests: match = \"POST /v1/chat/completions\"",
-        );
-    }
-    let text = s.text("match", MATCH)?;
+    let text = s.text("match", MATCH);
+    s.required(
+        "match",
+        "say which requests: match = \"POST /v1/chat/completions\"",
+    );
+    let text = text?;
     match text.value.parse::<Pattern>() {
+        Ok(pattern) if own_path(&pattern) => {
+            s.problem(
+                &text.place,
+                "paths below /faregate are answered by the gate itself",
+                "give the route another path",
+            );
+            None
+        }
         Ok(pattern) => Some(text.map(|_| pattern)),
         Err(error) => {
             s.problem(
@@ -204,6 +209,12 @@ fn read_match(s: &Section<'_>) -> Option<Placed<Pattern>> {
             None
         }
     }
+}
+
+/// Only what a wildcard would match too is left to the gate silently.
+fn own_path(pattern: &Pattern) -> bool {
+    let path = pattern.path();
+    path == "/faregate" || path.starts_with("/faregate/")
 }
 
 fn is_id(s: &Section<'_>, id: &Placed<String>) -> bool {

@@ -13,6 +13,8 @@ pub(super) struct Declared {
     pub(super) kind: Kind,
     /// What it is for, for people.
     pub(super) doc: &'static str,
+    /// Its table is of no use without it.
+    pub(super) required: bool,
     pub(super) default: Option<Default>,
     /// "from 1s to 5m: why".
     pub(super) bounds: Option<String>,
@@ -91,7 +93,15 @@ fn table(shape: &str, declared: &[Declared]) -> Value {
     let properties: Map<String, Value> = inside
         .map(|key| (key.name.to_owned(), described(key, declared)))
         .collect();
-    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+    let required = declared
+        .iter()
+        .filter(|key| key.required && key.parent() == shape);
+    let required: Vec<&str> = required.map(|key| key.name).collect();
+    let mut table = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    if let (Value::Object(table), false) = (&mut table, required.is_empty()) {
+        table.insert("required".into(), json!(required));
+    }
+    table
 }
 
 fn described(key: &Declared, declared: &[Declared]) -> Value {

@@ -88,6 +88,17 @@ impl<'a> Section<'a> {
         self.cx.problem(place, what, advice);
     }
 
+    /// A key that must be there, whatever else is.
+    pub(super) fn required(&self, name: &str, advice: &str) {
+        if let Some(list) = &self.cx.declared {
+            for declared in list.borrow_mut().iter_mut() {
+                declared.required |= declared.name == name && declared.parent() == self.shape;
+            }
+        } else if !self.has(name) {
+            self.missing(name, advice);
+        }
+    }
+
     /// Says that a key must be there and is not.
     pub(super) fn missing(&self, name: &str, advice: impl Into<String>) {
         if !self.describing() {
@@ -198,6 +209,7 @@ fn declare(name: &'static str, kind: Kind, doc: &'static str) -> Declared {
         name,
         kind,
         doc,
+        required: false,
         default: None,
         bounds: None,
     }

@@ -154,13 +154,11 @@ pub(super) fn read_tls(s: &Section<'_>) -> Option<Tls> {
         |s| {
             let cert = s.text("cert", "PEM file: the certificate, then those up to its root.");
             let key = s.text("key", "PEM file: the certificate's private key.");
-            for (name, value) in [("cert", &cert), ("key", &key)] {
-                if value.is_none() && !s.has(name) {
-                    s.missing(
-                        name,
-                        "TLS takes both: cert = \"fullchain.pem\" and key = \"key.pem\"",
-                    );
-                }
+            for name in ["cert", "key"] {
+                s.required(
+                    name,
+                    "TLS takes both: cert = \"fullchain.pem\" and key = \"key.pem\"",
+                );
             }
             Some(Tls {
                 cert: cert?.value.into(),

@@ -2,10 +2,37 @@
 
 use super::schema;
 
+/// What others call it, and what it is called here.
+const SYNONYMS: [(&str, &str); 12] = [
+    ("price", "cost"),
+    ("path", "match"),
+    ("pattern", "match"),
+    ("method", "match"),
+    ("address", "listen"),
+    ("bind", "listen"),
+    ("port", "listen"),
+    ("host", "url"),
+    ("servers", "urls"),
+    ("rpm", "requests_per_minute"),
+    ("tpm", "tokens_per_minute"),
+    ("max_body_size", "body_max"),
+];
+
 /// What to do about the key `name` in a table whose path in the schema is `shape` and whose known keys are `known`.
 pub(super) fn for_unknown(name: &str, known: &[&'static str], shape: &str) -> String {
-    if let Some(near) = nearest(name, known) {
+    let synonym = SYNONYMS
+        .iter()
+        .find(|(word, meant)| *word == name && known.contains(meant));
+    if let Some(near) = synonym.map(|(_, meant)| *meant).or_else(|| nearest(name, known)) {
         return format!("did you mean `{near}`?");
+    }
+    let longer: Vec<&str> = known
+        .iter()
+        .copied()
+        .filter(|known| known.split('_').any(|word| word == name))
+        .collect();
+    if !longer.is_empty() {
+        return format!("did you mean {}?", longer.join(" or "));
     }
     let declared = schema::declarations();
     let elsewhere: Vec<String> = declared

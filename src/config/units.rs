@@ -62,11 +62,12 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, rest))
 }
 
-/// The shortest text that [`parse_duration`] reads back as the same; below a millisecond is cut off.
+/// A text that reads back as the same duration, such as `90s` or `2m30s`; below a millisecond is cut off.
 pub fn show_duration(duration: Duration) -> String {
     let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    if left == 0 {
-        return "0s".to_owned();
+    // Up to two minutes people count in seconds.
+    if left <= 120_000 && left.is_multiple_of(1_000) {
+        return format!("{}s", left / 1_000);
     }
     let mut text = String::new();
     for (unit, factor) in DURATION_UNITS {
@@ -78,7 +79,7 @@ pub fn show_duration(duration: Duration) -> String {
     text
 }
 
-/// The text in the largest unit that divides it, which [`parse_size`] reads back as the same.
+/// A text that reads back as the same size, in the largest unit that divides it.
 pub fn show_size(bytes: u64) -> String {
     let fits = |(_, factor): &&(&str, u64)| bytes >= *factor && bytes.is_multiple_of(*factor);
     match SIZE_UNITS.iter().find(fits) {

@@ -111,7 +111,7 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<Upstream> {
             within(1, 1_000_000, "each takes a file descriptor"),
         )),
         strip_response_headers: strip
-            .map(|names| headers::names(s, names.value, headers::Use::Answer))
+            .map(|names| headers::names(s, names.value, headers::Use::Strip))
             .unwrap_or_default(),
         allow_link_local,
         urls: urls?,

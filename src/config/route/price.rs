@@ -27,10 +27,9 @@ pub(super) fn read(s: &Section<'_>) -> Option<Price> {
     let described = |s: &Section<'_>| {
         read_table(s);
     };
-    let Some(node) = s.either("cost", COST, described) else {
-        s.missing("cost", "every route says what it costs; a free one says cost = 0");
-        return None;
-    };
+    let node = s.either("cost", COST, described);
+    s.required("cost", "every route says what it costs; a free one says cost = 0");
+    let node = node?;
     match node.value {
         DeValue::Table(_) => s.within("cost", node, read_table),
         DeValue::Integer(_) | DeValue::Float(_) => {
@@ -133,7 +132,7 @@ fn need(s: &Section<'_>, keys: [(&str, &str); 2]) {
 }
 
 fn header_name(s: &Section<'_>, text: &Placed<String>) -> Option<HeaderName> {
-    headers::name(s, text, headers::Use::Answer)
+    headers::name(s, text, headers::Use::Cost)
 }
 
 /// `n` or `parameters.n`.

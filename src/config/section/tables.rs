@@ -20,7 +20,7 @@ impl<'a> Section<'a> {
         self.read(name, node, with)
     }
 
-    /// A table, or `None` when it is absent.
+    /// A table, or `None` when it is absent or none.
     pub(in crate::config) fn table<T>(
         &self,
         name: &'static str,
@@ -28,8 +28,8 @@ impl<'a> Section<'a> {
         with: impl FnOnce(&Section<'a>) -> Option<T>,
     ) -> Option<T> {
         let node = self.ask(declare(name, Kind::Table, doc));
-        if node.is_none() && !self.describing() {
-            return None;
+        if !self.describing() {
+            self.as_table(node.as_ref()?)?;
         }
         self.read(name, node, with)
     }
@@ -89,14 +89,14 @@ impl<'a> Section<'a> {
         self.read(name, Some(node), with)
     }
 
-    /// Tables by name: `[upstreams.NAME]`.
+    /// Tables by name: `[upstreams.NAME]`, each `None` where it could not be read; `None` for all where there is something else.
     pub(in crate::config) fn named<T>(
         &self,
         name: &'static str,
         doc: &'static str,
         most: usize,
-        mut with: impl FnMut(&Placed<String>, &Section<'a>) -> T,
-    ) -> Vec<(String, T)> {
+        mut with: impl FnMut(&Placed<String>, &Section<'a>) -> Option<T>,
+    ) -> Option<Vec<(String, Option<T>)>> {
         let node = self.ask(declare(name, Kind::Named, doc));
         let shape = join(&join(&self.shape, name), "*");
         if self.describing() {
@@ -106,9 +106,9 @@ impl<'a> Section<'a> {
             };
             let inner = self.inner(place.clone(), shape, None);
             with(&Placed::new(String::new(), &place), &inner);
-            return Vec::new();
+            return Some(Vec::new());
         }
-        let Some(node) = node else { return Vec::new() };
+        let Some(node) = node else { return Some(Vec::new()) };
         let DeValue::Table(tables) = node.value else {
             let what = format!("is {}, not a table of tables", kind_of(node.value));
             self.problem(
@@ -119,7 +119,7 @@ impl<'a> Section<'a> {
                     node.place.key
                 ),
             );
-            return Vec::new();
+            return None;
         };
         self.counted(&node.place, tables.len(), most);
         let mut values = Vec::new();
@@ -133,16 +133,16 @@ impl<'a> Section<'a> {
                 place: place.clone(),
                 value: value.get_ref(),
             };
-            let Some(table) = self.as_table(&inner) else {
-                continue;
-            };
-            let inner = self.inner(place.clone(), shape.clone(), Some(table));
             let name = Placed::new(key.get_ref().clone().into_owned(), &place);
-            let value = with(&name, &inner);
-            values.push((name.value, value));
-            inner.finish();
+            let read = self.as_table(&inner).and_then(|table| {
+                let inner = self.inner(place.clone(), shape.clone(), Some(table));
+                let value = with(&name, &inner);
+                inner.finish();
+                value
+            });
+            values.push((name.value, read));
         }
-        values
+        Some(values)
     }
 
     /// A list of tables: `[[routes]]`. One is called by its key `called` where it has that, else by its number.

@@ -118,17 +118,18 @@ impl<'a> Section<'a> {
         let Some(node) = self.ask(declared) else {
             return default;
         };
-        let number = match node.value {
-            DeValue::Integer(number) => whole(number),
-            _ => None,
-        };
-        let Some(number) = number else {
+        let DeValue::Integer(number) = node.value else {
             let what = format!("{} is not a whole number", shown(node.value));
             let advice = format!(
                 "write digits alone, such as {}",
                 default.unwrap_or(bounds.max.min(100))
             );
             self.problem(&node.place, what, advice);
+            return None;
+        };
+        let Some(number) = whole(number) else {
+            let what = format!("{} is out of bounds", shown(node.value));
+            self.problem(&node.place, what, said(&bounds, u64::to_string));
             return None;
         };
         self.inside(&node.place, number, &bounds, u64::to_string)

@@ -1,0 +1,298 @@
+//! A configuration as a flat list of settings: what two of them are compared by. Every struct is taken apart by all its fields, so that a new one cannot be
+//! forgotten here.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use super::section::join;
+use super::summary::show_price;
+use super::units::{show_duration, show_size};
+use super::{Admin, AdminToken, Config, Ledger, Log, Plan, Redis, Route, Server, Store, Tls, Upstream};
+use crate::domain::credits::Credits;
+use crate::domain::hold::OnExpiry;
+use crate::domain::limits::Limits;
+
+/// What a setting is: as it may be shown, and whatever else tells it from another (a secret).
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) shown: String,
+    hidden: Vec<u8>,
+}
+
+/// Settings by their key in the thing they belong to; what is not set is not there.
+pub(super) type Settings = BTreeMap<String, Setting>;
+
+/// What a configuration says: of the gate as a whole, and of each thing that has a name.
+pub(super) struct Flat {
+    pub(super) gate: Settings,
+    /// By `routes[ID]`, `upstreams.NAME`, `plans.NAME`.
+    pub(super) things: BTreeMap<String, Settings>,
+}
+
+pub(super) fn flatten(config: &Config) -> Flat {
+    let Config {
+        server,
+        admin,
+        ledger,
+        log,
+        upstreams,
+        routes,
+        plans,
+        default_plan,
+        places: _,
+    } = config;
+    let mut gate = List::default();
+    gate.maybe("default_plan", default_plan.as_ref());
+    of_server(&mut gate, server);
+    of_admin(&mut gate, admin);
+    of_ledger(&mut gate, ledger);
+    of_log(&mut gate, log);
+    let mut things = BTreeMap::new();
+    for (name, upstream) in upstreams {
+        things.insert(join("upstreams", name), of_upstream(upstream));
+    }
+    for route in routes {
+        things.insert(format!("routes[{}]", route.id), of_route(route));
+    }
+    for (id, plan) in plans {
+        things.insert(join("plans", id.as_str()), of_plan(plan));
+    }
+    Flat { gate: gate.0, things }
+}
+
+#[derive(Default)]
+struct List(Settings);
+
+impl List {
+    fn hidden(&mut self, key: &str, shown: impl Display, hidden: &[u8]) {
+        let setting = Setting {
+            shown: shown.to_string(),
+            hidden: hidden.to_vec(),
+        };
+        self.0.insert(key.to_owned(), setting);
+    }
+
+    fn put(&mut self, key: &str, value: impl Display) {
+        self.hidden(key, value, &[]);
+    }
+
+    fn maybe(&mut self, key: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.put(key, value);
+        }
+    }
+
+    fn time(&mut self, key: &str, value: Duration) {
+        self.put(key, show_duration(value));
+    }
+
+    fn size(&mut self, key: &str, value: usize) {
+        self.put(key, show_size(value as u64));
+    }
+
+    fn path(&mut self, key: &str, value: Option<&Path>) {
+        self.maybe(key, value.map(Path::display));
+    }
+
+    /// Nothing for an empty list.
+    fn list(&mut self, key: &str, values: impl IntoIterator<Item = impl Display>) {
+        let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+        self.maybe(key, (!values.is_empty()).then(|| values.join(", ")));
+    }
+}
+
+fn of_server(list: &mut List, server: &Server) {
+    let Server {
+        listen,
+        tls,
+        body_max,
+        shutdown_grace,
+        header_timeout,
+        body_timeout,
+        idle_timeout,
+        tls_timeout,
+        connections_max,
+        requests_max,
+        streams_max,
+        header_max,
+        headers_max,
+        key_headers,
+        top_up_url,
+        workers,
+    } = server;
+    list.put("server.listen", listen);
+    of_tls(list, "server", tls.as_ref());
+    list.size("server.body_max", *body_max);
+    list.time("server.shutdown_grace", *shutdown_grace);
+    list.time("server.header_timeout", *header_timeout);
+    list.time("server.body_timeout", *body_timeout);
+    list.time("server.idle_timeout", *idle_timeout);
+    list.time("server.tls_timeout", *tls_timeout);
+    list.put("server.connections_max", connections_max);
+    list.put("server.requests_max", requests_max);
+    list.put("server.streams_max", streams_max);
+    list.size("server.header_max", *header_max);
+    list.put("server.headers_max", headers_max);
+    list.list("server.key_headers", key_headers);
+    list.maybe("server.top_up_url", top_up_url.as_ref());
+    list.put("server.workers", workers);
+}
+
+fn of_tls(list: &mut List, section: &str, tls: Option<&Tls>) {
+    if let Some(Tls { cert, key }) = tls {
+        list.path(&format!("{section}.tls.cert"), Some(cert));
+        list.path(&format!("{section}.tls.key"), Some(key));
+    }
+}
+
+fn of_admin(list: &mut List, admin: &Admin) {
+    let Admin { listen, tls, tokens } = admin;
+    list.put("admin.listen", listen);
+    of_tls(list, "admin", tls.as_ref());
+    for AdminToken { name, token, role } in tokens {
+        let key = format!("admin.tokens[{name}]");
+        list.hidden(
+            &key,
+            format!("{}, {token}", role.as_str()),
+            token.expose().as_bytes(),
+        );
+    }
+}
+
+fn of_ledger(list: &mut List, ledger: &Ledger) {
+    let Ledger {
+        store,
+        hold_ttl,
+        on_expiry,
+        timeout,
+    } = ledger;
+    match store {
+        Store::Embedded { path } => {
+            list.put("ledger.backend", "embedded");
+            list.path("ledger.path", Some(path));
+        }
+        Store::Redis(Redis {
+            urls,
+            cluster,
+            ca,
+            partitions,
+        }) => {
+            list.put("ledger.backend", "redis");
+            let (key, shown) = if *cluster {
+                ("ledger.urls", urls.len())
+            } else {
+                ("ledger.url", 1)
+            };
+            let texts: Vec<String> = urls.iter().take(shown).map(ToString::to_string).collect();
+            let hidden: Vec<&str> = urls.iter().map(|url| url.url.expose()).collect();
+            list.hidden(key, texts.join(", "), hidden.join(" ").as_bytes());
+            list.path("ledger.ca", ca.as_deref());
+            list.put("ledger.partitions", partitions);
+        }
+    }
+    list.time("ledger.hold_ttl", Duration::from(*hold_ttl));
+    let ending = match on_expiry {
+        OnExpiry::Release => "release",
+        OnExpiry::Capture => "capture",
+    };
+    list.put("ledger.on_expiry", ending);
+    list.time("ledger.timeout", *timeout);
+}
+
+fn of_log(list: &mut List, log: &Log) {
+    let Log { format, level } = log;
+    list.put("log.format", format.as_str());
+    list.put("log.level", level.as_str());
+}
+
+fn of_upstream(upstream: &Upstream) -> Settings {
+    let Upstream {
+        name: _,
+        urls,
+        headers,
+        connect_timeout,
+        first_byte_timeout,
+        idle_timeout,
+        total_timeout,
+        http2,
+        ca,
+        connections_max,
+        strip_response_headers,
+        allow_link_local,
+    } = upstream;
+    let mut list = List::default();
+    list.list("urls", urls);
+    for (name, value) in headers {
+        list.hidden(&join("headers", name.as_str()), "***", value.as_bytes());
+    }
+    list.time("connect_timeout", *connect_timeout);
+    list.time("first_byte_timeout", *first_byte_timeout);
+    list.time("idle_timeout", *idle_timeout);
+    list.maybe("total_timeout", total_timeout.map(show_duration));
+    list.put("http2", http2);
+    list.path("ca", ca.as_deref());
+    list.put("connections_max", connections_max);
+    list.list("strip_response_headers", strip_response_headers);
+    list.put("allow_link_local", allow_link_local);
+    list.0
+}
+
+fn of_route(route: &Route) -> Settings {
+    let Route {
+        index: _,
+        id: _,
+        pattern,
+        upstream,
+        price,
+        api,
+        upgrade,
+        on_disconnect,
+        body_max,
+        first_byte_timeout,
+        cors,
+    } = route;
+    let mut list = List::default();
+    list.put("match", pattern);
+    list.put("upstream", upstream);
+    list.put("cost", show_price(price));
+    list.put("api", api.as_str());
+    list.put("upgrade", upgrade);
+    list.put("on_disconnect", on_disconnect.as_str());
+    list.size("body_max", *body_max);
+    list.time("first_byte_timeout", *first_byte_timeout);
+    list.list("cors", cors);
+    list.0
+}
+
+fn of_plan(plan: &Plan) -> Settings {
+    let Plan {
+        id: _,
+        routes,
+        limits,
+        credit_line,
+    } = plan;
+    let Limits {
+        requests_per_minute,
+        tokens_per_minute,
+        concurrent,
+        spend_per_day,
+        spend_per_month,
+    } = limits;
+    let mut list = List::default();
+    if let Some(routes) = routes {
+        let routes: Vec<&str> = routes.iter().map(|route| &**route).collect();
+        list.put("routes", format!("[{}]", routes.join(", ")));
+    }
+    list.maybe("requests_per_minute", *requests_per_minute);
+    list.maybe("tokens_per_minute", *tokens_per_minute);
+    list.maybe("concurrent", *concurrent);
+    list.maybe("spend_per_day", *spend_per_day);
+    list.maybe("spend_per_month", *spend_per_month);
+    list.maybe(
+        "credit_line",
+        (*credit_line != Credits::ZERO).then_some(credit_line),
+    );
+    list.0
+}
