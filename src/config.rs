@@ -13,6 +13,7 @@ mod admin;
 mod context;
 mod diff;
 mod files;
+pub mod fuzzing;
 mod headers;
 mod ledger;
 mod link;

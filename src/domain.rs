@@ -8,6 +8,7 @@ pub mod command;
 pub mod credits;
 pub mod engine;
 pub mod entry;
+pub mod fuzzing;
 pub mod grant;
 pub mod hold;
 pub mod ids;

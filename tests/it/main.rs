@@ -12,6 +12,7 @@
 )]
 
 mod engine;
+mod fuzz_corpus;
 mod ledger;
 mod proxy;
 mod rig;
