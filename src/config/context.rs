@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::problem::Problem;
+use super::problem::{LISTED_MAX, Problem};
 use super::schema::Declared;
 use super::secret::{Env, Files};
 
@@ -81,6 +81,11 @@ impl<'a> Context<'a> {
             what: what.into(),
             advice: advice.into(),
         });
+    }
+
+    /// So much is wrong already that nobody will read what is said about the rest.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.problems.borrow().len() > 10 * LISTED_MAX
     }
 
     pub(super) fn seen(&self, place: &Place) {

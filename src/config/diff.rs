@@ -20,7 +20,7 @@ pub struct Difference {
 }
 
 /// What is looked at when the gate starts and not again: a setting, or a table with all that is in it.
-const AT_START: [&str; 13] = [
+const AT_START: [&str; 12] = [
     "server.listen",
     "server.tls",
     "server.tls_timeout",
@@ -30,8 +30,7 @@ const AT_START: [&str; 13] = [
     "server.header_max",
     "server.headers_max",
     "server.workers",
-    "admin.listen",
-    "admin.tls",
+    "admin",
     "ledger",
     "log",
 ];

@@ -72,16 +72,13 @@ pub(super) fn declarations() -> Vec<Declared> {
         .unwrap_or_default()
 }
 
-/// The JSON Schema (draft 2020-12) of the file, for editors: `config.schema.json`.
+/// The JSON Schema of the file, for editors: `config.schema.json`. Draft 4, which is what the usual language server for TOML reads (Taplo).
 pub fn json_schema() -> Value {
     let declared = declarations();
     let mut schema = table("", &declared);
     if let Value::Object(schema) = &mut schema {
         let title = "Faregate's config.toml";
-        schema.insert(
-            "$schema".into(),
-            "https://json-schema.org/draft/2020-12/schema".into(),
-        );
+        schema.insert("$schema".into(), "http://json-schema.org/draft-04/schema#".into());
         schema.insert("title".into(), title.into());
     }
     schema

@@ -157,7 +157,11 @@ impl<'a> Section<'a> {
             if asked.contains(&name) || later.contains(&name) {
                 continue;
             }
-            let advice = suggest::for_unknown(name, &asked, &self.shape);
+            let advice = if self.cx.is_hopeless() {
+                String::new()
+            } else {
+                suggest::for_unknown(name, &asked, &self.shape)
+            };
             self.cx.problem(&self.place_of(key), "is no setting", advice);
         }
     }

@@ -1,6 +1,8 @@
 //! What may have been meant by a key that is not known.
 
-use super::schema;
+use std::sync::LazyLock;
+
+use super::schema::{self, Declared};
 
 /// What others call it, and what it is called here.
 const SYNONYMS: [(&str, &str); 12] = [
@@ -34,8 +36,8 @@ pub(super) fn for_unknown(name: &str, known: &[&'static str], shape: &str) -> St
     if !longer.is_empty() {
         return format!("did you mean {}?", longer.join(" or "));
     }
-    let declared = schema::declarations();
-    let elsewhere: Vec<String> = declared
+    static DECLARED: LazyLock<Vec<Declared>> = LazyLock::new(schema::declarations);
+    let elsewhere: Vec<String> = DECLARED
         .iter()
         .filter(|other| other.name == name && other.parent() != shape)
         .take(3)

@@ -85,7 +85,11 @@ fn each_mistake_is_told_with_its_place_and_what_to_do() {
                 "{}: {problem}",
                 path.display()
             );
-            assert!(!problem.what.is_empty(), "{}", path.display());
+            assert!(
+                !problem.what.is_empty() && !problem.advice.is_empty(),
+                "{}",
+                path.display()
+            );
         }
         wrong.extend(compare(&path, &format!("{problems}\n")));
     }

@@ -257,6 +257,11 @@ fn a_text_that_is_no_configuration_at_all_is_refused_in_bounded_time() {
         "a.".repeat(50_000),
         "\0".repeat(1_000),
         "#".repeat(5 << 20),
+        (0..100_000).map(|n| format!("listen_{n} = 1\n")).collect(),
+        (0..20_000).map(|n| format!("[plans.p{n}]\nx = 1\n")).collect(),
+        (0..20_000)
+            .map(|n| format!("[[routes]]\nmatch = \"GET /{n}\"\n"))
+            .collect(),
     ] {
         let problems = read(&text).unwrap_err();
         assert!(problems.to_string().len() < 100_000);
@@ -281,7 +286,7 @@ fn a_reload_says_what_changes_prices_first_and_what_takes_a_restart() {
         lines,
         [
             "routes[GET /m].cost: free -> 0.150000 per request",
-            "admin.tokens[admin]: another secret",
+            "admin.tokens[admin]: another secret (after a restart)",
             "default_plan: gone: p",
             "ledger.hold_ttl: 60s -> 30s (after a restart)",
             "server.body_max: 10MiB -> 1MiB",
