@@ -5,14 +5,16 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | L0 | [`domain`]: values and decisions, no I/O |
-//! | L1 | [`clock`], [`config`], `telemetry`, [`http`] |
+//! | L1 | [`clock`], [`config`], [`telemetry`], [`http`] |
 //! | L2 | [`ledger`]: the port and its two stores |
 //! | L3 | [`service`]: the one place where things are done |
-//! | L4 | `proxy`, `api` |
-//! | L5 | `app`: the only place that names an adapter |
-//! | L6 | `cli`, `main` |
+//! | L4 | [`proxy`], [`api`] |
+//! | L5 | [`app`]: the only place that names an adapter |
+//! | L6 | [`cli`], `main` |
 
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

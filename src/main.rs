@@ -1,2 +1,7 @@
 //! The `faregate` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    faregate::cli::run()
+}

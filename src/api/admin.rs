@@ -21,7 +21,7 @@ use crate::ledger::{Answer, Ledger, PAGE_MAX};
 use crate::service::accounts::Actor;
 use crate::service::request_ids::Entropy;
 
-pub use auth::{Role, Token, Tokens};
+pub use auth::Tokens;
 use endpoints::{ENDPOINTS, Endpoint, Operation};
 
 use super::reply::{self, Problem, Reply};

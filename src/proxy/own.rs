@@ -13,6 +13,7 @@ use tower::{ServiceExt, service_fn};
 use crate::domain::ids::HoldId;
 use crate::http::headers::clean_request;
 use crate::http::target::Target;
+use crate::service::denial::Denial;
 use crate::service::gate::Gate;
 use crate::service::plans::Plans;
 
@@ -32,11 +33,11 @@ const BODY_MAX: u64 = 1024 * 1024;
 
 /// Who answers below `/faregate/`.
 pub trait Own: Send + Sync + fmt::Debug {
-    /// The answer; `None` for a path that is not one of them.
+    /// The answer, whatever the path; or why the key opens nothing.
     fn answer<'a>(
         &'a self,
         request: OwnRequest,
-    ) -> Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, Denial>> + Send + 'a>>;
 }
 
 /// A request for the gate itself.
@@ -115,7 +116,7 @@ async fn ask(
         gate: Arc::clone(&exchange.worker.gate),
         plans: Arc::clone(&exchange.live.plans),
     };
-    Ok(own.answer(request).await)
+    own.answer(request).await.map(Some).map_err(Fault::Denied)
 }
 
 fn reply(response: Response<Bytes>, mut exchange: Box<Exchange>) -> Reply {

@@ -75,7 +75,7 @@ impl Tls {
     }
 
     /// For one connection.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.current.load_full())
     }
 }

@@ -18,6 +18,7 @@ use crate::ledger::{Ledger, LedgerError};
 use super::denial::Denial;
 use super::gate::{Admission, Gate};
 use super::request_ids::RequestIds;
+use crate::telemetry::metrics::{LedgerMeters, Operation};
 
 /// First and longest pause between two tries to reach a ledger that does not answer.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -77,6 +78,7 @@ impl Drop for Held {
 pub(super) struct Task {
     ledger: Arc<dyn Ledger>,
     ids: Arc<RequestIds>,
+    meters: Arc<LedgerMeters>,
     admit: Admit,
     /// Given back when all is settled: what waits for the ledger is bounded with what runs.
     _permit: OwnedSemaphorePermit,
@@ -87,6 +89,7 @@ impl Task {
         Task {
             ledger: Arc::clone(&gate.ledger),
             ids: Arc::clone(&gate.ids),
+            meters: Arc::clone(&gate.meters),
             admit,
             _permit: permit,
         }
@@ -118,9 +121,20 @@ impl Task {
             available: receipt.available,
         }));
         if holds {
+            self.meters.opened(receipt.amount);
+            self.meters.open_holds.inc();
             let ending = self.keep_alive_until(ended).await;
-            self.settle(ending).await;
+            self.settle(ending, receipt.amount).await;
+            self.meters.open_holds.dec();
         }
+    }
+
+    /// One question to the ledger.
+    async fn ask(&self, operation: Operation, command: &Command) -> Result<Outcome, LedgerError> {
+        let asked = Instant::now();
+        let answer = self.ledger.execute(command).await;
+        self.meters.asked(operation, asked.elapsed(), answer.is_ok());
+        answer
     }
 
     /// Asks the ledger until it has decided. Once the request has given up waiting this goes on, since the hold may have been opened all the same;
@@ -133,7 +147,7 @@ impl Task {
         let mut back_off = BackOff::new();
         let mut unknown = false;
         loop {
-            match self.ledger.execute(command).await {
+            match self.ask(Operation::Admit, command).await {
                 Ok(outcome) => return outcome.receipt().map_err(Denial::Refused),
                 Err(error) if !error.is_transient() => return Err(Denial::Failed(error)),
                 Err(error) => {
@@ -162,15 +176,19 @@ impl Task {
                 Err(_) => {}
             }
             // A renewal that is not answered is tried again in good time; one refused means that the hold ran out, which settling will find.
-            if let Err(error) = self.ledger.execute(&renew).await {
+            if let Err(error) = self.ask(Operation::Renew, &renew).await {
                 tracing::warn!(request = %self.admit.hold, %error, "hold not renewed");
             }
         }
     }
 
     /// Captures or releases, until the ledger has answered.
-    async fn settle(&self, ending: Ending) {
+    async fn settle(&self, ending: Ending, held: Credits) {
         let (hold, caller) = (self.admit.hold, Arc::clone(&self.admit.caller));
+        let operation = match ending {
+            Ending::Capture(..) => Operation::Capture,
+            Ending::Release(_) => Operation::Release,
+        };
         let command = match ending {
             Ending::Capture(used, detail) => Command::Capture(Capture {
                 hold,
@@ -182,8 +200,10 @@ impl Task {
         };
         let mut back_off = BackOff::new();
         loop {
-            match self.ledger.execute(&command).await {
-                Ok(Outcome::Applied(_) | Outcome::Replayed(_)) => return,
+            match self.ask(operation, &command).await {
+                Ok(Outcome::Applied(done) | Outcome::Replayed(done)) => {
+                    return self.meters.ended(held, done.amount);
+                }
                 Ok(Outcome::Refused(refusal)) => return self.lost(&refusal),
                 Err(error) => tracing::warn!(request = %hold, %error, "hold not settled yet"),
             }
@@ -193,6 +213,7 @@ impl Task {
 
     /// The ledger decided against the end of a hold that it had opened: money may be wrong, a person must look.
     fn lost(&self, refusal: &Refusal) {
+        self.meters.lost.inc();
         tracing::error!(request = %self.admit.hold, account = %self.admit.caller.account, ?refusal, "hold could not be settled");
     }
 }

@@ -24,6 +24,7 @@ pub use super::identities::Known;
 use super::identities::{BAD_NEWS, Found, Identities};
 use super::plans::Plans;
 use super::request_ids::RequestIds;
+use crate::telemetry::metrics::LedgerMeters;
 
 /// How often a request is judged anew because the account changed under it, before it is called overload.
 const STALE_MAX: u32 = 4;
@@ -51,6 +52,7 @@ pub struct Gate {
     pub(super) options: GateOptions,
     pub(super) requests: Arc<Semaphore>,
     pub(super) ids: Arc<RequestIds>,
+    pub(super) meters: Arc<LedgerMeters>,
     identities: Identities,
 }
 
@@ -86,13 +88,19 @@ pub struct Admission {
 
 impl Gate {
     /// A gate in front of a ledger.
-    pub fn new(ledger: Arc<dyn Ledger>, options: GateOptions, ids: Arc<RequestIds>) -> Gate {
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        options: GateOptions,
+        ids: Arc<RequestIds>,
+        meters: Arc<LedgerMeters>,
+    ) -> Gate {
         let requests = Arc::new(Semaphore::new(options.requests_max));
         Gate {
             ledger,
             options,
             requests,
             ids,
+            meters,
             identities: Identities::default(),
         }
     }

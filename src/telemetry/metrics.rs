@@ -6,6 +6,7 @@
 
 mod cells;
 mod data_plane;
+mod ledger;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use prometheus::{Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Regi
 
 pub use cells::{Count, Level, Timing};
 pub use data_plane::{DataPlane, RouteMeters, UpstreamMeters, WorkerMeters};
+pub use ledger::{LedgerMeters, Operation};
 
 /// All of them.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Metrics {
     registry: Registry,
     /// What requests count.
     pub data_plane: Arc<DataPlane>,
+    /// What charging counts.
+    pub ledger: Arc<LedgerMeters>,
     /// Configurations loaded after the first, by `result` (`ok`, `refused`).
     pub config_reloads: IntCounterVec,
     /// When the configuration in force was loaded, in seconds since the epoch.
@@ -49,6 +53,7 @@ impl Metrics {
         registry.register(Box::new(build))?;
         Ok(Metrics {
             data_plane,
+            ledger: Arc::new(LedgerMeters::new(&registry)?),
             config_reloads: counters(
                 &registry,
                 "config_reloads_total",

@@ -14,6 +14,7 @@
 mod engine;
 mod fuzz_corpus;
 mod ledger;
+mod product;
 mod proxy;
 mod rig;
 mod tidy;

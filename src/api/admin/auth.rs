@@ -2,57 +2,16 @@
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use crate::api::reply::Problem;
+use crate::config::{AdminToken, Role};
 
-/// What a token may do; each includes those before it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Role {
-    /// Look.
-    Read,
-    /// Manage accounts, keys and grants.
-    Operate,
-    /// Everything: adjustments, the ledger itself, the configuration.
-    All,
-}
-
-impl Role {
-    /// Its name in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Read => "read",
-            Role::Operate => "operate",
-            Role::All => "all",
-        }
-    }
-}
-
-/// A token: its name goes to the journal, of the token itself only a digest is kept.
-pub struct Token {
-    name: String,
-    digest: [u8; 32],
-    role: Role,
-}
-
-impl Token {
-    /// A token of the configuration.
-    pub fn new(name: &str, token: &str, role: Role) -> Token {
-        Token {
-            name: name.to_owned(),
-            digest: Sha256::digest(token.as_bytes()).into(),
-            role,
-        }
-    }
-}
-
-/// All tokens.
-pub struct Tokens(Vec<Token>);
+/// All tokens. Without any, the listener (which then is on loopback) is open to everyone on this machine.
+pub struct Tokens(Vec<AdminToken>);
 
 impl Tokens {
-    /// These tokens. Without any, the listener (which then must be on loopback) is open.
-    pub fn new(tokens: Vec<Token>) -> Tokens {
+    /// The tokens of the configuration.
+    pub fn new(tokens: Vec<AdminToken>) -> Tokens {
         Tokens(tokens)
     }
 
@@ -68,14 +27,8 @@ impl Tokens {
             .and_then(|v| v.to_str().ok());
         let given = given.and_then(|v| v.strip_prefix("Bearer ")).map(str::trim);
         let given = given.ok_or_else(|| unauthorized("send `Authorization: Bearer <admin token>`"))?;
-        let digest: [u8; 32] = Sha256::digest(given.as_bytes()).into();
-        // All are compared, in constant time each: the time does not tell which was close.
-        let mut found = None;
-        for token in &self.0 {
-            if bool::from(token.digest.ct_eq(&digest)) {
-                found = Some(token);
-            }
-        }
+        // Each in constant time: the time does not tell which was close.
+        let found = self.0.iter().find(|token| token.token.matches(given.as_bytes()));
         let token = found.ok_or_else(|| unauthorized("this admin token is not in the configuration"))?;
         if token.role < role {
             let detail = format!(
@@ -139,6 +92,7 @@ pub(super) fn json_only(request: &Request<Bytes>) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Secret;
 
     fn request(name: &str, value: &str) -> Request<Bytes> {
         Request::builder()
@@ -168,7 +122,11 @@ mod tests {
 
     #[test]
     fn roles_include_the_lower_ones_and_the_journal_gets_the_name() {
-        let tokens = Tokens::new(vec![Token::new("ops", "secret", Role::Operate)]);
+        let tokens = Tokens::new(vec![AdminToken {
+            name: "ops".to_owned(),
+            token: Secret::new("secret"),
+            role: Role::Operate,
+        }]);
         let call = request("authorization", "Bearer secret");
         assert_eq!(tokens.check(&call, Role::Read), Ok("ops"));
         assert_eq!(

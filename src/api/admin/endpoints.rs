@@ -1,6 +1,6 @@
 //! Every endpoint of the admin listener, once.
 
-use super::Role;
+use crate::config::Role;
 
 /// What an endpoint does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -40,6 +40,11 @@ pub(super) async fn read(
     Ok((Upload::whole(body), units))
 }
 
+/// How many units a body's member `times` asks for, or what is wrong with the body.
+pub(in super::super) fn count(body: &[u8], times: &str) -> Result<u64, String> {
+    json::units(body, times)
+}
+
 pub(in super::super) fn limit(bytes_max: u64, idle: Duration) -> ReadLimit {
     ReadLimit {
         bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),

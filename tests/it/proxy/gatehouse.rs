@@ -22,7 +22,7 @@ use faregate::service::keys::{self, KeyOptions, SecretKey};
 use faregate::service::plans::{Plan, Plans};
 use faregate::service::request_ids::{RequestIds, kernel_entropy};
 use faregate::telemetry::access::{AccessLog, Format, Sink};
-use faregate::telemetry::metrics::Metrics;
+use faregate::telemetry::metrics::{LedgerMeters, Metrics};
 
 use super::memory::MemoryLedger;
 use crate::rig::client::HttpClient;
@@ -67,11 +67,12 @@ impl Options {
         let config = parse(toml);
         let make = {
             let (ledger, plane) = (Arc::clone(&ledger), Arc::clone(&metrics.data_plane));
+            let meters = Arc::clone(&metrics.ledger);
             let workers = faregate::proxy::workers(&config);
             move |number| Parts {
                 number,
                 workers,
-                gate: gate(&ledger, &ids),
+                gate: gate(&ledger, &ids, &meters),
                 data_plane: Arc::clone(&plane),
                 log: Sink::new(Arc::clone(&access)),
                 clock: Arc::new(SystemClock),
@@ -90,7 +91,7 @@ impl Options {
     }
 }
 
-fn gate(ledger: &Arc<MemoryLedger>, ids: &Arc<RequestIds>) -> Arc<Gate> {
+fn gate(ledger: &Arc<MemoryLedger>, ids: &Arc<RequestIds>, meters: &Arc<LedgerMeters>) -> Arc<Gate> {
     let options = GateOptions {
         hold_ttl: Span::from_secs(60),
         deadline: Duration::from_millis(800),
@@ -100,6 +101,7 @@ fn gate(ledger: &Arc<MemoryLedger>, ids: &Arc<RequestIds>) -> Arc<Gate> {
         Arc::clone(ledger) as Arc<dyn Ledger>,
         options,
         Arc::clone(ids),
+        Arc::clone(meters),
     ))
 }
 

@@ -1,0 +1,179 @@
+//! `faregate demo`: everything at once on a bare machine.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use crate::domain::command::AccountChange;
+use crate::domain::credits::Credits;
+use crate::domain::grant::{Category, GrantFacts};
+use crate::domain::ids::{AccountId, GrantId};
+use crate::domain::time::Timestamp;
+use crate::service::accounts::{self, Actor};
+use crate::service::grants;
+use crate::service::keys::{self, KeyOptions, SecretKey};
+use crate::service::request_ids::kernel_entropy;
+
+use super::serve::{Started, runtime};
+use super::{AppError, load, pretend};
+
+/// Four chats' worth.
+const CREDITS: &str = "1";
+const PRICE: &str = "0.25";
+
+/// How the demo runs.
+#[derive(Clone, Debug, Default)]
+pub struct DemoOptions {
+    /// Where the ledger is kept; a new folder that goes at the end if not given.
+    pub folder: Option<PathBuf>,
+}
+
+/// Runs the demo until Ctrl-C; `say` prints a line.
+pub fn demo(options: DemoOptions, say: impl Fn(&str)) -> Result<(), AppError> {
+    let (folder, temporary) = match options.folder {
+        Some(folder) => (folder, false),
+        None => (new_folder()?, true),
+    };
+    let done = runtime()?.block_on(run(&folder, &say));
+    if temporary {
+        // It was only ever for this run; what cannot be removed does no harm.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    done
+}
+
+fn new_folder() -> Result<PathBuf, AppError> {
+    let folder = std::env::temp_dir().join(format!("faregate-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|error| AppError::at(&folder, error))?;
+    Ok(folder)
+}
+
+async fn run(folder: &std::path::Path, say: &impl Fn(&str)) -> Result<(), AppError> {
+    let upstream = pretend::start().await.map_err(AppError::failed)?;
+    let (listen, admin) = (free_port(8080)?, free_port(9091)?);
+    let config = load::load(
+        &config_text(folder, upstream, listen, admin),
+        "the demo's configuration",
+    )?;
+    load::start_log(&config);
+    let started = Started::new(config, None).await?;
+    let key = open_account(&started).await?;
+    say(&instructions(&started, &key));
+    started.run().await
+}
+
+/// The usual port where it is free, so that what is printed looks like what is documented; else any.
+fn free_port(usual: u16) -> Result<SocketAddr, AppError> {
+    let bound = TcpListener::bind(("127.0.0.1", usual)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
+    bound
+        .and_then(|listener| listener.local_addr())
+        .map_err(AppError::failed)
+}
+
+fn config_text(
+    folder: &std::path::Path,
+    upstream: SocketAddr,
+    listen: SocketAddr,
+    admin: SocketAddr,
+) -> String {
+    format!(
+        r#"
+[server]
+listen = "{listen}"
+top_up_url = "https://example.com/buy-credits"
+
+[admin]
+listen = "{admin}"
+
+[ledger]
+backend = "embedded"
+path = {folder:?}
+
+[log]
+level = "warn"
+format = "text"
+
+[upstreams.pretend]
+url = "http://{upstream}"
+
+[[routes]]
+match = "POST /v1/chat/completions"
+upstream = "pretend"
+api = "openai-chat"
+cost = {PRICE}
+
+[[routes]]
+match = "GET /v1/models"
+upstream = "pretend"
+api = "openai"
+cost = 0
+"#
+    )
+}
+
+/// An account with credits and a new key.
+async fn open_account(started: &Started) -> Result<SecretKey, AppError> {
+    let ledger = started.ledger();
+    let by = Actor::system("demo");
+    let account = AccountId::new("demo").map_err(AppError::failed)?;
+    accounts::set(ledger, &account, AccountChange::Create(None), &by)
+        .await
+        .map_err(AppError::failed)?;
+    let now = ledger.ready().await.map_err(AppError::failed)?;
+    let facts = GrantFacts {
+        id: GrantId::new(&format!("demo-{}", now.millis())).map_err(AppError::failed)?,
+        amount: CREDITS.parse::<Credits>().map_err(AppError::failed)?,
+        priority: 50,
+        category: Category::Promotional,
+        effective_at: now,
+        expires_at: Timestamp::NEVER,
+        created_at: now,
+        updated_at: now,
+        voided_at: None,
+        note: None,
+    };
+    grants::put(ledger, &account, facts, &by)
+        .await
+        .map_err(AppError::failed)?;
+    let key = SecretKey::generate(&kernel_entropy());
+    keys::put(ledger, &account, &key, KeyOptions::default(), &by)
+        .await
+        .map_err(AppError::failed)?;
+    Ok(key)
+}
+
+fn instructions(started: &Started, key: &SecretKey) -> String {
+    let (proxy, admin, key) = (started.address(), started.admin, key.reveal());
+    let flag = if admin.port() == 9091 {
+        String::new()
+    } else {
+        format!(" --admin http://{admin}")
+    };
+    format!(
+        r#"
+Faregate runs on http://{proxy}, with a pretend model server behind it.
+Account "demo" has {CREDITS} credit; a chat costs {PRICE}. Ctrl-C ends it.
+
+  export KEY={key}
+
+1. A streamed answer, paid before it begins (four of them, then a 402 that says what to do):
+
+  curl -N http://{proxy}/v1/chat/completions -H "Authorization: Bearer $KEY" \
+    -H "Content-Type: application/json" \
+    -d '{{"model":"announcer","stream":true,"messages":[{{"role":"user","content":"Hello"}}]}}'
+
+2. What is left, as the customer sees it:
+
+  curl http://{proxy}/faregate/v1/balance -H "Authorization: Bearer $KEY"
+
+3. Run into the 402 at once:
+
+  for i in 1 2 3 4 5; do curl -s -o /dev/null -w "%{{http_code}} %header{{x-credits-remaining}}\n" http://{proxy}/v1/chat/completions \
+    -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" -d '{{"model":"announcer","messages":[]}}'; done
+
+4. As the operator: give it more, and see every movement:
+
+  cargo run --release -- grant add --account demo --amount 1{flag}
+  cargo run --release -- ledger history demo{flag}
+"#
+    )
+}

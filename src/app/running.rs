@@ -1,0 +1,110 @@
+//! The running program, as the admin API acts on it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::api::admin::Operations;
+use crate::config::Config;
+use crate::ledger::{Answer, Ledger, LedgerError};
+use crate::proxy::Server;
+use crate::telemetry::metrics::Metrics;
+
+use super::store::Store;
+use super::{AppError, load};
+
+/// What runs.
+pub(super) struct Running {
+    /// Where the configuration came from; `None` when it was made up (`demo`).
+    pub(super) path: Option<PathBuf>,
+    pub(super) config: Arc<ArcSwap<Config>>,
+    /// Set once the data plane serves.
+    pub(super) server: Mutex<Option<Server>>,
+    pub(super) store: Store,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) draining: AtomicBool,
+}
+
+impl Running {
+    /// Loads the configuration again: what changed, or why nothing did.
+    pub(super) fn load_again(&self) -> Result<Vec<String>, Vec<String>> {
+        let answer = self.try_load_again();
+        let result = if answer.is_ok() { "ok" } else { "refused" };
+        self.metrics.config_reloads.with_label_values(&[result]).inc();
+        match &answer {
+            Ok(changes) => tracing::info!(?changes, "configuration loaded again"),
+            Err(problems) => tracing::error!(?problems, "configuration not loaded; the one before goes on"),
+        }
+        answer
+    }
+
+    fn try_load_again(&self) -> Result<Vec<String>, Vec<String>> {
+        let Some(path) = &self.path else {
+            return Err(vec!["there is no file to load again".to_owned()]);
+        };
+        let config = load::read(path).map_err(|error| match error {
+            AppError::Config(problems) => problems.lines().map(str::to_owned).collect(),
+            AppError::Failed(why) => vec![why],
+        })?;
+        let changes = Config::diff(&self.config.load(), &config);
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = &*server {
+            let plans = load::plans(&config);
+            server
+                .reload(&config, &plans)
+                .map_err(|error| vec![error.to_string()])?;
+        }
+        self.config.store(Arc::new(config));
+        Ok(changes.iter().map(ToString::to_string).collect())
+    }
+}
+
+impl Operations for Running {
+    fn reload(&self) -> Answer<'_, Result<Vec<String>, Vec<String>>> {
+        Box::pin(async { Ok(self.load_again()) })
+    }
+
+    fn backup(&self, file: String) -> Answer<'_, String> {
+        Box::pin(async move {
+            let file = PathBuf::from(file);
+            if !file.is_absolute() {
+                return Err(LedgerError::Misconfigured(
+                    "`file` is an absolute path on the proxy's machine".to_owned(),
+                ));
+            }
+            self.store.backup(&file).await
+        })
+    }
+
+    fn copy(&self, url: String) -> Answer<'_, String> {
+        Box::pin(async move {
+            let what = format!("{url}: copying to Redis is not built in yet");
+            Err(LedgerError::Misconfigured(what))
+        })
+    }
+
+    fn metrics(&self) -> String {
+        let text = self.metrics.render().unwrap_or_default();
+        String::from_utf8(text).unwrap_or_default()
+    }
+
+    fn not_ready(&self) -> Answer<'_, Option<String>> {
+        Box::pin(async {
+            if self.draining.load(Ordering::Relaxed) {
+                return Ok(Some("draining".to_owned()));
+            }
+            let serves = self
+                .server
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some();
+            if !serves {
+                return Ok(Some("starting".to_owned()));
+            }
+            Ok(self.ledger.ready().await.err().map(|error| error.to_string()))
+        })
+    }
+}

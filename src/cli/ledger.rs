@@ -1,0 +1,116 @@
+//! `faregate ledger ...`, `backup`, `reload`.
+
+use std::path::Path;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::client::{Client, account_path};
+use super::output::{Output, cell, rows, table};
+
+#[derive(Subcommand)]
+pub(crate) enum Ledger {
+    /// The journal of an account, newest first
+    History {
+        /// Whose
+        account: String,
+        /// How many entries at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Prove the books over all accounts; exit code 1 on a difference
+    Verify,
+    /// Rebuild all balances from the journal; nobody may use the ledger meanwhile
+    Rebuild,
+    /// Copy all accounts, keys and history to a Redis, and verify both
+    Copy {
+        /// Its url: redis://127.0.0.1:6379
+        #[arg(long)]
+        to: String,
+    },
+}
+
+impl Ledger {
+    pub(crate) fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
+        match self {
+            Ledger::History { account, limit } => {
+                let entries = client.list(&account_path(&account, &["entries"]), "entries", limit)?;
+                output.say(&entries, |entries| {
+                    let members = ["time", "kind", "subject", "amount", "available"];
+                    table(
+                        &["TIME", "KIND", "SUBJECT", "AMOUNT", "AVAILABLE"],
+                        &rows(&entries["entries"], &members),
+                    )
+                });
+                Ok(())
+            }
+            Ledger::Verify => report(output, &client.post("/admin/v1/ledger/verify", &json!({}))?),
+            Ledger::Rebuild => {
+                let rebuilt = client.post("/admin/v1/ledger/rebuild", &json!({}))?;
+                output.say(&rebuilt, sentence);
+                Ok(())
+            }
+            Ledger::Copy { to } => {
+                let done = client.post("/admin/v1/ledger/copy", &json!({ "to": to }))?;
+                output.say(&done, |done| cell(done, "done"));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A verification: a difference is a failure.
+fn report(output: &Output, report: &Value) -> Result<(), Failure> {
+    output.say(report, sentence);
+    if report["ok"].as_bool() == Some(true) {
+        return Ok(());
+    }
+    Err(Failure::Failed(
+        "the books do not verify; see docs/operations.md".to_owned(),
+    ))
+}
+
+fn sentence(report: &Value) -> String {
+    let differences = report["differences"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let mut text = format!(
+        "{} accounts, {} entries, {} differences\n",
+        cell(report, "accounts"),
+        cell(report, "entries"),
+        differences.len()
+    );
+    for difference in differences.iter().filter_map(Value::as_str) {
+        text.push_str(difference);
+        text.push('\n');
+    }
+    text
+}
+
+pub(crate) fn backup(client: &Client, output: &Output, file: &Path) -> Result<(), Failure> {
+    // The proxy writes it: a path that is relative here would mean another place there.
+    let file = std::path::absolute(file).map_err(|error| Failure::Failed(error.to_string()))?;
+    let done = client.post("/admin/v1/ledger/backup", &json!({ "file": file }))?;
+    output.say(&done, |done| cell(done, "done"));
+    Ok(())
+}
+
+pub(crate) fn reload(client: &Client, output: &Output) -> Result<(), Failure> {
+    let done = client.post("/admin/v1/config/reload", &json!({}))?;
+    output.say(&done, |done| {
+        let changes: Vec<&str> = done["changes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        if changes.is_empty() {
+            "reloaded; nothing changed".to_owned()
+        } else {
+            changes.join("\n")
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! What the operator does takes effect on the next request.
+
+use serde_json::json;
+
+use super::shop::{EMBEDDED, ROUTES, Shop};
+
+#[tokio::test]
+async fn a_revoked_key_and_a_paused_account_stop_at_once() {
+    let shop = Shop::open().await;
+    let key = shop.customer("acme", "10").await;
+    let other = shop.key("acme").await;
+    assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
+
+    let keys = shop.cli(["key", "list", "--account", "acme"]).await;
+    assert_eq!(keys["items"].as_array().map(Vec::len), Some(2));
+    shop.cli(["account", "pause", "acme", "--reason", "dispute:dp_1"])
+        .await;
+    shop.cli(["account", "pause", "acme", "--reason", "manual"]).await;
+    let mut paused = shop.buy(&key, "/v1/chat/completions").await;
+    assert_eq!(paused.status(), 403);
+    assert_eq!(paused.json().await["error"]["code"], "account_paused");
+    // One reason cleared does not lift the other.
+    shop.cli(["account", "resume", "acme", "--reason", "manual"])
+        .await;
+    assert_eq!(shop.buy(&other, "/v1/rerank").await.status(), 403);
+    shop.cli(["account", "resume", "acme", "--reason", "dispute:dp_1"])
+        .await;
+    crate::rig::within("the account opens again", async {
+        while shop.buy(&key, "/v1/rerank").await.status() != 200 {}
+    })
+    .await;
+
+    let id = first_key_id(&shop, &key).await;
+    shop.cli(["key", "revoke", &id, "--account", "acme"]).await;
+    // Never 200 again; a worker that saw the pause a moment ago may still say that for a quarter of a second.
+    crate::rig::within("the key is no key", async {
+        loop {
+            match shop.buy(&key, "/v1/rerank").await.status() {
+                401 => break,
+                status => assert_eq!(status, 403),
+            }
+        }
+    })
+    .await;
+    assert_eq!(shop.buy(&other, "/v1/rerank").await.status(), 200);
+    shop.verify().await;
+}
+
+/// The id of a key follows from its digest: it is the one that importing it again names.
+async fn first_key_id(shop: &Shop, key: &str) -> String {
+    let import = shop
+        .faregate
+        .cli(["key", "import", "--account", "acme", "--json"])
+        .stdin(format!("{key}\n"));
+    import.run().await.ok().json()["imported"][0]
+        .as_str()
+        .expect("an id")
+        .to_owned()
+}
+
+#[tokio::test]
+async fn existing_keys_are_imported_and_bad_lines_are_said_by_number() {
+    let shop = Shop::open().await;
+    shop.customer("acme", "1").await;
+    let lines = "sk-existing-key-of-another-gateway\nshort\n\nsk-another-existing-key-0001\n";
+    let done = shop
+        .faregate
+        .cli(["key", "import", "--account", "acme", "--json"])
+        .stdin(lines)
+        .run()
+        .await;
+    assert_eq!(done.code(), 1);
+    let answer = done.json();
+    assert_eq!(answer["imported"].as_array().map(Vec::len), Some(2), "{answer}");
+    assert!(
+        answer["problems"][0].as_str().unwrap().starts_with("line 2:"),
+        "{answer}"
+    );
+    assert_eq!(
+        shop.buy("sk-existing-key-of-another-gateway", "/v1/rerank")
+            .await
+            .status(),
+        200
+    );
+}
+
+#[tokio::test]
+async fn the_same_grant_told_twice_is_given_once_and_voiding_takes_only_what_is_left() {
+    let shop = Shop::open().await;
+    let key = shop.customer("acme", "0").await;
+    for _ in 0..2 {
+        shop.cli(["grant", "add", "--account", "acme", "--amount", "1", "--id", "g1"])
+            .await;
+    }
+    let other_amount = shop
+        .faregate
+        .cli(["grant", "add", "--account", "acme", "--amount", "2", "--id", "g1"])
+        .run()
+        .await;
+    assert_eq!(other_amount.code(), 1);
+    assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
+    let dry = shop
+        .cli(["grant", "add", "--account", "acme", "--amount", "5", "--dry-run"])
+        .await;
+    assert_eq!(dry["dry_run"], true);
+    let account = shop.cli(["grant", "void", "g1", "--account", "acme"]).await;
+    assert_eq!(account["granted"], "1.000000");
+    assert_eq!(account["available"], "0.000000");
+    let history = shop.cli(["ledger", "history", "acme"]).await;
+    let kinds: Vec<_> = history["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["kind"].as_str().unwrap())
+        .collect();
+    assert!(
+        kinds.contains(&"void") && kinds.contains(&"grant") && kinds.contains(&"hold"),
+        "{kinds:?}"
+    );
+    shop.verify().await;
+}
+
+#[tokio::test]
+async fn plans_open_routes_and_cap_rates() {
+    let plans = r#"
+[plans.free]
+routes = ["GET /v1/models"]
+
+[plans.pro]
+requests_per_minute = 2
+"#;
+    let shop = Shop::with(EMBEDDED, &format!("{ROUTES}{plans}")).await;
+    shop.cli(["account", "create", "acme", "--plan", "free"]).await;
+    shop.cli(["grant", "add", "--account", "acme", "--amount", "5"])
+        .await;
+    let key = shop.key("acme").await;
+    let mut refused = shop.buy(&key, "/v1/chat/completions").await;
+    assert_eq!(
+        (refused.status(), refused.json().await["error"]["code"].clone()),
+        (403, json!("not_entitled"))
+    );
+    assert_eq!(shop.client(&key).get("/v1/models").send().await.status(), 200);
+
+    shop.cli(["account", "plan", "acme", "pro"]).await;
+    crate::rig::within("the new plan opens the route", async {
+        while shop.buy(&key, "/v1/chat/completions").await.status() != 200 {}
+    })
+    .await;
+    assert_eq!(shop.buy(&key, "/v1/chat/completions").await.status(), 200);
+    let limited = shop.buy(&key, "/v1/chat/completions").await;
+    assert_eq!(limited.status(), 429);
+    assert!(
+        limited
+            .header("retry-after")
+            .is_some_and(|after| after.parse::<u32>().is_ok())
+    );
+    assert_eq!(limited.header("x-should-retry"), Some("true"));
+}
+
+#[tokio::test]
+async fn a_reload_changes_prices_whole_or_not_at_all() {
+    let shop = Shop::open().await;
+    let key = shop.customer("acme", "10").await;
+    shop.configure(EMBEDDED, &ROUTES.replacen("cost = 0.25", "cost = 0.5", 1));
+    let done = shop.cli(["reload"]).await;
+    assert!(done["changes"][0].as_str().unwrap().contains("0.5"), "{done}");
+    assert_eq!(
+        shop.buy(&key, "/v1/rerank").await.header("x-credits-charged"),
+        Some("0.500000")
+    );
+
+    shop.configure(
+        EMBEDDED,
+        &ROUTES
+            .replacen("upstream = \"models\"", "upstream = \"modles\"", 1)
+            .replacen("cost = 0.25", "cost = 9", 1),
+    );
+    let refused = shop.faregate.cli(["reload"]).run().await;
+    assert_eq!(refused.code(), 1);
+    assert_eq!(
+        shop.buy(&key, "/v1/rerank").await.header("x-credits-charged"),
+        Some("0.500000")
+    );
+}
+
+#[tokio::test]
+async fn a_backup_made_while_it_runs_is_restored_and_verifies() {
+    let shop = Shop::open().await;
+    let key = shop.customer("acme", "1").await;
+    shop.buy(&key, "/v1/rerank").await;
+    let file = shop.faregate.dir().join("backup.db");
+    let file = file.to_str().unwrap();
+    shop.cli(["backup", file]).await;
+    shop.buy(&key, "/v1/rerank").await;
+    // Not while it runs.
+    let config = shop.faregate.dir().join("config.toml");
+    let restore = ["restore", file, "--config", config.to_str().unwrap()];
+    assert_eq!(shop.faregate.cli(restore).run().await.code(), 1);
+}

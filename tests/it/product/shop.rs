@@ -1,0 +1,138 @@
+//! A running Faregate in front of a fake model server, with an account to buy from.
+
+use serde_json::{Value, json};
+
+use crate::rig::client::{Answer, HttpClient};
+use crate::rig::process::Faregate;
+use crate::rig::upstream::{FakeUpstream, Reply};
+
+/// A proxy, its upstream, and the client that the customer uses.
+pub(super) struct Shop {
+    pub(super) faregate: Faregate,
+    pub(super) upstream: FakeUpstream,
+}
+
+/// What every shop begins with; `@...@` is filled in.
+const CONFIG: &str = r#"
+[server]
+listen = "@LISTEN@"
+top_up_url = "https://example.com/buy"
+shutdown_grace = "5s"
+
+[admin]
+listen = "@ADMIN@"
+token = "${FAREGATE_ADMIN_TOKEN}"
+
+[ledger]
+@LEDGER@
+
+[upstreams.models]
+url = "@UPSTREAM@"
+headers = { authorization = "Bearer upstream-secret" }
+"#;
+
+/// Routes of most tests.
+pub(super) const ROUTES: &str = r#"
+[[routes]]
+match = "POST /v1/rerank"
+upstream = "models"
+cost = 0.25
+
+[[routes]]
+match = "POST /v1/chat/completions"
+upstream = "models"
+api = "openai-chat"
+cost = 0.25
+
+[[routes]]
+match = "POST /v1/messages"
+upstream = "models"
+api = "anthropic"
+cost = 0.25
+
+[[routes]]
+match = "POST /v1/images/generations"
+upstream = "models"
+api = "openai"
+cost = { each = 0.04, times = "n" }
+
+[[routes]]
+match = "GET /v1/models"
+upstream = "models"
+api = "openai"
+cost = 0
+"#;
+
+/// The embedded ledger in the proxy's own folder.
+pub(super) const EMBEDDED: &str = "backend = \"embedded\"\npath = \"@DIR@/ledger\"";
+
+impl Shop {
+    /// With the usual routes and an embedded ledger.
+    pub(super) async fn open() -> Shop {
+        Shop::with(EMBEDDED, ROUTES).await
+    }
+
+    /// With a ledger and routes (and whatever else) of the test's own.
+    pub(super) async fn with(ledger: &str, rest: &str) -> Shop {
+        let upstream = FakeUpstream::start().await;
+        upstream.answer(Reply::json(&json!({ "ok": true })));
+        let faregate = Faregate::serve(&config(ledger, &upstream, rest)).await;
+        Shop { faregate, upstream }
+    }
+
+    /// Another configuration for the running proxy.
+    pub(super) fn configure(&self, ledger: &str, rest: &str) {
+        self.faregate.configure(&config(ledger, &self.upstream, rest));
+    }
+
+    /// An account with credits; returns its key.
+    pub(super) async fn customer(&self, account: &str, credits: &str) -> String {
+        self.cli(["account", "create", account]).await;
+        if credits != "0" {
+            self.cli(["grant", "add", "--account", account, "--amount", credits])
+                .await;
+        }
+        self.key(account).await
+    }
+
+    pub(super) async fn key(&self, account: &str) -> String {
+        let made = self.cli(["key", "create", "--account", account]).await;
+        made["key"].as_str().expect("a key is shown once").to_owned()
+    }
+
+    /// Runs a command of the CLI, which must succeed, and returns its JSON.
+    pub(super) async fn cli<const N: usize>(&self, args: [&str; N]) -> Value {
+        self.faregate
+            .cli(args.into_iter().chain(["--json"]))
+            .run()
+            .await
+            .ok()
+            .json()
+    }
+
+    pub(super) async fn account(&self, id: &str) -> Value {
+        self.cli(["account", "show", id]).await
+    }
+
+    /// The customer's client.
+    pub(super) fn client(&self, key: &str) -> HttpClient {
+        self.faregate.client().bearer(key)
+    }
+
+    pub(super) async fn buy(&self, key: &str, path: &str) -> Answer {
+        self.client(key).post_json(path, &json!({})).send().await
+    }
+
+    /// The books must be in order.
+    pub(super) async fn verify(&self) {
+        let report = self.cli(["ledger", "verify"]).await;
+        assert_eq!(report["ok"], true, "{report:#}");
+    }
+}
+
+fn config(ledger: &str, upstream: &FakeUpstream, rest: &str) -> String {
+    CONFIG
+        .replace("@LEDGER@", ledger)
+        .replace("@UPSTREAM@", &upstream.url())
+        + rest
+}
