@@ -23,6 +23,9 @@ use crate::telemetry::metrics::{LedgerMeters, Operation};
 /// First and longest pause between two tries to reach a ledger that does not answer.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// When to look for a hold that a straggler may have opened: the admit was refused, but an earlier sending of it, whose answer was lost, may still arrive.
+const STRAGGLERS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
 /// How a request ended, for its hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ending {
@@ -98,11 +101,16 @@ impl Task {
     /// Admit, tell the request, keep the hold alive, settle.
     pub(super) async fn run(self, answer: oneshot::Sender<Result<Admission, Denial>>) {
         let command = Command::Admit(self.admit.clone());
-        let receipt = match self.admitted(&command, &answer).await {
+        let mut in_doubt = false;
+        let receipt = match self.admitted(&command, &answer, &mut in_doubt).await {
             Ok(receipt) => receipt,
             Err(denial) => {
+                let in_doubt = in_doubt && may_still_open(&denial);
                 // Nobody may be waiting any more; then there is nobody to tell.
                 let _ = answer.send(Err(denial));
+                if in_doubt {
+                    self.release_stragglers().await;
+                }
                 return;
             }
         };
@@ -138,26 +146,41 @@ impl Task {
     }
 
     /// Asks the ledger until it has decided. Once the request has given up waiting this goes on, since the hold may have been opened all the same;
-    /// only an error that asking again cannot heal ends it.
+    /// only an error that asking again cannot heal ends it. `in_doubt` afterwards: one sending was never answered.
     async fn admitted(
         &self,
         command: &Command,
         answer: &oneshot::Sender<Result<Admission, Denial>>,
+        in_doubt: &mut bool,
     ) -> Result<Receipt, Denial> {
         let mut back_off = BackOff::new();
-        let mut unknown = false;
         loop {
             match self.ask(Operation::Admit, command).await {
                 Ok(outcome) => return outcome.receipt().map_err(Denial::Refused),
                 Err(error) if !error.is_transient() => return Err(Denial::Failed(error)),
                 Err(error) => {
-                    unknown |= matches!(error, LedgerError::TimedOut(_));
-                    if answer.is_closed() && !unknown {
+                    *in_doubt |= matches!(error, LedgerError::TimedOut(_));
+                    if answer.is_closed() && !*in_doubt {
                         return Err(Denial::Failed(error));
                     }
                 }
             }
             back_off.wait().await;
+        }
+    }
+
+    /// Ends the hold of a request that was refused, should there be one after all. If this misses it too, it ends by time.
+    async fn release_stragglers(&self) {
+        let release = Command::Release(Release {
+            hold: self.admit.hold,
+            caller: Arc::clone(&self.admit.caller),
+            detail: Detail::new(r#"{"cause":"straggler"}"#),
+        });
+        for pause in STRAGGLERS {
+            tokio::time::sleep(pause).await;
+            if let Ok(Outcome::Applied(_)) = self.ledger.execute(&release).await {
+                return tracing::warn!(request = %self.admit.hold, "released a hold that a late message had opened");
+            }
         }
     }
 
@@ -216,6 +239,14 @@ impl Task {
         self.meters.lost.inc();
         tracing::error!(request = %self.admit.hold, account = %self.admit.caller.account, ?refusal, "hold could not be settled");
     }
+}
+
+/// Whether the same admit could open a hold later. What time or a change of the account refused stays refused, and the gate may have sent the request's id again.
+fn may_still_open(denial: &Denial) -> bool {
+    !matches!(
+        denial,
+        Denial::Refused(Refusal::Stale | Refusal::KeyExpired | Refusal::TooOld)
+    )
 }
 
 struct BackOff {

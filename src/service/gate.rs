@@ -40,7 +40,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 pub struct GateOptions {
     /// How long a hold lives unless renewed.
     pub hold_ttl: Span,
-    /// After this a request that the ledger has not decided is answered with a failure.
+    /// After this a question that the ledger has not decided is answered with a failure: who it is, and then whether it may go through, however often
+    /// either has to be asked.
     pub deadline: Duration,
     /// Requests under way at once, those that wait to be settled included.
     pub requests_max: usize,
@@ -144,7 +145,7 @@ impl Gate {
             Some(Found::Nobody(at)) if at.elapsed() < BAD_NEWS => return Err(Denial::InvalidKey),
             _ => {}
         }
-        let known = self.read(plans, digest).await?;
+        let known = self.read(plans, digest, self.deadline()).await?;
         valid(&known.identity).map(|()| known)
     }
 
@@ -159,8 +160,16 @@ impl Gate {
         again
     }
 
-    async fn read(&self, plans: &Arc<Plans>, digest: KeyDigest) -> Result<Arc<Known>, Denial> {
-        let deadline = Instant::now() + self.options.deadline;
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.options.deadline
+    }
+
+    async fn read(
+        &self,
+        plans: &Arc<Plans>,
+        digest: KeyDigest,
+        deadline: Instant,
+    ) -> Result<Arc<Known>, Denial> {
         let identity = until(deadline, || self.ledger.identify(&digest))
             .await
             .map_err(Denial::Failed)?;
@@ -178,6 +187,7 @@ impl Gate {
         if let Some(refusal) = in_storm(&known, &ask) {
             return Err(Denial::Refused(refusal));
         }
+        let deadline = self.deadline();
         let mut known = known;
         let mut request = ask.request;
         for _ in 0..STALE_MAX {
@@ -185,15 +195,17 @@ impl Gate {
                 if known.read_at.elapsed() < BAD_NEWS {
                     return Err(Denial::NotEntitled);
                 }
-                known = self.again(&known).await?;
+                known = self.again(&known, deadline).await?;
                 continue;
             }
-            match self.open(&known, request, &ask).await {
-                Err(Denial::Refused(Refusal::Stale)) => known = self.again(&known).await?,
+            match self.open(&known, request, &ask, deadline).await {
+                Err(Denial::Refused(Refusal::Stale)) => known = self.again(&known, deadline).await?,
                 Err(Denial::Refused(Refusal::KeyExpired)) => return Err(Denial::InvalidKey),
                 // Our idea of the store's time was wrong: ask it, and name the request anew.
                 Err(Denial::Refused(Refusal::TooOld)) => {
-                    let time = self.ledger.ready().await.map_err(Denial::Failed)?;
+                    let time = until(deadline, || self.ledger.ready())
+                        .await
+                        .map_err(Denial::Failed)?;
                     self.ids.observe(time);
                     request = self.ids.next();
                 }
@@ -206,14 +218,20 @@ impl Gate {
         Err(Denial::Overloaded)
     }
 
-    async fn again(&self, known: &Known) -> Result<Arc<Known>, Denial> {
-        let fresh = self.read(&known.plans, known.digest).await?;
+    async fn again(&self, known: &Known, deadline: Instant) -> Result<Arc<Known>, Denial> {
+        let fresh = self.read(&known.plans, known.digest, deadline).await?;
         judge(&fresh.identity)?;
         Ok(fresh)
     }
 
     /// Hands the request to a charge task of its own, which outlives it, and waits for the ledger's answer.
-    async fn open(&self, known: &Known, request: HoldId, ask: &Ask<'_>) -> Result<Admission, Denial> {
+    async fn open(
+        &self,
+        known: &Known,
+        request: HoldId,
+        ask: &Ask<'_>,
+        deadline: Instant,
+    ) -> Result<Admission, Denial> {
         let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
             return Err(Denial::Overloaded);
         };
@@ -229,7 +247,7 @@ impl Gate {
         let (answer, answered) = oneshot::channel();
         let task = charge::Task::new(self, admit, permit);
         tokio::spawn(task.run(answer));
-        match tokio::time::timeout(self.options.deadline, answered).await {
+        match tokio::time::timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Denial::Failed(LedgerError::Unavailable(
                 "the charge task ended".to_owned(),
