@@ -17,4 +17,5 @@ mod ledger;
 mod product;
 mod proxy;
 mod rig;
+mod sim;
 mod tidy;
