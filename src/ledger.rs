@@ -5,7 +5,6 @@
 
 pub mod detail;
 pub mod embedded;
-pub mod metered;
 
 use std::fmt;
 use std::future::Future;
