@@ -34,6 +34,7 @@ mod writer;
 mod tests;
 
 use std::fmt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -359,7 +360,13 @@ fn make_folder(folder: &Path) -> Result<(), LedgerError> {
     if folder.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    // What is inside is nobody else's business.
+    let mut builder = std::fs::DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(failed)?;
     let parent = folder.parent().filter(|p| !p.as_os_str().is_empty());
     sync_folder(parent.unwrap_or(Path::new(".")))
 }

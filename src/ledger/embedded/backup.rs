@@ -14,22 +14,22 @@ use crate::ledger::{LedgerError, VerifyReport};
 pub(super) fn copy(conn: &Connection, to: &Path) -> Result<VerifyReport, Fault> {
     let shown = to.display();
     if to.exists() {
-        return Err(Fault::Passing(format!(
+        return Err(Fault::Refused(format!(
             "{shown} is there already: a backup does not replace a file"
         )));
     }
     let partial = with_suffix(to, ".partial");
-    let failed = |e: std::io::Error| Fault::Passing(format!("cannot write {}: {e}", partial.display()));
+    let failed = |e: std::io::Error| Fault::Refused(format!("cannot write {}: {e}", partial.display()));
     match fs::remove_file(&partial) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
         _ => {}
     }
     let name = partial
         .to_str()
-        .ok_or_else(|| Fault::Passing(format!("{shown} is not a name in UTF-8")))?;
+        .ok_or_else(|| Fault::Refused(format!("{shown} is not a name in UTF-8")))?;
     let made = conn
         .execute("VACUUM INTO ?1", [name])
-        .map_err(|e| Fault::Passing(format!("cannot write {name}: {e}")))
+        .map_err(|e| Fault::Refused(format!("cannot write {name}: {e}")))
         .and_then(|_| prove(&partial));
     let report = match made {
         Ok(report) => report,
@@ -41,7 +41,7 @@ pub(super) fn copy(conn: &Connection, to: &Path) -> Result<VerifyReport, Fault> 
     File::open(&partial).and_then(|f| f.sync_all()).map_err(failed)?;
     fs::rename(&partial, to).map_err(failed)?;
     let folder = to.parent().filter(|p| !p.as_os_str().is_empty());
-    sync_folder(folder.unwrap_or(Path::new("."))).map_err(|e| Fault::Passing(e.to_string()))?;
+    sync_folder(folder.unwrap_or(Path::new("."))).map_err(|e| Fault::Refused(e.to_string()))?;
     Ok(report)
 }
 

@@ -15,13 +15,15 @@ pub(super) enum Fault {
     Broken(String),
     /// What is stored cannot be what was written.
     Damaged(String),
+    /// What was asked for cannot be done; nothing was.
+    Refused(String),
 }
 
 impl Fault {
     /// The text of the fault.
     pub(super) fn what(&self) -> &str {
         match self {
-            Fault::Passing(what) | Fault::Broken(what) | Fault::Damaged(what) => what,
+            Fault::Passing(what) | Fault::Broken(what) | Fault::Damaged(what) | Fault::Refused(what) => what,
         }
     }
 
@@ -29,6 +31,7 @@ impl Fault {
     pub(super) fn to_error(&self) -> LedgerError {
         match self {
             Fault::Passing(what) => LedgerError::Unavailable(what.clone()),
+            Fault::Refused(what) => LedgerError::Misconfigured(what.clone()),
             Fault::Broken(what) => LedgerError::Misconfigured(format!(
                 "the ledger's file cannot be read ({what}): look at the disk, then restart"
             )),
@@ -42,7 +45,7 @@ impl Fault {
     pub(super) fn at_start(&self, folder: &Path) -> LedgerError {
         let folder = folder.display();
         LedgerError::Misconfigured(match self {
-            Fault::Passing(what) | Fault::Broken(what) => {
+            Fault::Passing(what) | Fault::Broken(what) | Fault::Refused(what) => {
                 format!("the ledger in {folder} cannot be opened: {what}")
             }
             Fault::Damaged(what) => format!(
@@ -63,6 +66,11 @@ impl From<rusqlite::Error> for Fault {
                     "another program holds a lock on the ledger's file (a `sqlite3` shell in a transaction?)"
                         .to_owned(),
                 ),
+                ErrorCode::OutOfMemory => Fault::Passing("no memory left for SQLite".to_owned()),
+                // A fault of this program, before the commit.
+                ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => {
+                    Fault::Passing(format!("the ledger's file refuses a row: {what}"))
+                }
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Fault::Damaged(what),
                 _ => Fault::Broken(format!("{what}, SQLite code {}", failure.extended_code)),
             },

@@ -33,9 +33,9 @@ pub(super) fn open_writer(file: &Path, store: &str, now: Timestamp) -> Result<Co
             "the file system does not let SQLite keep a write-ahead log (its journal mode stays {mode}); use a local disk"
         )));
     }
-    // FULL: the log is synced at each commit. A checkpoint is the writer's own doing, since SQLite would keep its failure to itself.
+    // FULL: the log is synced at each commit (macOS needs its own word for it). A checkpoint is the writer's own doing, since SQLite would keep its failure to itself.
     conn.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; \
+        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; \
          PRAGMA journal_size_limit = 67108864;",
     )?;
     if !has_tables(&conn)? {

@@ -29,10 +29,10 @@ use crate::ledger::LedgerError;
 const ROUND_MAX: usize = 1_024;
 
 /// The most holds one sweep ends.
-const EXPIRE_MAX: usize = 500;
+const EXPIRE_MAX: usize = 2_000;
 
 /// The most ended holds one sweep forgets.
-const FORGET_MAX: usize = 5_000;
+const FORGET_MAX: usize = 10_000;
 
 /// Rows written before the log is looked at.
 const ROWS_BETWEEN_CHECKPOINTS: usize = 8_192;
