@@ -4,4 +4,5 @@ mod admin;
 mod customer;
 mod money;
 mod operator;
+mod race;
 mod shop;

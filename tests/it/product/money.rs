@@ -1,26 +1,9 @@
 //! Credits go down by the price, stop at zero, and come back when the upstream fails.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::shop::Shop;
 use crate::rig::upstream::Reply;
-use crate::rig::within;
-
-/// Waits until nothing is held: settling happens off the customer's path.
-async fn settled(shop: &Shop, account: &str) -> serde_json::Value {
-    within("nothing held", async {
-        loop {
-            let account = shop.account(account).await;
-            if account["held"] == "0.000000" {
-                return account;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await
-}
 
 #[tokio::test]
 async fn four_requests_are_paid_and_the_fifth_is_refused_with_what_to_do() {
@@ -42,7 +25,7 @@ async fn four_requests_are_paid_and_the_fifth_is_refused_with_what_to_do() {
     assert_eq!(error["shortfall"], "0.250000");
     assert_eq!(error["top_up_url"], "https://example.com/buy");
     assert_eq!(shop.upstream.reached(), 4);
-    let account = settled(&shop, "acme").await;
+    let account = shop.settled("acme").await;
     assert_eq!(account["spent"], "1.000000");
     assert_eq!(account["available"], "0.000000");
     shop.verify().await;
@@ -94,7 +77,7 @@ async fn units_in_the_body_are_multiplied_and_a_body_with_two_readings_is_refuse
         assert_eq!(answer.status(), 400, "{twofold}");
     }
     assert_eq!(shop.upstream.reached(), 2);
-    assert_eq!(settled(&shop, "acme").await["spent"], "0.160000");
+    assert_eq!(shop.settled("acme").await["spent"], "0.160000");
 }
 
 #[tokio::test]
@@ -113,7 +96,7 @@ async fn a11_what_the_upstream_refuses_costs_nothing() {
         assert_eq!(answer.status(), 502);
         assert!(!answer.text().await.contains("upstream-secret"));
     }
-    let account = settled(&shop, "acme").await;
+    let account = shop.settled("acme").await;
     assert_eq!(
         (&account["spent"], &account["available"]),
         (&json!("0.000000"), &json!("1.000000"))

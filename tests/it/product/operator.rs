@@ -25,10 +25,7 @@ async fn a_revoked_key_and_a_paused_account_stop_at_once() {
     assert_eq!(shop.buy(&other, "/v1/rerank").await.status(), 403);
     shop.cli(["account", "resume", "acme", "--reason", "dispute:dp_1"])
         .await;
-    crate::rig::within("the account opens again", async {
-        while shop.buy(&key, "/v1/rerank").await.status() != 200 {}
-    })
-    .await;
+    shop.opens(&key).await;
 
     let id = first_key_id(&shop, &key).await;
     shop.cli(["key", "revoke", &id, "--account", "acme"]).await;
@@ -42,7 +39,7 @@ async fn a_revoked_key_and_a_paused_account_stop_at_once() {
         }
     })
     .await;
-    assert_eq!(shop.buy(&other, "/v1/rerank").await.status(), 200);
+    shop.opens(&other).await;
     shop.verify().await;
 }
 
@@ -142,13 +139,21 @@ requests_per_minute = 2
     assert_eq!(shop.client(&key).get("/v1/models").send().await.status(), 200);
 
     shop.cli(["account", "plan", "acme", "pro"]).await;
-    crate::rig::within("the new plan opens the route", async {
-        while shop.buy(&key, "/v1/chat/completions").await.status() != 200 {}
+    // A worker that has just refused may do so for another quarter of a second; two pass, whichever serves them.
+    let mut passed = 0;
+    let limited = crate::rig::within("the cap is reached", async {
+        loop {
+            let answer = shop.buy(&key, "/v1/chat/completions").await;
+            match answer.status() {
+                200 => passed += 1,
+                403 => {}
+                429 => break answer,
+                other => panic!("{other}"),
+            }
+        }
     })
     .await;
-    assert_eq!(shop.buy(&key, "/v1/chat/completions").await.status(), 200);
-    let limited = shop.buy(&key, "/v1/chat/completions").await;
-    assert_eq!(limited.status(), 429);
+    assert_eq!(passed, 2);
     assert!(
         limited
             .header("retry-after")

@@ -1,10 +1,13 @@
 //! A running Faregate in front of a fake model server, with an account to buy from.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::rig::client::{Answer, HttpClient};
 use crate::rig::process::Faregate;
 use crate::rig::upstream::{FakeUpstream, Reply};
+use crate::rig::within;
 
 /// A proxy, its upstream, and the client that the customer uses.
 pub(super) struct Shop {
@@ -29,6 +32,7 @@ token = "${FAREGATE_ADMIN_TOKEN}"
 [upstreams.models]
 url = "@UPSTREAM@"
 headers = { authorization = "Bearer upstream-secret" }
+connect_timeout = "10s"
 "#;
 
 /// Routes of most tests.
@@ -110,8 +114,30 @@ impl Shop {
             .json()
     }
 
+    /// Waits until a key opens the gate: good news is felt within a quarter of a second by a worker that has just given bad news.
+    pub(super) async fn opens(&self, key: &str) {
+        within("the key opens the gate", async {
+            while self.buy(key, "/v1/rerank").await.status() != 200 {}
+        })
+        .await;
+    }
+
     pub(super) async fn account(&self, id: &str) -> Value {
         self.cli(["account", "show", id]).await
+    }
+
+    /// An account once nothing of it is held: settling happens off the customer's path.
+    pub(super) async fn settled(&self, id: &str) -> Value {
+        within("nothing held", async {
+            loop {
+                let account = self.account(id).await;
+                if account["held"] == "0.000000" {
+                    return account;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
     }
 
     /// The customer's client.
