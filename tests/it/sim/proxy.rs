@@ -1,6 +1,6 @@
 //! A proxy's host: a real gate with its charge tasks and sweeper over the run's store, and clients whose requests a mock upstream serves.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use faregate::clock::Clock;
@@ -15,7 +15,7 @@ use faregate::service::denial::Denial;
 use faregate::service::gate::{self, Gate, GateOptions};
 use faregate::service::request_ids::{Entropy, RequestIds};
 use faregate::service::sweeper;
-use std::sync::Mutex;
+use faregate::telemetry::metrics::{LedgerMeters, Metrics};
 
 use super::plan::credits;
 use super::rng::Rng;
@@ -58,8 +58,14 @@ pub(super) async fn live(run: Arc<Run>, proxy: usize, life: u64) -> turmoil::Res
         deadline: plan.deadline,
         requests_max: 500,
     };
-    let gate = Arc::new(Gate::new(Arc::clone(&ledger), options, Arc::new(ids)));
-    tokio::spawn(sweeper::run(ledger, plan.on_expiry));
+    let meters = Metrics::new(&[])?.ledger;
+    let gate = Arc::new(Gate::new(
+        Arc::clone(&ledger),
+        options,
+        Arc::new(ids),
+        Arc::clone(&meters),
+    ));
+    tokio::spawn(sweeper::run(ledger, plan.on_expiry, Arc::clone(&meters)));
     run.at_work(proxy, Arc::clone(&gate));
     let mut rng = Rng::new(seed ^ 0xc11e);
     loop {
@@ -70,6 +76,7 @@ pub(super) async fn live(run: Arc<Run>, proxy: usize, life: u64) -> turmoil::Res
                 client(&run, proxy, &gate, &mut rng);
             }
             Phase::Probing(which) if which == proxy => {
+                check_meters(&run, &meters);
                 probe(&run, proxy, &gate).await;
                 run.probed(proxy);
             }
@@ -78,6 +85,21 @@ pub(super) async fn live(run: Arc<Run>, proxy: usize, life: u64) -> turmoil::Res
         if gate.under_way() == 0 {
             run.witness().quiet(proxy);
         }
+    }
+}
+
+/// What the proxy itself has noticed.
+fn check_meters(run: &Run, meters: &LedgerMeters) {
+    let mut witness = run.witness();
+    let (open, lost) = (meters.open_holds.get(), meters.lost.get());
+    if open != 0 {
+        witness.wrong(
+            now(),
+            format!("{open} holds are open by the meter when all is settled"),
+        );
+    }
+    if lost != 0 && witness.rebuilt.is_none() {
+        witness.wrong(now(), format!("the ends of {lost} holds were refused"));
     }
 }
 
