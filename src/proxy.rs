@@ -39,7 +39,7 @@ pub use code::Code;
 pub use live::LiveError;
 pub use outcome::{OUTCOMES, Outcome};
 pub use own::{Own, OwnRequest};
-pub use server::{Server, StartError, workers};
+pub use server::{Making, Server, StartError, workers};
 pub use tariff::quote;
 pub use tls::{Tls, TlsError};
 pub use worker::{Parts, Prepared, Worker};

@@ -13,7 +13,7 @@ use crate::api::customer::Customer;
 use crate::clock::SystemClock;
 use crate::config::{Config, LogFormat};
 use crate::domain::credits::Credits;
-use crate::proxy::{self, OUTCOMES, Own, Parts, Server};
+use crate::proxy::{self, Making, OUTCOMES, Own, Parts, Server};
 use crate::service::gate::{Gate, GateOptions};
 use crate::service::request_ids::{RequestIds, kernel_entropy};
 use crate::service::sweeper;
@@ -207,29 +207,34 @@ fn start_workers(
         deadline: config.ledger.timeout,
         requests_max: config.server.requests_max.div_ceil(workers),
     };
-    let (store, gates) = (running.store.clone(), Arc::clone(gates));
-    let meters = Arc::clone(&running.metrics.ledger);
-    let make = move |number| {
-        let ids = RequestIds::new(Arc::new(SystemClock), kernel_entropy());
-        let gate = Arc::new(Gate::new(
-            store.ledger(),
-            options,
-            Arc::new(ids),
-            Arc::clone(&meters),
-        ));
-        gates
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(&gate));
-        Parts {
-            number,
-            workers,
-            gate,
-            data_plane: Arc::clone(&data_plane),
-            log: Sink::new(Arc::clone(&log)),
-            clock: Arc::new(SystemClock),
-            own: Some(Arc::clone(&own)),
-        }
+    let shared = Arc::new((
+        running.store.clone(),
+        Arc::clone(gates),
+        Arc::clone(&running.metrics.ledger),
+        log,
+        own,
+    ));
+    let make = move |number| -> Making {
+        let (shared, data_plane) = (Arc::clone(&shared), Arc::clone(&data_plane));
+        Box::pin(async move {
+            let (store, gates, meters, log, own) = &*shared;
+            let ledger = store.for_worker().await.map_err(|error| error.to_string())?;
+            let ids = Arc::new(RequestIds::new(Arc::new(SystemClock), kernel_entropy()));
+            let gate = Arc::new(Gate::new(ledger, options, ids, Arc::clone(meters)));
+            gates
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(Arc::clone(&gate));
+            Ok(Parts {
+                number,
+                workers,
+                gate,
+                data_plane,
+                log: Sink::new(Arc::clone(log)),
+                clock: Arc::new(SystemClock),
+                own: Some(Arc::clone(own)),
+            })
+        })
     };
     Server::start(config, plans, make).map_err(AppError::failed)
 }

@@ -34,7 +34,14 @@ impl Store {
         }
     }
 
-    /// The ledger, as a worker uses it.
+    /// A ledger for one worker, in its runtime: what a store keeps per connection is the worker's own.
+    pub(super) async fn for_worker(&self) -> Result<Arc<dyn Ledger>, LedgerError> {
+        match self {
+            Store::Embedded(_) => Ok(self.ledger()),
+        }
+    }
+
+    /// The ledger, for everything but requests.
     pub(super) fn ledger(&self) -> Arc<dyn Ledger> {
         match self {
             Store::Embedded(ledger) => Arc::clone(ledger) as Arc<dyn Ledger>,

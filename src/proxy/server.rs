@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -61,7 +62,13 @@ pub enum StartError {
     /// The configuration.
     #[error(transparent)]
     Live(#[from] LiveError),
+    /// What a worker is made of could not be had; why.
+    #[error("{0}")]
+    Made(String),
 }
+
+/// The parts of a worker to come, or why they cannot be had.
+pub type Making = Pin<Box<dyn Future<Output = Result<Parts, String>>>>;
 
 /// How many workers a configuration asks for: one per core unless it says otherwise.
 pub fn workers(config: &Config) -> usize {
@@ -79,7 +86,7 @@ impl Server {
     pub fn start(
         config: &Config,
         plans: &Arc<Plans>,
-        make: impl Fn(usize) -> Parts + Send + Sync + 'static,
+        make: impl Fn(usize) -> Making + Send + Sync + 'static,
     ) -> Result<Server, StartError> {
         let count = workers(config);
         let tls = config
@@ -107,7 +114,7 @@ impl Server {
             phase,
             tls,
         };
-        let make: Arc<dyn Fn(usize) -> Parts + Send + Sync> = Arc::new(make);
+        let make: Arc<dyn Fn(usize) -> Making + Send + Sync> = Arc::new(make);
         for (number, socket) in sockets.into_iter().enumerate() {
             let begin = Begin {
                 number,
@@ -230,7 +237,7 @@ struct Begin {
     socket: std::net::TcpListener,
     config: Config,
     plans: Arc<Plans>,
-    make: Arc<dyn Fn(usize) -> Parts + Send + Sync>,
+    make: Arc<dyn Fn(usize) -> Making + Send + Sync>,
     limits: Limits,
 }
 
@@ -243,8 +250,9 @@ impl Begin {
             Err(error) => return drop(ready.send(Err(StartError::Worker(error)))),
         };
         runtime.block_on(async move {
-            let worker =
-                Worker::new((self.make)(self.number), &self.config, &self.plans).map_err(StartError::Live);
+            let made = (self.make)(self.number).await.map_err(StartError::Made);
+            let worker = made
+                .and_then(|parts| Worker::new(parts, &self.config, &self.plans).map_err(StartError::Live));
             let listener = tokio::net::TcpListener::from_std(self.socket).map_err(StartError::Worker);
             match worker.and_then(|worker| listener.map(|listener| (worker, listener))) {
                 Ok((worker, listener)) => {

@@ -15,7 +15,7 @@ use faregate::domain::credits::Credits;
 use faregate::domain::ids::{AccountId, CommandId};
 use faregate::domain::time::Span;
 use faregate::ledger::Ledger;
-use faregate::proxy::{OUTCOMES, Own, Parts, Server};
+use faregate::proxy::{Making, OUTCOMES, Own, Parts, Server};
 use faregate::service::accounts::{self, Actor};
 use faregate::service::gate::{Gate, GateOptions};
 use faregate::service::keys::{self, KeyOptions, SecretKey};
@@ -69,14 +69,17 @@ impl Options {
             let (ledger, plane) = (Arc::clone(&ledger), Arc::clone(&metrics.data_plane));
             let meters = Arc::clone(&metrics.ledger);
             let workers = faregate::proxy::workers(&config);
-            move |number| Parts {
-                number,
-                workers,
-                gate: gate(&ledger, &ids, &meters),
-                data_plane: Arc::clone(&plane),
-                log: Sink::new(Arc::clone(&access)),
-                clock: Arc::new(SystemClock),
-                own: self.own.clone(),
+            move |number| -> Making {
+                let parts = Parts {
+                    number,
+                    workers,
+                    gate: gate(&ledger, &ids, &meters),
+                    data_plane: Arc::clone(&plane),
+                    log: Sink::new(Arc::clone(&access)),
+                    clock: Arc::new(SystemClock),
+                    own: self.own.clone(),
+                };
+                Box::pin(async move { Ok(parts) })
             }
         };
         let server = Server::start(&config, &plans(), make)
