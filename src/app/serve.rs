@@ -197,10 +197,7 @@ fn start_workers(
     };
     let log = AccessLog::start(format, std::io::stdout()).map_err(AppError::failed)?;
     let customer = Customer::new(Arc::clone(&running.ledger), config.server.top_up_url.clone());
-    let own: Arc<dyn Own> = Arc::new(OwnEndpoints {
-        customer,
-        config: Arc::clone(&running.config),
-    });
+    let own: Arc<dyn Own> = Arc::new(OwnEndpoints { customer });
     let data_plane = Arc::clone(&running.metrics.data_plane);
     let options = GateOptions {
         hold_ttl: config.ledger.hold_ttl,

@@ -1,16 +1,21 @@
 //! An answer's body on its way to the client.
 
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use crate::config::OnDisconnect;
 use crate::http::headers::clean_trailers;
 
 use super::exchange::Exchange;
 use super::forward::Lease;
+use super::live::Route;
 use super::outcome::Outcome;
+use super::outlive;
 use super::stall::Stall;
 
 /// Bytes of our own, or the upstream's as they come.
@@ -26,9 +31,14 @@ pub(super) enum ReplyBody {
 
 /// An upstream's body, frame by frame, untouched but for trailers that are not the client's.
 pub(super) struct Passed {
-    body: Incoming,
+    /// None once it has been taken away from a client that left.
+    body: Option<Incoming>,
     stall: Stall,
     tail: Option<Box<Tail>>,
+    /// Its client has left.
+    alone: bool,
+    /// How it broke off, until that is said.
+    broken: Option<PassError>,
 }
 
 /// What ends with the body.
@@ -74,7 +84,13 @@ impl ReplyBody {
     pub(super) fn passed(body: Incoming, stall: Stall, exchange: Box<Exchange>, lease: Lease) -> ReplyBody {
         exchange.worker.meters.streams.up();
         let tail = Some(Box::new(Tail { exchange, lease }));
-        ReplyBody::Passed(Passed { body, stall, tail })
+        ReplyBody::Passed(Passed {
+            body: Some(body),
+            stall,
+            tail,
+            alone: false,
+            broken: None,
+        })
     }
 }
 
@@ -89,17 +105,40 @@ impl Passed {
             Some(outcome) => exchange.outcome = outcome,
         }
     }
+
+    /// The client has left in the middle.
+    fn abandoned(&mut self) {
+        let Some(tail) = &mut self.tail else { return };
+        let finish = |route: &Arc<Route>| route.on_disconnect == OnDisconnect::Finish;
+        if !self.alone
+            && tail.exchange.route.as_ref().is_some_and(finish)
+            && let Some(body) = self.body.take()
+        {
+            tail.exchange.outcome = Outcome::ClientGone;
+            let worker = Arc::clone(&tail.exchange.worker);
+            let mut rest = Passed {
+                body: Some(body),
+                stall: self.stall.take(),
+                tail: self.tail.take(),
+                alone: true,
+                broken: None,
+            };
+            outlive::see_through(&worker, async move {
+                while let Some(Ok(_)) = poll_fn(|cx| rest.poll(cx)).await {}
+            });
+        } else {
+            self.ended(Some(Outcome::ClientGone));
+        }
+    }
 }
 
 impl Drop for Passed {
     fn drop(&mut self) {
         // hyper does not ask again after the last frame; what was dropped before is a client that left.
-        let outcome = if self.body.is_end_stream() {
-            None
-        } else {
-            Some(Outcome::ClientGone)
-        };
-        self.ended(outcome);
+        match &self.body {
+            Some(body) if body.is_end_stream() => self.ended(None),
+            _ => self.abandoned(),
+        }
     }
 }
 
@@ -120,7 +159,7 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match self {
             ReplyBody::Own { bytes, .. } => bytes.is_none(),
-            ReplyBody::Passed(passed) => passed.body.is_end_stream(),
+            ReplyBody::Passed(passed) => passed.body.as_ref().is_none_or(Body::is_end_stream),
         }
     }
 
@@ -129,20 +168,25 @@ impl Body for ReplyBody {
             ReplyBody::Own { bytes, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            ReplyBody::Passed(passed) => passed.body.size_hint(),
+            ReplyBody::Passed(passed) => passed
+                .body
+                .as_ref()
+                .map_or_else(SizeHint::default, Body::size_hint),
         }
     }
 }
 
 impl Passed {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
             std::task::ready!(self.stall.poll(cx));
-            if let Some(tail) = &self.tail {
-                tail.lease.meters().timeouts.one();
-            }
-            self.ended(Some(Outcome::UpstreamCut));
-            return Poll::Ready(Some(Err(PassError::Stalled)));
+            return self.break_off(PassError::Stalled, cx);
         };
         self.stall.moved();
         match frame {
@@ -157,17 +201,30 @@ impl Passed {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => {
-                if let Some(tail) = &self.tail {
-                    tail.lease.meters().broken.one();
-                }
-                self.ended(Some(Outcome::UpstreamCut));
-                Poll::Ready(Some(Err(PassError::Cut(error))))
-            }
+            Some(Err(error)) => self.break_off(PassError::Cut(error), cx),
             None => {
                 self.ended(None);
                 Poll::Ready(None)
             }
         }
+    }
+
+    /// Says so with the next poll only: hyper drops the connection on an error, and with it what it had not written yet.
+    fn break_off(
+        &mut self,
+        error: PassError,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
+        if let Some(tail) = &self.tail {
+            let meters = tail.lease.meters();
+            match &error {
+                PassError::Cut(_) => meters.broken.one(),
+                PassError::Stalled => meters.timeouts.one(),
+            }
+        }
+        self.ended(Some(Outcome::UpstreamCut));
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }

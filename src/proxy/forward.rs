@@ -8,10 +8,13 @@ mod settle;
 mod tls;
 mod upstream;
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::exchange::Charge;
 use super::fault::Rejected;
+use super::outlive;
 use super::stage::{Paid, Reply};
 use send::Call;
 
@@ -20,9 +23,18 @@ pub(super) use upstream::{Setup, Upstream, UpstreamError};
 
 /// [`Paid`] → the upstream's answer, charged for.
 pub(super) async fn forward(paid: Paid) -> Result<Reply, Rejected> {
+    if paid.route.outlives_its_client() {
+        let worker = Arc::clone(&paid.exchange.worker);
+        outlive::run(&worker, exchange(paid)).await
+    } else {
+        exchange(paid).await
+    }
+}
+
+async fn exchange(paid: Paid) -> Result<Reply, Rejected> {
     let (mut exchange, request, route, mut held, available) = paid.into_parts();
     let upstream = &route.upstream;
-    exchange.upstream = Some(std::sync::Arc::clone(&upstream.name));
+    exchange.upstream = Some(Arc::clone(&upstream.name));
     let end = upstream.total_timeout.map(|total| Instant::now() + total);
     let call = Call {
         upstream,

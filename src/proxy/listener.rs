@@ -71,6 +71,7 @@ pub(super) async fn run(
         }
     }
     conns.stop_all();
+    worker.outliving.stop();
     conns.empty().await;
     housekeeping.abort();
     worker.log.flush();

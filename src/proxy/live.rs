@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue};
 
-use crate::config::{Api, Config};
+use crate::config::{Api, Config, OnDisconnect};
 use crate::domain::entry::Detail;
-use crate::domain::price::Price;
+use crate::domain::price::{Price, Quote};
 use crate::http::headers::{RequestRules, ResponseRules};
-use crate::http::pattern::Matcher;
+use crate::http::pattern::{Lookup, Matcher, Pattern};
+use crate::http::target::normalise;
 use crate::ledger::detail::Note;
 use crate::service::plans::Plans;
+use crate::service::tariff::{Tariff, Tariffed};
 use crate::telemetry::metrics::{DataPlane, RouteMeters};
 
 use super::forward::{Setup, Upstream, UpstreamError};
+use super::quote::units;
 use super::rescue::Shape;
 
 /// See the module.
@@ -31,6 +34,8 @@ pub(super) struct Live {
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    /// As in the configuration, for people.
+    in_order: Vec<(Pattern, Arc<Route>)>,
 }
 
 /// A route.
@@ -42,6 +47,7 @@ pub(super) struct Route {
     pub(super) cost_header: Option<HeaderName>,
     pub(super) upstream: Arc<Upstream>,
     pub(super) upgrade: bool,
+    pub(super) on_disconnect: OnDisconnect,
     pub(super) body_max: u64,
     pub(super) first_byte_timeout: Duration,
     pub(super) origins: Origins,
@@ -55,6 +61,14 @@ impl fmt::Debug for Route {
         f.debug_struct("Route")
             .field("id", &self.id)
             .finish_non_exhaustive()
+    }
+}
+
+impl Route {
+    /// Whether a request goes on to the head of the answer when its client has left: where it shall be finished, and where only the upstream knows
+    /// the price.
+    pub(super) fn outlives_its_client(&self) -> bool {
+        self.on_disconnect == OnDisconnect::Finish || self.cost_header.is_some()
     }
 }
 
@@ -127,6 +141,7 @@ impl Live {
                 .ok_or_else(|| LiveError::Routes(format!("{} has no upstream", given.id)))?;
             routes.push((given.pattern.clone(), Arc::new(route(given, upstream, bench))));
         }
+        let in_order = routes.clone();
         let routes = Matcher::new(routes).map_err(|conflict| LiveError::Routes(conflict.to_string()))?;
         Ok(Live {
             request_rules: request_rules(config, &routes),
@@ -138,6 +153,7 @@ impl Live {
             header_timeout: config.server.header_timeout,
             idle_timeout: config.server.idle_timeout,
             upstreams,
+            in_order,
         })
     }
 
@@ -162,6 +178,7 @@ fn route(given: &crate::config::Route, upstream: &Arc<Upstream>, bench: &Bench<'
         price: given.price.clone(),
         upstream: Arc::clone(upstream),
         upgrade: given.upgrade,
+        on_disconnect: given.on_disconnect,
         body_max: given.body_max as u64,
         first_byte_timeout: given.first_byte_timeout,
         origins: origins(&given.cors),
@@ -211,6 +228,31 @@ impl Origins {
             Origins::All => Some(HeaderValue::from_static("*")),
             Origins::Listed(listed) => listed.contains(origin).then(|| origin.clone()),
         }
+    }
+}
+
+impl Tariff for Live {
+    fn routes(&self) -> Vec<Tariffed> {
+        let shown = self.in_order.iter().map(|(pattern, route)| Tariffed {
+            id: route.id.to_string(),
+            pattern: pattern.to_string(),
+            price: route.price.clone(),
+        });
+        shown.collect()
+    }
+
+    fn quote(&self, method: &str, path: &str, body: &[u8]) -> Result<(String, Quote), String> {
+        let path = path.split('?').next().unwrap_or_default();
+        let path = normalise(path).map_err(|error| error.to_string())?;
+        let Lookup::Found(_, route) = self.routes.find(method, &path) else {
+            return Err(format!("no route serves {method} {path}"));
+        };
+        let units = match &route.price {
+            Price::Each { times, .. } => units::units(body, times)?,
+            Price::Free | Price::Fixed(_) | Price::Reported { .. } => 1,
+        };
+        let quote = route.price.quote(units).map_err(|error| error.to_string())?;
+        Ok((route.id.to_string(), quote))
     }
 }
 

@@ -6,16 +6,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use ::http::request::Parts;
-use ::http::{Method, Response};
+use ::http::{Request, Response};
 use bytes::Bytes;
+use hyper::body::Incoming;
 use tower::{ServiceExt, service_fn};
 
-use crate::domain::ids::HoldId;
+use crate::http::body::read;
 use crate::http::headers::clean_request;
 use crate::http::target::Target;
 use crate::service::denial::Denial;
 use crate::service::gate::Gate;
 use crate::service::plans::Plans;
+use crate::service::tariff::Tariff;
 
 use super::body::ReplyBody;
 use super::exchange::Exchange;
@@ -25,7 +27,7 @@ use super::outcome::Outcome;
 use super::quote::units;
 use super::stage::{Received, Reply, Step};
 
-/// Where the gate's own endpoints begin. No route can be there.
+/// Where the gate's own endpoints begin. Nothing below it is ever forwarded.
 const PREFIX: &str = "/faregate/";
 
 /// The longest body that they take, in bytes.
@@ -33,32 +35,33 @@ const BODY_MAX: u64 = 1024 * 1024;
 
 /// Who answers below `/faregate/`.
 pub trait Own: Send + Sync + fmt::Debug {
-    /// The answer, whatever the path; or why the key opens nothing.
-    fn answer<'a>(
-        &'a self,
-        request: OwnRequest,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, Denial>> + Send + 'a>>;
+    /// The answer, 404 included; or why the caller gets none, which becomes one as for any other request.
+    fn answer<'a>(&'a self, call: OwnCall<'a>) -> OwnAnswer<'a>;
 }
 
+/// The answer to come.
+pub type OwnAnswer<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Denial>> + Send + 'a>>;
+
 /// A request for the gate itself.
-#[derive(Debug)]
-pub struct OwnRequest {
-    /// Its id.
-    pub request: HoldId,
-    /// GET, POST, ...
-    pub method: Method,
-    /// In normal form, with the prefix.
-    pub path: String,
-    /// As sent.
-    pub query: Option<String>,
+pub struct OwnCall<'a> {
+    /// Method, target in normal form, whole body. Headers are not among what is asked for.
+    pub request: Request<Bytes>,
     /// The one key it carries, not yet looked up.
-    pub key: Option<Bytes>,
-    /// The whole body, at most 1 MiB.
-    pub body: Bytes,
+    pub presented: &'a [u8],
     /// Whom a key identifies.
-    pub gate: Arc<Gate>,
+    pub gate: &'a Gate,
     /// Under which plans.
-    pub plans: Arc<Plans>,
+    pub plans: &'a Arc<Plans>,
+    /// What everything costs.
+    pub tariff: &'a dyn Tariff,
+}
+
+impl fmt::Debug for OwnCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnCall")
+            .field("uri", self.request.uri())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Answers what is meant for the gate, and passes on the rest.
@@ -82,41 +85,29 @@ async fn answer(received: Received) -> Result<Reply, Rejected> {
         body,
     } = received;
     match ask(&exchange, &mut head, body).await {
-        Ok(Some(response)) => Ok(reply(response, exchange)),
-        Ok(None) => Err(exchange.reject(Fault::RouteNotFound)),
+        Ok(response) => Ok(reply(response, exchange)),
         Err(fault) => Err(exchange.reject(fault)),
     }
 }
 
-async fn ask(
-    exchange: &Exchange,
-    head: &mut Parts,
-    body: hyper::body::Incoming,
-) -> Result<Option<Response<Bytes>>, Fault> {
+async fn ask(exchange: &Exchange, head: &mut Parts, body: Incoming) -> Result<Response<Bytes>, Fault> {
     clean_request(head, &exchange.live.request_rules).map_err(Fault::Header)?;
     let target = Target::read(&head.method, &head.uri).map_err(Fault::Target)?;
-    let key = match presented(&head.headers, &exchange.live.key_headers) {
-        Ok(key) => Some(Bytes::copy_from_slice(key)),
-        Err(Fault::NoKey) => None,
-        Err(fault) => return Err(fault),
-    };
-    let (path, query) = (target.path().to_owned(), target.query().map(str::to_owned));
-    let Some(own) = &exchange.worker.own else {
-        return Ok(None);
-    };
+    let own = exchange.worker.own.as_ref().ok_or(Fault::RouteNotFound)?;
+    let presented = presented(&head.headers, &exchange.live.key_headers)?;
     let limit = units::limit(BODY_MAX, exchange.live.body_timeout);
-    let body = crate::http::body::read(body, limit).await.map_err(units::fault)?;
-    let request = OwnRequest {
-        request: exchange.request,
-        method: head.method.clone(),
-        path,
-        query,
-        key,
-        body,
-        gate: Arc::clone(&exchange.worker.gate),
-        plans: Arc::clone(&exchange.live.plans),
+    let body = read(body, limit).await.map_err(units::fault)?;
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = target.into_path_and_query().into();
+    let call = OwnCall {
+        request,
+        presented,
+        gate: &exchange.worker.gate,
+        plans: &exchange.live.plans,
+        tariff: &*exchange.live,
     };
-    own.answer(request).await.map(Some).map_err(Fault::Denied)
+    own.answer(call).await.map_err(Fault::Denied)
 }
 
 fn reply(response: Response<Bytes>, mut exchange: Box<Exchange>) -> Reply {

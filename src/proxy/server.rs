@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,7 +27,11 @@ pub struct Server {
     threads: Vec<Thread>,
     phase: watch::Sender<Phase>,
     tls: Option<Arc<Tls>>,
+    unsettled: Arc<AtomicUsize>,
 }
+
+/// Holds that are open when everything has been cut off have at least this long to be settled.
+const SETTLING: Duration = Duration::from_secs(1);
 
 struct Thread {
     handle: JoinHandle<()>,
@@ -113,6 +118,7 @@ impl Server {
             threads: Vec::new(),
             phase,
             tls,
+            unsettled: Arc::default(),
         };
         let make: Arc<dyn Fn(usize) -> Making + Send + Sync> = Arc::new(make);
         for (number, socket) in sockets.into_iter().enumerate() {
@@ -123,6 +129,7 @@ impl Server {
                 plans: Arc::clone(plans),
                 make: Arc::clone(&make),
                 limits: limits(config, count),
+                unsettled: Arc::clone(&server.unsettled),
             };
             // What was started before stops with the server that is dropped.
             server.add(begin)?;
@@ -199,8 +206,9 @@ impl Server {
         self.phase.send_replace(Phase::Stopping);
     }
 
-    /// Waits until every worker has ended, after [`Server::drain`] or [`Server::stop`].
-    pub async fn ended(&mut self) {
+    /// Waits until every worker has ended, after [`Server::drain`] or [`Server::stop`]; how many holds could not be settled, since the ledger did not
+    /// answer. Those end by themselves when their time is over.
+    pub async fn ended(&mut self) -> usize {
         for thread in &mut self.threads {
             if let Some(ended) = thread.ended.take() {
                 // An error is a thread that is gone.
@@ -212,6 +220,7 @@ impl Server {
                 tracing::error!("a worker panicked");
             }
         }
+        self.unsettled.load(Ordering::Relaxed)
     }
 }
 
@@ -239,6 +248,7 @@ struct Begin {
     plans: Arc<Plans>,
     make: Arc<dyn Fn(usize) -> Making + Send + Sync>,
     limits: Limits,
+    unsettled: Arc<AtomicUsize>,
 }
 
 type Ready = std::sync::mpsc::SyncSender<Result<Arc<Worker>, StartError>>;
@@ -259,8 +269,16 @@ impl Begin {
                     // The starter waits for it.
                     let _ = ready.send(Ok(Arc::clone(&worker)));
                     let gate = Arc::clone(&worker.gate);
-                    listener::run(worker, listener, tls, self.limits, phase).await;
-                    gate.settled().await;
+                    listener::run(worker, listener, tls, self.limits, phase.clone()).await;
+                    let now = Instant::now();
+                    let until = match *phase.borrow() {
+                        Phase::Draining(until) => until,
+                        Phase::Running | Phase::Stopping => now,
+                    };
+                    let settled = tokio::time::timeout_at(until.max(now + SETTLING), gate.settled());
+                    if settled.await.is_err() {
+                        self.unsettled.fetch_add(gate.under_way(), Ordering::Relaxed);
+                    }
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }

@@ -34,6 +34,12 @@ impl Stall {
         self
     }
 
+    /// Leaves another in its place that has not begun to wait.
+    pub(super) fn take(&mut self) -> Stall {
+        let fresh = Stall::new(self.span).until(self.end);
+        std::mem::replace(self, fresh)
+    }
+
     /// It moved.
     pub(super) fn moved(&mut self) {
         if self.timer.is_some() {

@@ -13,6 +13,7 @@ use crate::telemetry::access::Sink;
 use crate::telemetry::metrics::{DataPlane, WorkerMeters};
 
 use super::live::{Bench, Live, LiveError};
+use super::outlive::Outliving;
 use super::own::Own;
 
 /// One worker: a thread with a runtime, connections and upstream connections of its own. Nothing on a request's way is shared with other workers
@@ -27,6 +28,7 @@ pub struct Worker {
     pub(super) log: Sink,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) own: Option<Arc<dyn Own>>,
+    pub(super) outliving: Outliving,
 }
 
 impl fmt::Debug for Worker {
@@ -78,6 +80,7 @@ impl Worker {
             log: parts.log,
             clock: parts.clock,
             own: parts.own,
+            outliving: Outliving::default(),
         }))
     }
 

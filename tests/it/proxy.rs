@@ -3,6 +3,7 @@
 mod basics;
 mod gatehouse;
 mod memory;
+mod settling;
 
 use crate::rig::upstream::FakeUpstream;
 

@@ -5,6 +5,8 @@
 
 mod json;
 
+pub(in super::super) use json::units;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -35,14 +37,9 @@ pub(super) async fn read(
     let body = read_whole(body, limit(routed.route.body_max, idle))
         .await
         .map_err(fault)?;
-    let units = json::units(&body, times)
+    let units = units(&body, times)
         .map_err(|what| unreadable(format!("the price of this route is in its body: {what}")))?;
     Ok((Upload::whole(body), units))
-}
-
-/// How many units a body's member `times` asks for, or what is wrong with the body.
-pub(in super::super) fn count(body: &[u8], times: &str) -> Result<u64, String> {
-    json::units(body, times)
 }
 
 pub(in super::super) fn limit(bytes_max: u64, idle: Duration) -> ReadLimit {

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 const DEPTH_MAX: usize = 64;
 
 /// The number at `times`, dots leading into objects; 1 where it is absent. The error is a sentence for whoever sent the body.
-pub(super) fn units(body: &[u8], times: &str) -> Result<u64, String> {
+pub(in crate::proxy) fn units(body: &[u8], times: &str) -> Result<u64, String> {
     let text = std::str::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
     check_depth(body)?;
     let mut reader = serde_json::Deserializer::from_str(text);

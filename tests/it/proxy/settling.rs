@@ -1,0 +1,446 @@
+//! Every ending settles, once: the A rows of the failure matrix that concern one proxy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faregate::domain::entry::EntryKind;
+use faregate::proxy::{Own, OwnAnswer, OwnCall};
+
+use super::gatehouse::{Gatehouse, KEY, Options};
+use super::{routes, simple};
+use crate::rig::body::RigBody;
+use crate::rig::client::HttpClient;
+use crate::rig::upstream::{FakeUpstream, Gate, Reply, Step};
+
+/// How often each end of a hold is in the journal: captures, releases.
+fn endings(house: &Gatehouse) -> (usize, usize) {
+    let entries = house.ledger.entries();
+    let of = |kind| entries.iter().filter(|entry| entry.kind == kind).count();
+    (of(EntryKind::Capture), of(EntryKind::Release))
+}
+
+#[tokio::test]
+async fn a5_a_client_that_leaves_before_admission_costs_nothing() {
+    let upstream = FakeUpstream::start().await;
+    let route = "[[routes]]\nid = \"n\"\nmatch = \"POST /v1/n\"\nupstream = \"models\"\ncost = { each = 0.1, times = \"n\" }\n";
+    let house = Gatehouse::start("1", &routes(&upstream, route)).await;
+    let mut raw = house.raw().await;
+    raw.send(format!("POST /v1/n HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{\"n\":")).await;
+    house.wait_metric("faregate_requests_under_way", &[], 1.0).await;
+    raw.reset();
+    house
+        .line("of a client that left", |line| line["outcome"] == "client_gone")
+        .await;
+    assert_eq!((house.ledger.admits(), upstream.reached()), (0, 0));
+    assert_eq!(house.available(), "1.000000");
+}
+
+#[tokio::test]
+async fn a6_a_client_that_leaves_during_admission_gets_its_hold_back() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    let gate = Gate::new();
+    house.ledger.hold_back(&gate);
+    let sending = tokio::spawn(house.client().post("/v1/x", "{}").send());
+    house
+        .ledger
+        .wait_balance("the hold", &house.account, |balance| !balance.held.is_zero())
+        .await;
+    sending.abort();
+    house
+        .line("of a client that left", |line| line["outcome"] == "client_gone")
+        .await;
+    gate.open();
+    house.wait_available("1.000000").await;
+    assert_eq!((endings(&house), upstream.reached()), ((0, 1), 0));
+}
+
+#[tokio::test]
+async fn a7_a_client_that_leaves_before_the_answer_stops_the_upstream_and_pays() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer(Reply::stall());
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    let sending = tokio::spawn(house.client().post("/v1/x", "{}").send());
+    upstream.wait_reached(1).await;
+    sending.abort();
+    upstream.wait_cancelled(1).await;
+    house.wait_available("0.998000").await;
+    assert_eq!(endings(&house), (1, 0));
+}
+
+#[tokio::test]
+async fn a7_with_finish_the_upstream_ends_and_says_whether_it_is_charged() {
+    let upstream = FakeUpstream::start().await;
+    let route = "[[routes]]\nid = \"f\"\nmatch = \"POST /v1/f\"\nupstream = \"models\"\ncost = 0.1\non_disconnect = \"finish\"\n";
+    let house = Gatehouse::start("1", &routes(&upstream, route)).await;
+    for (status, left, ended) in [(200, "0.900000", (1, 0)), (500, "0.900000", (1, 1))] {
+        let gate = Gate::new();
+        upstream.answer_next(Reply::status(status).when(&gate));
+        let reached = upstream.reached();
+        let sending = tokio::spawn(house.client().post("/v1/f", "{}").send());
+        upstream.wait_reached(reached + 1).await;
+        sending.abort();
+        house.wait_metric("faregate_connections", &[], 0.0).await;
+        gate.open();
+        house.wait_available(left).await;
+        assert_eq!(endings(&house), ended);
+    }
+    assert_eq!(upstream.counts().cancelled, 0);
+}
+
+#[tokio::test]
+async fn a7_a_reported_price_is_waited_for_when_the_client_has_left() {
+    let upstream = FakeUpstream::start().await;
+    let route = "[[routes]]\nid = \"r\"\nmatch = \"POST /v1/r\"\nupstream = \"models\"\ncost = { header = \"x-cost\", hold = 0.5 }\n";
+    let house = Gatehouse::start("1", &routes(&upstream, route)).await;
+    let gate = Gate::new();
+    upstream.answer(Reply::ok("").header("x-cost", "0.125").when(&gate));
+    let sending = tokio::spawn(house.client().post("/v1/r", "{}").send());
+    upstream.wait_reached(1).await;
+    sending.abort();
+    house.wait_metric("faregate_connections", &[], 0.0).await;
+    gate.open();
+    house.wait_available("0.875000").await;
+}
+
+#[tokio::test]
+async fn a8_a_client_that_leaves_in_mid_stream_has_paid_and_stops_the_upstream() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    for k in 0..4 {
+        let (sender, reply) = Reply::stepped();
+        upstream.answer_next(reply);
+        let mut answer = house.client().post("/v1/x", "{}").send().await;
+        for n in 0..k {
+            assert!(sender.send(format!("data: {n}\n\n")).await);
+            answer.chunk().await.unwrap();
+        }
+        drop(answer);
+        upstream.wait_cancelled(k + 1).await;
+        sender.closed().await;
+    }
+    house.wait_available("0.992000").await;
+    assert_eq!(endings(&house), (4, 0));
+    house
+        .wait_metric("faregate_requests_total", &[("outcome", "client_gone")], 4.0)
+        .await;
+    house.wait_metric("faregate_streams_open", &[], 0.0).await;
+}
+
+#[tokio::test]
+async fn a8_with_finish_the_upstream_is_read_to_its_end() {
+    let upstream = FakeUpstream::start().await;
+    let route = "[[routes]]\nid = \"f\"\nmatch = \"POST /v1/f\"\nupstream = \"models\"\ncost = 0.1\non_disconnect = \"finish\"\n";
+    let house = Gatehouse::start("1", &routes(&upstream, route)).await;
+    let (sender, reply) = Reply::stepped();
+    upstream.answer(reply);
+    let mut answer = house.client().post("/v1/f", "{}").send().await;
+    assert!(sender.send("one").await);
+    answer.chunk().await.unwrap();
+    drop(answer);
+    house.wait_metric("faregate_connections", &[], 0.0).await;
+    for _ in 0..20 {
+        assert!(
+            sender.send("more".repeat(10_000)).await,
+            "the upstream was cut off"
+        );
+    }
+    drop(sender);
+    upstream
+        .wait_for("the end of its answer", |counts| counts.answered == 1)
+        .await;
+    house.wait_metric("faregate_streams_open", &[], 0.0).await;
+    assert_eq!(house.settled().await, "0.900000");
+}
+
+#[tokio::test]
+async fn a9_a_client_that_reads_nothing_is_cut_off_and_holds_no_more_than_buffers() {
+    let upstream = FakeUpstream::start().await;
+    let (sender, reply) = Reply::stepped();
+    upstream.answer(reply);
+    let toml = simple(&upstream) + "[server]\nlisten = \"127.0.0.1:0\"\nidle_timeout = \"1s\"\n";
+    let house = Gatehouse::start("1", &toml).await;
+    let mut raw = house.raw().await;
+    raw.send(format!(
+        "POST /v1/x HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {KEY}\r\ncontent-length: 0\r\n\r\n"
+    ))
+    .await;
+    let mut sent = 0_usize;
+    // As much as the kernel and the gate take; then nobody does, until the connection is closed.
+    while sender.send(vec![b'x'; 64 * 1024]).await {
+        sent += 64 * 1024;
+        assert!(sent < 64 * 1024 * 1024, "there is no end to what is taken");
+    }
+    upstream.wait_cancelled(1).await;
+    house
+        .line("of a client that did not read", |line| {
+            line["outcome"] == "client_gone"
+        })
+        .await;
+    assert_eq!(house.settled().await, "0.998000");
+    drop(raw);
+}
+
+#[tokio::test]
+async fn a10_an_unreachable_upstream_is_502_and_costs_nothing() {
+    let mut upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    upstream.refuse().await;
+    let mut answer = house.client().post("/v1/x", "{}").send().await;
+    assert_eq!(answer.status(), 502);
+    assert_eq!(answer.header("x-should-retry"), Some("true"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.json().await["error"]["code"], "upstream_unreachable");
+    assert_eq!(
+        (house.settled().await.as_str(), endings(&house)),
+        ("1.000000", (0, 1))
+    );
+    upstream.resume().await;
+    assert_eq!(house.client().post("/v1/x", "{}").send().await.status(), 200);
+}
+
+#[tokio::test]
+async fn a11_failures_pass_and_cost_nothing_but_those_of_our_own_credentials() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    for status in [400, 404, 409, 422, 429, 500, 503, 529] {
+        upstream.answer_next(
+            Reply::status(status)
+                .header("retry-after", "7")
+                .header("x-should-retry", "false"),
+        );
+        let mut answer = house.client().post("/v1/x", "{}").send().await;
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.header("x-credits-charged"), Some("0.000000"));
+        assert_eq!(answer.header("x-credits-remaining"), Some("1.000000"));
+        assert_eq!(answer.header("retry-after"), Some("7"));
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+        assert_eq!(answer.text().await, status.to_string());
+        house.settled().await;
+    }
+    for status in [401, 403] {
+        upstream.answer_next(Reply::status(status).header("www-authenticate", "Bearer upstream-secret"));
+        let mut answer = house.client().post("/v1/x", "{}").send().await;
+        assert_eq!(answer.status(), 502);
+        assert_eq!(answer.header("www-authenticate"), None);
+        let error = answer.json().await;
+        assert_eq!(error["error"]["code"], "upstream_refused");
+        assert!(!error.to_string().contains("upstream-secret"));
+    }
+    assert_eq!(
+        (house.settled().await.as_str(), endings(&house)),
+        ("1.000000", (0, 10))
+    );
+}
+
+#[tokio::test]
+async fn a12_each_timeout_is_504_before_the_head_and_cuts_after_it() {
+    let upstream = FakeUpstream::start().await;
+    let toml = simple(&upstream).replace(
+        "headers =",
+        "first_byte_timeout = \"300ms\"\nidle_timeout = \"300ms\"\nheaders =",
+    );
+    let house = Gatehouse::start("1", &toml).await;
+    upstream.answer_next(Reply::stall());
+    let mut answer = house.client().post("/v1/x", "{}").send().await;
+    assert_eq!(answer.status(), 504);
+    assert_eq!(answer.json().await["error"]["code"], "upstream_timeout");
+    upstream.wait_cancelled(1).await;
+    assert_eq!(
+        (house.settled().await.as_str(), endings(&house)),
+        ("1.000000", (0, 1))
+    );
+    let (sender, reply) = Reply::stepped();
+    upstream.answer_next(reply);
+    let mut answer = house.client().post("/v1/x", "{}").send().await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert!(sender.send("on it goes").await);
+        answer.chunk().await.unwrap();
+    }
+    assert!(
+        answer.try_bytes().await.is_err(),
+        "a stalled stream must not end well"
+    );
+    upstream.wait_cancelled(2).await;
+    assert_eq!(
+        (house.settled().await.as_str(), endings(&house)),
+        ("0.998000", (1, 1))
+    );
+    house
+        .line("of the stream", |line| line["outcome"] == "upstream_cut")
+        .await;
+    house
+        .wait_metric("faregate_upstream_errors_total", &[("kind", "timeout")], 2.0)
+        .await;
+}
+
+#[tokio::test]
+async fn a12_the_first_byte_is_waited_for_from_the_end_of_the_request() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer(Reply::echo());
+    let toml = simple(&upstream).replace("headers =", "first_byte_timeout = \"400ms\"\nheaders =");
+    let house = Gatehouse::start("1", &toml).await;
+    let (upload, body) = RigBody::stepped();
+    let sending = tokio::spawn(house.client().post("/v1/x", "").body(body).send());
+    for _ in 0..6 {
+        assert!(upload.send("slowly ").await);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    drop(upload);
+    assert_eq!(sending.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a12_the_total_time_bounds_everything() {
+    let upstream = FakeUpstream::start().await;
+    let toml = simple(&upstream).replace("headers =", "total_timeout = \"500ms\"\nheaders =");
+    let house = Gatehouse::start("1", &toml).await;
+    let (sender, reply) = Reply::stepped();
+    upstream.answer(reply);
+    let mut answer = house.client().post("/v1/x", "{}").send().await;
+    let busy = tokio::spawn(async move {
+        while sender.send("x").await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(answer.try_bytes().await.is_err());
+    busy.await.unwrap();
+}
+
+#[tokio::test]
+async fn a13_an_answer_that_is_cut_never_looks_whole() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    let whole = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n";
+    let head = whole.find("\r\n\r\n").unwrap() + 4;
+    let mut charged = 0;
+    for cut in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
+        let steps = if cut % 2 == 0 {
+            vec![Step::send(&whole[..cut])]
+        } else {
+            vec![Step::send(&whole[..cut]), Step::Reset]
+        };
+        upstream.answer_next(Reply::raw(steps));
+        let mut answer = house.client().post("/v1/x", "{}").send().await;
+        if cut < head || answer.status() == 502 {
+            // A reset can overtake the head.
+            assert_eq!(answer.status(), 502, "cut at {cut}");
+        } else {
+            charged += 1;
+            assert!(answer.try_bytes().await.is_err(), "cut at {cut}");
+        }
+    }
+    house.settled().await;
+    assert_eq!(endings(&house).0, charged);
+    upstream.answer_next(Reply::raw([Step::send(
+        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort",
+    )]));
+    let mut answer = house.client().post("/v1/x", "{}").send().await;
+    assert!(answer.try_bytes().await.is_err());
+}
+
+#[derive(Debug)]
+struct Panics;
+
+impl Own for Panics {
+    fn answer<'a>(&'a self, _: OwnCall<'a>) -> OwnAnswer<'a> {
+        Box::pin(async { panic!("planted by the test") })
+    }
+}
+
+#[tokio::test]
+async fn a16_a_panic_is_500_and_the_process_goes_on() {
+    let upstream = FakeUpstream::start().await;
+    let house = Options::default()
+        .own(Arc::new(Panics))
+        .start("1", &simple(&upstream))
+        .await;
+    let client = house.client().connect().await;
+    for _ in 0..3 {
+        let mut answer = client.get("/faregate/v1/balance").send().await;
+        assert_eq!(answer.status(), 500);
+        assert_eq!(answer.json().await["code"], "internal");
+        assert_eq!(client.post("/v1/x", "{}").send().await.status(), 200);
+    }
+    assert_eq!(house.settled().await, "0.994000");
+    house
+        .line("of the panic", |line| line["outcome"] == "internal")
+        .await;
+}
+
+#[tokio::test]
+async fn b1_b2_a_ledger_that_is_away_is_503_within_a_second_and_charges_later() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    assert_eq!(house.client().post("/v1/x", "{}").send().await.status(), 200);
+    house.settled().await;
+    house.ledger.fail(true);
+    let started = std::time::Instant::now();
+    let mut answer = house.client().post("/v1/x", "{}").send().await;
+    assert_eq!(answer.status(), 503);
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(answer.header("retry-after"), Some("2"));
+    assert_eq!(answer.json().await["error"]["code"], "ledger_unavailable");
+    house.ledger.fail(false);
+    let gate = Gate::new();
+    upstream.answer_next(Reply::ok("late").when(&gate));
+    let sending = tokio::spawn(house.client().post("/v1/x", "{}").send());
+    upstream.wait_reached(2).await;
+    house.ledger.fail(true);
+    gate.open();
+    assert_eq!(sending.await.unwrap().text().await, "late");
+    house.ledger.fail(false);
+    house.wait_available("0.996000").await;
+    assert_eq!(upstream.reached(), 2);
+}
+
+#[tokio::test]
+async fn a20_a_request_keeps_the_price_it_began_with() {
+    let upstream = FakeUpstream::start().await;
+    let (cheap, dear) = (simple(&upstream), simple(&upstream).replace("0.002", "0.5"));
+    let house = Gatehouse::start("10", &cheap).await;
+    let gate = Gate::new();
+    upstream.answer_next(Reply::ok("").when(&gate));
+    let sending = tokio::spawn(house.client().post("/v1/x", "{}").send());
+    upstream.wait_reached(1).await;
+    house.reload(&dear);
+    let after = house.client().post("/v1/x", "{}").send().await;
+    assert_eq!(after.header("x-credits-charged"), Some("0.500000"));
+    gate.open();
+    assert_eq!(
+        sending.await.unwrap().header("x-credits-charged"),
+        Some("0.002000")
+    );
+    house.wait_available("9.498000").await;
+    assert_eq!(
+        upstream.counts().connections,
+        2,
+        "connections to an upstream that did not change are kept"
+    );
+}
+
+#[tokio::test]
+async fn a24_a_stale_connection_is_noticed_and_the_request_sent_once() {
+    let upstream = FakeUpstream::start().await;
+    let toml = simple(&upstream) + "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
+    let house = Gatehouse::start("1", &toml).await;
+    let client: HttpClient = house.client();
+    for n in 1..=20 {
+        assert_eq!(
+            client.post("/v1/x", "{}").send().await.status(),
+            200,
+            "request {n}"
+        );
+        upstream.close_connections().await;
+    }
+    assert_eq!(
+        (house.settled().await.as_str(), upstream.reached()),
+        ("0.960000", 20)
+    );
+    assert_eq!(endings(&house), (20, 0));
+}
