@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,7 +26,6 @@ pub struct Server {
     threads: Vec<Thread>,
     phase: watch::Sender<Phase>,
     tls: Option<Arc<Tls>>,
-    unsettled: Arc<AtomicUsize>,
 }
 
 /// Holds that are open when everything has been cut off have at least this long to be settled.
@@ -118,7 +116,6 @@ impl Server {
             threads: Vec::new(),
             phase,
             tls,
-            unsettled: Arc::default(),
         };
         let make: Arc<dyn Fn(usize) -> Making + Send + Sync> = Arc::new(make);
         for (number, socket) in sockets.into_iter().enumerate() {
@@ -129,7 +126,6 @@ impl Server {
                 plans: Arc::clone(plans),
                 make: Arc::clone(&make),
                 limits: limits(config, count),
-                unsettled: Arc::clone(&server.unsettled),
             };
             // What was started before stops with the server that is dropped.
             server.add(begin)?;
@@ -206,9 +202,9 @@ impl Server {
         self.phase.send_replace(Phase::Stopping);
     }
 
-    /// Waits until every worker has ended, after [`Server::drain`] or [`Server::stop`]; how many holds could not be settled, since the ledger did not
-    /// answer. Those end by themselves when their time is over.
-    pub async fn ended(&mut self) -> usize {
+    /// Waits until every worker has ended, after [`Server::drain`] or [`Server::stop`]. Holds that the ledger did not let settle by then end by
+    /// themselves when their time is over; their gates still count them as under way.
+    pub async fn ended(&mut self) {
         for thread in &mut self.threads {
             if let Some(ended) = thread.ended.take() {
                 // An error is a thread that is gone.
@@ -220,7 +216,6 @@ impl Server {
                 tracing::error!("a worker panicked");
             }
         }
-        self.unsettled.load(Ordering::Relaxed)
     }
 }
 
@@ -248,7 +243,6 @@ struct Begin {
     plans: Arc<Plans>,
     make: Arc<dyn Fn(usize) -> Making + Send + Sync>,
     limits: Limits,
-    unsettled: Arc<AtomicUsize>,
 }
 
 type Ready = std::sync::mpsc::SyncSender<Result<Arc<Worker>, StartError>>;
@@ -275,10 +269,8 @@ impl Begin {
                         Phase::Draining(until) => until,
                         Phase::Running | Phase::Stopping => now,
                     };
-                    let settled = tokio::time::timeout_at(until.max(now + SETTLING), gate.settled());
-                    if settled.await.is_err() {
-                        self.unsettled.fetch_add(gate.under_way(), Ordering::Relaxed);
-                    }
+                    // Whoever started the server asks the gate what is left.
+                    let _ = tokio::time::timeout_at(until.max(now + SETTLING), gate.settled()).await;
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
