@@ -134,28 +134,6 @@ pub fn parse(text: &str, env: Env<'_>, files: Files<'_>) -> Result<Config, Probl
     finish(cx, None)
 }
 
-/// For fuzzing: takes any bytes, panics when a law is broken. What is good has no difference to itself; what is not has problems, each with a line that is
-/// there.
-pub fn fuzz(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return;
-    };
-    let files = |_: &std::path::Path| Ok(b"secret".to_vec());
-    match parse(text, &|_| Some("secret".to_owned()), &files) {
-        Ok(config) => {
-            assert!(config.diff(&config).is_empty());
-            assert_eq!(config.summary().routes.len(), config.routes.len());
-            assert!(!config.summary().to_string().contains("secret") || text.contains("secret"));
-        }
-        Err(problems) => {
-            assert!(!problems.problems.is_empty() && problems.problems.len() <= LISTED_MAX);
-            for problem in problems.problems {
-                assert!(problem.line >= 1 && problem.line <= text.split('\n').count());
-            }
-        }
-    }
-}
-
 fn nowhere(at: usize) -> Place {
     Place {
         key: String::new(),

@@ -196,7 +196,8 @@ fn read_redis(s: &Section<'_>, wanted: bool) -> Option<Redis> {
         (None, None) => return None,
     };
     let login = (username.as_ref(), password.as_ref());
-    let urls = redis_url::read_all(s, &given, login, cluster)?;
+    let written = s.written(if cluster { "urls" } else { "url" });
+    let urls = redis_url::read_all(s, &given, &written, login, cluster)?;
     if let Some(ca) = &ca
         && urls.iter().any(|url| !url.tls)
     {

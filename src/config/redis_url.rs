@@ -19,13 +19,17 @@ const TWICE: (&str, &str) = (
 pub(super) fn read_all(
     s: &Section<'_>,
     given: &[Placed<Secret>],
+    written: &[&str],
     login: Login<'_>,
     cluster: bool,
 ) -> Option<Vec<RedisUrl>> {
     let mut urls = Vec::with_capacity(given.len());
-    for url in given {
+    for (at, url) in given.iter().enumerate() {
         match read(url.value.expose(), login, cluster) {
-            Ok(read) => urls.push(read),
+            Ok(read) => urls.push(RedisUrl {
+                shown: mask(written.get(at).copied().unwrap_or_default(), &read.shown),
+                ..read
+            }),
             Err((what, advice)) => s.problem(&url.place, what, advice),
         }
     }
@@ -45,6 +49,21 @@ pub(super) fn read_all(
         return None;
     }
     (urls.len() == given.len() && !urls.is_empty()).then_some(urls)
+}
+
+/// What may be shown of an address. Of one that refers to something, only what is written: a password may have been put where a host belongs.
+fn mask(written: &str, masked: &str) -> String {
+    if written.starts_with("file:") {
+        return written.to_owned();
+    }
+    if !written.contains("${") {
+        return masked.to_owned();
+    }
+    let written = written.split('?').next().unwrap_or_default();
+    match (written.split_once("://"), written.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        _ => written.to_owned(),
+    }
 }
 
 fn bad<T>(what: &str, advice: &str) -> Result<T, BadAddress> {

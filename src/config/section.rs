@@ -2,6 +2,7 @@
 //! asks for is also what the schema lists and what counts as known.
 
 mod tables;
+mod texts;
 mod values;
 
 use std::cell::RefCell;

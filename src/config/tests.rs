@@ -12,6 +12,7 @@ use crate::domain::price::Price;
 fn env(name: &str) -> Option<String> {
     let value = match name {
         "EMPTY" => "",
+        "URL" => "redis://:canary@h/1",
         "SHORT" => "hunter2",
         "TOKEN_A" => "canary-aaaaaaaaaaaaaaaa",
         "TOKEN_B" => "canary-bbbbbbbbbbbbbbbb",
@@ -25,6 +26,7 @@ fn env(name: &str) -> Option<String> {
 fn secret_files(path: &Path) -> std::io::Result<Vec<u8>> {
     match path.to_str() {
         Some("/run/secrets/billing") => Ok(b"canary-billing-token\n".to_vec()),
+        Some("/run/secrets/url") => Ok(b"redis://u:canary@h\n".to_vec()),
         Some("/run/secrets/empty") => Ok(b"\n".to_vec()),
         _ => Err(std::io::ErrorKind::NotFound.into()),
     }
