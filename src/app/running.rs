@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 
 use crate::api::admin::Operations;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::ledger::{Answer, Ledger, LedgerError};
 use crate::proxy::Server;
+use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
 
 use super::store::Store;
@@ -25,6 +27,8 @@ pub(super) struct Running {
     pub(super) store: Store,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) metrics: Arc<Metrics>,
+    /// Set once the data plane serves. Weak: the log ends with the workers, not with this.
+    pub(super) log: OnceLock<Weak<AccessLog>>,
     pub(super) draining: AtomicBool,
 }
 
@@ -39,6 +43,12 @@ impl Running {
             Err(problems) => tracing::error!(?problems, "configuration not loaded; the one before goes on"),
         }
         answer
+    }
+
+    /// The configuration in force has just been loaded.
+    pub(super) fn note_loaded(&self) {
+        let seconds = SystemClock.now().micros() / 1_000_000;
+        self.metrics.config_loaded.set(seconds as f64);
     }
 
     fn try_load_again(&self) -> Result<Vec<String>, Vec<String>> {
@@ -58,6 +68,7 @@ impl Running {
                 .map_err(|error| vec![error.to_string()])?;
         }
         self.config.store(Arc::new(config));
+        self.note_loaded();
         Ok(changes.iter().map(ToString::to_string).collect())
     }
 }
@@ -87,6 +98,10 @@ impl Operations for Running {
     }
 
     fn metrics(&self) -> String {
+        if let Some(log) = self.log.get().and_then(Weak::upgrade) {
+            let counter = &self.metrics.log_dropped;
+            counter.inc_by(log.dropped().saturating_sub(counter.get()));
+        }
         let text = self.metrics.render().unwrap_or_default();
         String::from_utf8(text).unwrap_or_default()
     }

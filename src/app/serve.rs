@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -74,6 +74,7 @@ impl Started {
             store,
             ledger: Arc::clone(&ledger),
             metrics: Arc::clone(&metrics),
+            log: OnceLock::new(),
             draining: AtomicBool::new(false),
         });
         let admin = listener.local_addr().map_err(AppError::failed)?;
@@ -81,6 +82,7 @@ impl Started {
         let server = start_workers(&config, &running, &gates, &plans)?;
         let address = server.address();
         *running.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        running.note_loaded();
         let mut tasks = tokio::task::JoinSet::new();
         let api = Admin::new(
             Arc::clone(&ledger),
@@ -134,6 +136,7 @@ impl Started {
         }
         tracing::info!("stopping: finishing what runs");
         self.running.draining.store(true, Ordering::Relaxed);
+        self.running.metrics.draining.set(1);
         let grace = self.running.config.load().server.shutdown_grace;
         let server = self
             .running
@@ -196,6 +199,8 @@ fn start_workers(
         LogFormat::Text => Format::Text,
     };
     let log = AccessLog::start(format, std::io::stdout()).map_err(AppError::failed)?;
+    // Set once: workers are started once.
+    let _ = running.log.set(Arc::downgrade(&log));
     let customer = Customer::new(Arc::clone(&running.ledger), config.server.top_up_url.clone());
     let own: Arc<dyn Own> = Arc::new(OwnEndpoints { customer });
     let data_plane = Arc::clone(&running.metrics.data_plane);
@@ -255,9 +260,22 @@ async fn watch_files(running: Arc<Running>) {
             .unwrap_or_else(PoisonError::into_inner)
             .as_ref()
             .and_then(|s| s.tls().cloned());
+        let count = |result| {
+            running
+                .metrics
+                .certificate_reloads
+                .with_label_values(&[result])
+                .inc()
+        };
         match tls.map(|tls| tls.refresh()) {
-            Some(Ok(true)) => tracing::info!("certificate loaded again"),
-            Some(Err(error)) => tracing::error!(%error, "certificate not loaded; the one before goes on"),
+            Some(Ok(true)) => {
+                count("ok");
+                tracing::info!("certificate loaded again");
+            }
+            Some(Err(error)) => {
+                count("refused");
+                tracing::error!(%error, "certificate not loaded; the one before goes on");
+            }
             Some(Ok(false)) | None => {}
         }
     }

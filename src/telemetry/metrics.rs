@@ -54,22 +54,20 @@ impl Metrics {
         Ok(Metrics {
             data_plane,
             ledger: Arc::new(LedgerMeters::new(&registry)?),
-            config_reloads: counters(
+            config_reloads: results(
                 &registry,
                 "config_reloads_total",
                 "Configurations loaded after the first, by result.",
-                &["result"],
             )?,
             config_loaded: gauge(
                 &registry,
                 "config_loaded_timestamp_seconds",
                 "When the configuration in force was loaded.",
             )?,
-            certificate_reloads: counters(
+            certificate_reloads: results(
                 &registry,
                 "certificate_reloads_total",
                 "Certificates read again, by result.",
-                &["result"],
             )?,
             log_dropped: counter(
                 &registry,
@@ -101,14 +99,14 @@ impl Metrics {
     }
 }
 
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<IntCounterVec> {
-    let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+/// A counter by `result`: `ok` or `refused`.
+fn results(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounterVec> {
+    let metric = IntCounterVec::new(Opts::new(name, help), &["result"])?;
     registry.register(Box::new(metric.clone()))?;
+    // Shown from the start, at zero: the first refusal must be seen as a rise.
+    for result in ["ok", "refused"] {
+        metric.with_label_values(&[result]);
+    }
     Ok(metric)
 }
 
