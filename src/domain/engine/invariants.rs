@@ -7,7 +7,8 @@ use crate::domain::account::Balance;
 use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;
 use crate::domain::grant::{Grant, GrantState};
-use crate::domain::hold::HoldState;
+use crate::domain::hold::{Hold, HoldState};
+use crate::domain::limits::Limits;
 use crate::domain::time::Timestamp;
 
 use super::Book;
@@ -95,6 +96,8 @@ pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
         format!("{count} open holds counted, {} there", open.len()),
     );
 
+    check_keys(book, &mut law);
+
     let exceptions = &account.exceptions;
     let named = exceptions
         .overrun
@@ -112,6 +115,20 @@ pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
     check_ending(book, &mut law);
     check_numbers(book, &mut law);
     found
+}
+
+/// A key with caps counts its own open holds; one without counts nothing.
+fn check_keys(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+    for key in book.keys.values() {
+        let of_key = |h: &&Hold| h.state == HoldState::Open && h.key == key.id && key.limits != Limits::NONE;
+        let open = || book.holds.values().filter(of_key);
+        let held: Credits = open().map(|h| h.amount).sum();
+        law(
+            InvariantId::I2,
+            (open().count() as u64, held) == (key.gauge.open, key.gauge.held),
+            format!("key {} has {:?}, its open holds {held}", key.id, key.gauge),
+        );
+    }
 }
 
 fn check_charges(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {

@@ -9,7 +9,7 @@ use faregate::domain::command::{
 use faregate::domain::credits::Credits;
 use faregate::domain::engine::{Book, Change, State, Step};
 use faregate::domain::entry::{Detail, Entry};
-use faregate::domain::grant::{Category, GrantFacts};
+use faregate::domain::grant::{Category, GrantFacts, GrantState};
 use faregate::domain::hold::{HoldState, OnExpiry};
 use faregate::domain::ids::{AccountId, CommandId, GrantId, HoldId, KeyDigest, KeyId, PlanId, Reason};
 use faregate::domain::key::Caller;
@@ -57,11 +57,12 @@ pub(crate) enum Move {
     Again(Index),
 }
 
-/// What is told of a grant: which of a few, and how it looks.
+/// What is told of a grant: a new one, or one that is there (then mostly with its amount), and how it looks.
 #[derive(Clone, Debug)]
 pub(crate) struct GrantMove {
-    pub(crate) slot: u8,
-    pub(crate) amount: Option<i64>,
+    pub(crate) known: Option<Index>,
+    pub(crate) amount: i64,
+    pub(crate) conflict: bool,
     pub(crate) priority: u8,
     pub(crate) paid: bool,
     pub(crate) starts: i64,
@@ -110,19 +111,36 @@ pub(crate) enum SettingsMove {
     Limits(u8),
 }
 
-/// Any move.
-pub(crate) fn any_move() -> impl Strategy<Value = Move> {
+/// So many cases, unless `PROPTEST_CASES` says otherwise.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let mut config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = usual;
+    }
+    config
+}
+
+/// A history of up to so many moves; one in five goes to the ends of the ranges.
+pub(crate) fn any_history(longest: usize) -> impl Strategy<Value = Vec<Move>> {
+    prop_oneof![
+        4 => prop::collection::vec(any_move(false), 1..longest),
+        1 => prop::collection::vec(any_move(true), 1..longest),
+    ]
+}
+
+/// Any move; with `extremes`, amounts at the ends of their ranges too.
+pub(crate) fn any_move(extremes: bool) -> impl Strategy<Value = Move> {
     let index = any::<Index>;
     prop_oneof![
         6 => wait().prop_map(Move::Wait),
-        5 => grant().prop_map(Move::Grant),
-        9 => admit().prop_map(Move::Admit),
-        2 => (index(), 0i64..30, 0i64..40, number()).prop_map(|(h, l, m, n)| Move::Extend(h, l, m, n)),
+        6 => grant(extremes).prop_map(Move::Grant),
+        9 => admit(extremes).prop_map(Move::Admit),
+        3 => (index(), 0i64..30, 0i64..40, number()).prop_map(|(h, l, m, n)| Move::Extend(h, l, m, n)),
         1 => (index(), 0i64..120).prop_map(|(h, ttl)| Move::Renew(h, ttl)),
-        6 => (index(), used()).prop_map(|(h, used)| Move::Capture(h, used)),
+        5 => (index(), used(extremes)).prop_map(|(h, used)| Move::Capture(h, used)),
         2 => index().prop_map(Move::Release),
         3 => (index(), on_expiry()).prop_map(|(h, o)| Move::Expire(h, o)),
-        2 => (0u8..12, amount()).prop_map(|(id, amount)| Move::Adjust(id, amount)),
+        2 => (0u8..12, amount(extremes)).prop_map(|(id, amount)| Move::Adjust(id, amount)),
         1 => settings().prop_map(Move::Settings),
         1 => (0u8..3, 0u8..4).prop_map(|(key, limits)| Move::PutKey(key, limits)),
         1 => (0u8..12).prop_map(Move::RevokeKey),
@@ -133,45 +151,45 @@ pub(crate) fn any_move() -> impl Strategy<Value = Move> {
 
 fn wait() -> impl Strategy<Value = Span> {
     prop_oneof![
-        2 => Just(1i64),
-        4 => (1i64..12).prop_map(|s| s * 1_000_000),
-        2 => (10i64..100).prop_map(|s| s * 1_000_000),
+        4 => Just(1i64),
+        16 => (1i64..12).prop_map(|s| s * 1_000_000),
+        4 => (10i64..100).prop_map(|s| s * 1_000_000),
         1 => Just(3_600_000_000),
         1 => Just(86_400_000_000),
     ]
     .prop_map(Span::from_micros)
 }
 
-fn amount() -> impl Strategy<Value = i64> {
+fn amount(extremes: bool) -> impl Strategy<Value = i64> {
+    let max = Credits::MAX.micros();
     prop_oneof![
         20 => 1i64..100,
-        5 => -80i64..0,
+        2 => -40i64..0,
         1 => Just(0),
-        1 => prop::sample::select(vec![
-            Credits::MAX.micros(),
-            -Credits::MAX.micros(),
-            Credits::MAX.micros() - 50,
-            50 - Credits::MAX.micros(),
-            Credits::MAX.micros() / 2,
-        ]),
+        4 * u32::from(extremes) => prop::sample::select(vec![max, -max, max - 50, 50 - max, max / 2]),
     ]
 }
 
-fn grant() -> impl Strategy<Value = GrantMove> {
-    let seconds = || prop_oneof![Just(-3_600i64), -5i64..60, Just(3_600), Just(90_000)];
-    (
-        0u8..7,
-        prop_oneof![12 => Just(None), 1 => amount().prop_map(Some)],
-        prop_oneof![4 => 0u8..4, 1 => Just(50), 1 => Just(101)],
+fn grant(extremes: bool) -> impl Strategy<Value = GrantMove> {
+    let seconds = || prop_oneof![1 => Just(-3_600i64), 6 => -3i64..40, 1 => Just(3_600), 1 => Just(90_000)];
+    let look = (
+        prop_oneof![25 => 0u8..4, 1 => Just(101)],
         any::<bool>(),
         prop_oneof![3 => Just(-1i64), 1 => seconds()],
-        prop_oneof![1 => Just(None), 3 => seconds().prop_map(Some)],
+        prop_oneof![1 => Just(None), 4 => seconds().prop_map(Some)],
+    );
+    (
+        prop::option::weighted(0.4, any::<Index>()),
+        prop_oneof![9 => 1i64..80, 1 => amount(extremes)],
+        prop::bool::weighted(0.05),
+        look,
         prop::bool::weighted(0.85),
         prop::bool::weighted(0.1),
     )
         .prop_map(
-            |(slot, amount, priority, paid, starts, ends, newer, void)| GrantMove {
-                slot,
+            |(known, amount, conflict, (priority, paid, starts, ends), newer, void)| GrantMove {
+                known,
+                conflict,
                 amount,
                 priority,
                 paid,
@@ -183,11 +201,12 @@ fn grant() -> impl Strategy<Value = GrantMove> {
         )
 }
 
-fn admit() -> impl Strategy<Value = AdmitMove> {
+fn admit(extremes: bool) -> impl Strategy<Value = AdmitMove> {
+    let most = Credits::MAX.micros() - 100;
     (
         0u8..4,
         0i64..25,
-        prop_oneof![4 => 0i64..20, 1 => Just(0), 1 => Just(Credits::MAX.micros() - 100)],
+        prop_oneof![8 => 0i64..20, 1 => Just(0), 1 => Just(60), u32::from(extremes) => Just(most)],
         prop_oneof![Just(0u64), 1u64..50],
         prop_oneof![Just(0i64), 1i64..60, Just(3_600)],
         prop_oneof![6 => Just(0i64), 1 => Just(LINE_MAX)],
@@ -208,13 +227,13 @@ fn number() -> impl Strategy<Value = Number> {
     prop_oneof![6 => Just(Number::Next), 1 => Just(Number::Last), 1 => Just(Number::Wrong)]
 }
 
-fn used() -> impl Strategy<Value = Used> {
+fn used(extremes: bool) -> impl Strategy<Value = Used> {
     prop_oneof![
         1 => Just(Used::Nothing),
         4 => Just(Used::Less),
         3 => Just(Used::All),
-        3 => (1i64..60).prop_map(Used::More),
-        1 => Just(Used::TooMuch),
+        2 => (1i64..30).prop_map(Used::More),
+        u32::from(extremes) => Just(Used::TooMuch),
     ]
 }
 
@@ -446,13 +465,30 @@ impl World {
         self.told += 1;
         let now = self.now.micros();
         let seconds = |s: i64| Timestamp::from_micros(now + s * 1_000_000);
-        // Each grant has an amount of its own; another one is a conflict.
-        let usual = [30, 100, 7, 55, 80, 1, Credits::MAX.micros() / 2][usize::from(told.slot)];
+        let grants = &self.book().grants;
+        let live: Vec<_> = grants.values().filter(|g| g.state != GrantState::Ended).collect();
+        let all: Vec<_> = grants.values().collect();
+        let known = told.known.and_then(|which| {
+            let of = if which.index(5) == 4 || live.is_empty() {
+                all
+            } else {
+                live
+            };
+            (!of.is_empty()).then(|| &which.get(&of).facts)
+        });
+        let (id, amount) = match known {
+            Some(facts) if told.conflict => (facts.id.clone(), micros(told.amount)),
+            Some(facts) => (facts.id.clone(), facts.amount),
+            None => (
+                GrantId::new(&format!("grant-{}", self.told)).unwrap(),
+                micros(told.amount),
+            ),
+        };
         Command::PutGrant {
             account: self.account.clone(),
             facts: GrantFacts {
-                id: GrantId::new(&format!("grant-{}", told.slot)).unwrap(),
-                amount: micros(told.amount.unwrap_or(usual)),
+                id,
+                amount,
                 priority: told.priority,
                 category: if told.paid {
                     Category::Paid
@@ -472,6 +508,48 @@ impl World {
             },
             detail: Detail::none(),
         }
+    }
+
+    /// Opens a hold of this amount through the first key.
+    pub(crate) fn hold_exactly(&mut self, amount: Credits) -> HoldId {
+        self.opened += 1;
+        let hold = hold_id(&self.account, self.opened, self.now);
+        let step = self.execute(&Command::Admit(Admit {
+            hold,
+            caller: self.caller(&key_id(0), 0, false).unwrap(),
+            least: amount,
+            most: amount,
+            tokens: 0,
+            ttl: Span::from_secs(1_000_000),
+            detail: Detail::none(),
+        }));
+        assert!(matches!(step.outcome, Outcome::Applied(_)), "{:?}", step.outcome);
+        hold
+    }
+
+    /// Adds this amount to a hold.
+    pub(crate) fn extend_exactly(&mut self, hold: HoldId, amount: Credits) {
+        let number = self.book().holds[&hold].extensions + 1;
+        let step = self.execute(&Command::Extend(Extend {
+            hold,
+            caller: self.caller(&key_id(0), 0, false).unwrap(),
+            number,
+            least: amount,
+            most: amount,
+            ttl: Span::from_secs(1_000_000),
+        }));
+        assert!(matches!(step.outcome, Outcome::Applied(_)), "{:?}", step.outcome);
+    }
+
+    /// Charges this much to a hold.
+    pub(crate) fn capture(&mut self, hold: HoldId, used: Credits) {
+        let step = self.execute(&Command::Capture(Capture {
+            hold,
+            caller: self.caller(&key_id(0), 0, false).unwrap(),
+            used,
+            detail: Detail::none(),
+        }));
+        assert!(matches!(step.outcome, Outcome::Applied(_)), "{:?}", step.outcome);
     }
 
     fn settings(&self, change: SettingsMove) -> Command {
@@ -513,7 +591,8 @@ impl World {
     }
 }
 
-fn key_id(key: u8) -> KeyId {
+/// The name of one of the keys.
+pub(crate) fn key_id(key: u8) -> KeyId {
     KeyId::new(&format!("key_{key}")).unwrap()
 }
 
