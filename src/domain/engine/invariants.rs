@@ -78,24 +78,7 @@ pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
         !negative,
         format!("a part is negative: {balance:?}"),
     );
-    let open: Vec<_> = book
-        .holds
-        .values()
-        .filter(|h| h.state == HoldState::Open)
-        .collect();
-    let open_sum: Credits = open.iter().map(|h| h.amount).sum();
-    law(
-        InvariantId::I2,
-        open_sum == held,
-        format!("held is {held}, open holds have {open_sum}"),
-    );
-    let count = account.gauge.open;
-    law(
-        InvariantId::I2,
-        open.len() as u64 == count,
-        format!("{count} open holds counted, {} there", open.len()),
-    );
-
+    check_holds(book, &mut law);
     check_keys(book, &mut law);
 
     let exceptions = &account.exceptions;
@@ -115,6 +98,27 @@ pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
     check_ending(book, &mut law);
     check_numbers(book, &mut law);
     found
+}
+
+/// What the account counts of its open holds is what they are.
+fn check_holds(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+    let (held, count) = (book.account.gauge.held, book.account.gauge.open);
+    let open: Vec<_> = book
+        .holds
+        .values()
+        .filter(|h| h.state == HoldState::Open)
+        .collect();
+    let open_sum: Credits = open.iter().map(|h| h.amount).sum();
+    law(
+        InvariantId::I2,
+        open_sum == held,
+        format!("held is {held}, open holds have {open_sum}"),
+    );
+    law(
+        InvariantId::I2,
+        open.len() as u64 == count,
+        format!("{count} open holds counted, {} there", open.len()),
+    );
 }
 
 /// A key with caps counts its own open holds; one without counts nothing.
