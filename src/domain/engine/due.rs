@@ -7,8 +7,8 @@
 //! - At its end, all that is held is laid on the grants as if it were spent: on those that are ending already, then on active ones in burn order. Its
 //!   share is what it keeps.
 //! - It is used by the holds that were open at its end (their numbers are not above [`Grant::ended`]) and by nobody else: not by later holds, not by
-//!   adjustments, not by a debt. Such a hold's charge is dealt to ending grants first, the one that ended first before the others (those that
-//!   ended with no line of the journal in between in burn order); only then to active ones. What such a hold gains by an extension is under the same cover.
+//!   adjustments, not by a debt. Such a hold's charge is dealt to ending grants first, those that ended
+//!   earlier before those that ended under more holds, those under the same holds in burn order; only then to active ones. What such a hold gains by an extension is under the same cover.
 //! - [`Grant::guarded`] is what those holds hold now. What the ending grants keep never is more than that; whenever one of those holds ends, the rest goes.
 //!
 //! From this follows that the end of a hold, charged no more than it held, never lowers what is available, whatever expires with it; and that an expiry
@@ -137,11 +137,14 @@ fn deal(draft: &mut Draft<'_>) {
     draft.account.dealt = draft.account.dealt.saturating_add(dealt);
 }
 
-/// The indices of the ending grants, the one that ended first first; those that ended with no line of the journal in between in burn order.
+/// The indices of the ending grants, the earlier end first, those under the same holds in burn order.
+///
+/// Who was open at the earlier end and still is, was open at the later end too; and a hold has at least one micro-credit. So more guarded means ended under
+/// more holds, and the order does not hang on when somebody noticed the ends.
 fn ending(grants: &[Grant]) -> Vec<usize> {
     let is_ending = |i: &usize| grants[*i].state == GrantState::Ending;
     let mut indices: Vec<_> = (0..grants.len()).filter(is_ending).collect();
-    indices.sort_by_key(|i| (grants[*i].ended, *i));
+    indices.sort_by_key(|i| (grants[*i].guarded, *i));
     indices
 }
 

@@ -223,7 +223,7 @@ fn check_ending(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
         .values()
         .filter(|g| g.state == GrantState::Ending)
         .collect();
-    ending.sort_by(|a, b| a.ended.cmp(&b.ended).then_with(|| a.burns_before(b)));
+    ending.sort_by_key(|grant| grant.guarded);
     law(
         InvariantId::I6,
         ending.is_empty() != book.account.ending,

@@ -167,7 +167,6 @@ fn happen(world: &mut World, naive: &mut Naive, event: &Event) {
                 naive.holds.insert(naive.opened, *amount);
                 naive.ids.push(id);
                 naive.opened += 1;
-                naive.written += 1;
             }
         }
         Event::Extend(which, more) => {
@@ -176,7 +175,6 @@ fn happen(world: &mut World, naive: &mut Naive, event: &Event) {
             {
                 world.extend_exactly(naive.ids[hold], micros(*more));
                 *naive.holds.get_mut(&hold).unwrap() += more;
-                naive.written += 1;
             }
         }
         Event::End(which, part) => {
@@ -218,8 +216,8 @@ struct Lot {
 enum Life {
     Pending,
     Active,
-    /// How many lines the journal had then, and the holds that were open.
-    Ending(usize, BTreeSet<usize>),
+    /// The holds that were open then.
+    Ending(BTreeSet<usize>),
     Over,
 }
 
@@ -231,8 +229,6 @@ struct Naive {
     opened: usize,
     /// Charges that no grant covers.
     debt: i64,
-    /// Lines of the journal.
-    written: usize,
 }
 
 impl Naive {
@@ -253,7 +249,6 @@ impl Naive {
             Life::Pending
         };
         let now = facts.updated_at;
-        self.written += 1;
         self.grants.push(Lot {
             facts,
             drawn: 0,
@@ -283,7 +278,6 @@ impl Naive {
             }
             if self.grants[index].life == Life::Pending {
                 self.grants[index].life = Life::Active;
-                self.written += 1;
                 let debt = std::mem::take(&mut self.debt);
                 self.deal(debt);
             } else {
@@ -299,13 +293,13 @@ impl Naive {
     }
 
     fn ending(&self) -> Vec<usize> {
-        let ended = |i: &usize| match self.grants[*i].life {
-            Life::Ending(at, _) => Some((at, *i)),
+        let under = |i: &usize| match &self.grants[*i].life {
+            Life::Ending(holds) => Some((holds.len(), *i)),
             _ => None,
         };
-        // Those that ended with nothing written in between: in burn order.
-        let mut ending: Vec<_> = self.burn_order().iter().filter_map(ended).collect();
-        ending.sort_by_key(|(at, _)| *at);
+        // The one that ended first was under fewer of the holds; those under the same ones come in burn order.
+        let mut ending: Vec<_> = self.burn_order().iter().filter_map(under).collect();
+        ending.sort_by_key(|(holds, _)| *holds);
         ending.into_iter().map(|(_, i)| i).collect()
     }
 
@@ -329,22 +323,16 @@ impl Naive {
             .map(|i| self.grants[i].left())
             .sum();
         let held: i64 = self.holds.values().sum();
-        self.grants[index].life = Life::Ending(self.written, self.holds.keys().copied().collect());
-        self.keep(index, held - before);
-    }
-
-    fn keep(&mut self, index: usize, kept: i64) {
-        let before = self.grants[index].expired;
-        self.grants[index].keep(kept);
-        self.written += usize::from(self.grants[index].expired > before);
+        self.grants[index].life = Life::Ending(self.holds.keys().copied().collect());
+        self.grants[index].keep(held - before);
     }
 
     fn end(&mut self, hold: usize, charge: i64) {
         self.holds.remove(&hold);
-        self.written += 1;
+        let ending = self.ending();
         let mut left = charge;
-        for index in self.ending() {
-            if let Life::Ending(_, holds) = &mut self.grants[index].life
+        for &index in &ending {
+            if let Life::Ending(holds) = &mut self.grants[index].life
                 && holds.remove(&hold)
             {
                 left -= self.grants[index].draw(left);
@@ -352,12 +340,12 @@ impl Naive {
         }
         self.deal(left);
         let mut before = 0;
-        for index in self.ending() {
-            let Life::Ending(_, holds) = &self.grants[index].life else {
+        for index in ending {
+            let Life::Ending(holds) = &self.grants[index].life else {
                 continue;
             };
             let held: i64 = holds.iter().map(|h| self.holds[h]).sum();
-            self.keep(index, held - before);
+            self.grants[index].keep(held - before);
             before += self.grants[index].left();
         }
     }
@@ -369,7 +357,7 @@ impl Lot {
     }
 
     fn counts(&self) -> bool {
-        matches!(self.life, Life::Active | Life::Ending(..))
+        matches!(self.life, Life::Active | Life::Ending(_))
     }
 
     fn draw(&mut self, most: i64) -> i64 {

@@ -33,8 +33,8 @@ const FAULTS: [&str; 14] = [
 
 #[test]
 fn of_all_that_is_wrong_with_an_admit_the_first_is_the_answer() {
-    for first in 0..FAULTS.len() {
-        for last in first..FAULTS.len() {
+    for (first, expected) in FAULTS.iter().enumerate() {
+        for (last, also) in FAULTS.iter().enumerate().skip(first) {
             let (mut world, open) = world();
             let wrong = |fault: &str| {
                 let at = FAULTS.iter().position(|f| *f == fault).unwrap();
@@ -42,8 +42,8 @@ fn of_all_that_is_wrong_with_an_admit_the_first_is_the_answer() {
             };
             let command = Command::Admit(admit(&world, open, &wrong));
             let step = world.execute(&command);
-            assert_eq!(name(&step.outcome), FAULTS[first], "with {}", FAULTS[last]);
-            assert_eq!(step.changes, [], "{}", FAULTS[first]);
+            assert_eq!(name(&step.outcome), *expected, "with {also}");
+            assert_eq!(step.changes, [], "{expected}");
         }
     }
 }
