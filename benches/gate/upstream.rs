@@ -1,0 +1,150 @@
+//! A model server that costs next to nothing: a small answer to any POST, or events at an interval.
+
+use crate::roles;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use std::{io, thread};
+use tokio::time::{Interval, MissedTickBehavior};
+
+/// The small answer.
+pub(crate) const ANSWER: &[u8] = br#"{"id":"rr-0001","object":"rerank","model":"bench","results":[{"index":2,"score":0.98},{"index":0,"score":0.42},{"index":1,"score":0.07}],"usage":{"total_tokens":57}}"#;
+/// One event of a stream.
+pub(crate) const EVENT: &[u8] =
+    b"data: {\"id\":\"c-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"}}]}\n\n";
+
+/// Requests answered so far, for `GET /count`.
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+/// Serves until the runner goes away.
+pub(crate) fn run() -> io::Result<()> {
+    roles::end_with_runner();
+    let listeners = roles::listeners()?;
+    let port = listeners
+        .first()
+        .map_or(Ok(0), |listener| listener.local_addr().map(|at| at.port()))?;
+    let threads: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| thread::spawn(|| serve(listener)))
+        .collect();
+    roles::say(&port.to_string())?;
+    threads
+        .into_iter()
+        .try_for_each(|thread| thread.join().map_err(|_| io::Error::other("a core panicked"))?)
+}
+
+fn serve(listener: std::net::TcpListener) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            tokio::spawn(async move {
+                // An error here is a client that has gone, which some scenarios do on purpose.
+                let connection =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+                drop(connection.await);
+            });
+        }
+    })
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, hyper::Error> {
+    if request.method() == Method::GET {
+        let count = REQUESTS.load(Ordering::Relaxed).to_string();
+        return Ok(Response::new(Answer::Whole(Full::new(count.into()))));
+    }
+    REQUESTS.fetch_add(1, Ordering::Relaxed);
+    let (head, mut body) = request.into_parts();
+    while let Some(frame) = body.frame().await {
+        frame?;
+    }
+    let (kind, body) = match (head.uri.path(), head.uri.query()) {
+        ("/v1/stream", Some(query)) => ("text/event-stream", Answer::Events(Events::new(query))),
+        _ => (
+            "application/json",
+            Answer::Whole(Full::new(Bytes::from_static(ANSWER))),
+        ),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::OK;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(response)
+}
+
+enum Answer {
+    Whole(Full<Bytes>),
+    Events(Events),
+}
+
+/// Events at an interval, the first at once.
+struct Events {
+    left: u64,
+    timer: Interval,
+}
+
+impl Events {
+    /// From `events=N&every=MILLISECONDS`.
+    fn new(query: &str) -> Self {
+        let of = |name: &str| {
+            let pair = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            pair.and_then(|value| value.parse().ok()).unwrap_or(1)
+        };
+        let mut timer = tokio::time::interval(Duration::from_millis(of("every")));
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            left: of("events"),
+            timer,
+        }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Answer::Whole(body) => Pin::new(body).poll_frame(cx),
+            Answer::Events(events) if events.left == 0 => Poll::Ready(None),
+            Answer::Events(events) => {
+                ready!(events.timer.poll_tick(cx));
+                events.left -= 1;
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(EVENT)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Answer::Whole(body) => body.is_end_stream(),
+            Answer::Events(events) => events.left == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Answer::Whole(body) => body.size_hint(),
+            Answer::Events(_) => SizeHint::default(),
+        }
+    }
+}
