@@ -13,6 +13,7 @@ use crate::http::pattern::Lookup;
 use crate::http::target::Target;
 
 use super::body::ReplyBody;
+use super::exchange::Exchange;
 use super::fault::{Fault, Rejected};
 use super::live::Route;
 use super::outcome::Outcome;
@@ -30,8 +31,9 @@ pub(super) fn layer<S: Step<Received>>(inner: S) -> impl Step<Received> {
     service_fn(move |received: Received| {
         let inner = inner.clone();
         async move {
-            let headers = &received.head.headers;
-            let asks = received.head.method == Method::OPTIONS
+            let head = &received.exchange.head;
+            let headers = &head.headers;
+            let asks = head.method == Method::OPTIONS
                 && headers.contains_key(ORIGIN)
                 && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
             if asks {
@@ -58,13 +60,10 @@ pub(super) fn say(headers: &mut HeaderMap, allow: &HeaderValue) {
 }
 
 fn preflight(received: Received) -> Result<Reply, Rejected> {
-    let Received {
-        mut exchange,
-        mut head,
-        ..
-    } = received;
+    let Received { mut exchange, .. } = received;
+    let Exchange { head, live, .. } = &mut *exchange;
     let wanted = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-    match judge(&mut head, &exchange.live) {
+    match judge(head, live) {
         Ok((allow, method)) => {
             let mut reply = Response::new(ReplyBody::empty());
             *reply.status_mut() = StatusCode::NO_CONTENT;

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::http::{HeaderValue, Method, StatusCode, Version};
+use ::http::request::Parts;
+use ::http::{HeaderValue, StatusCode};
 
 use crate::domain::credits::Credits;
 use crate::domain::ids::HoldId;
@@ -37,8 +38,8 @@ pub(super) struct Exchange {
     /// The configuration that this request began under, and keeps: a reload changes no price of a request that is under way.
     pub(super) live: Arc<Live>,
     pub(super) request: HoldId,
-    pub(super) method: Method,
-    pub(super) version: Version,
+    /// The request's head: here, since it is large, and moved from stage to stage with everything else.
+    pub(super) head: Parts,
     pub(super) route: Option<Arc<Route>>,
     pub(super) known: Option<Arc<Known>>,
     pub(super) charge: Charge,
@@ -51,24 +52,18 @@ pub(super) struct Exchange {
     pub(super) first_byte: Option<Duration>,
     /// Bytes of the answer's body.
     pub(super) sent: u64,
-    _in_flight: InFlight,
+    pub(super) in_flight: InFlight,
 }
 
 impl Exchange {
     /// A request has come in.
-    pub(super) fn begin(
-        worker: &Arc<Worker>,
-        in_flight: InFlight,
-        method: Method,
-        version: Version,
-    ) -> Box<Exchange> {
+    pub(super) fn begin(worker: &Arc<Worker>, in_flight: InFlight, head: Parts) -> Box<Exchange> {
         worker.meters.requests_under_way.up();
         Box::new(Exchange {
             request: worker.gate.request_id(),
             live: worker.live(),
             worker: Arc::clone(worker),
-            method,
-            version,
+            head,
             route: None,
             known: None,
             charge: Charge::None,
@@ -79,7 +74,7 @@ impl Exchange {
             started: Instant::now(),
             first_byte: None,
             sent: 0,
-            _in_flight: in_flight,
+            in_flight,
         })
     }
 }
@@ -102,7 +97,7 @@ impl Drop for Exchange {
         self.worker.log.write(&Line {
             time: self.worker.clock.now(),
             request: self.request,
-            method: self.method.as_str(),
+            method: self.head.method.as_str(),
             route: self.route.as_ref().map(|route| &*route.id),
             status: self.status.map(|status| status.as_u16()),
             outcome: self.outcome.as_str(),

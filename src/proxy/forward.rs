@@ -6,46 +6,67 @@ mod outbound;
 mod send;
 mod settle;
 mod tls;
+mod tunnel;
 mod upstream;
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::exchange::Charge;
+use super::exchange::{Charge, Exchange};
 use super::fault::Rejected;
 use super::outlive;
 use super::stage::{Paid, Reply};
+use outbound::Message;
 use send::Call;
+use settle::Answer;
 
 pub(super) use endpoint::Lease;
+pub(super) use tunnel::is_carried;
 pub(super) use upstream::{Setup, Upstream, UpstreamError};
 
 /// [`Paid`] → the upstream's answer, charged for.
 pub(super) async fn forward(paid: Paid) -> Result<Reply, Rejected> {
     if paid.route.outlives_its_client() {
         let worker = Arc::clone(&paid.exchange.worker);
-        outlive::run(&worker, exchange(paid)).await
+        Box::pin(outlive::run(&worker, exchange(paid))).await
     } else {
         exchange(paid).await
     }
 }
 
 async fn exchange(paid: Paid) -> Result<Reply, Rejected> {
-    let (mut exchange, request, route, mut held, available) = paid.into_parts();
+    let (mut exchange, mut request, route, mut held, available) = paid.into_parts();
     let upstream = &route.upstream;
     exchange.upstream = Some(Arc::clone(&upstream.name));
-    let end = upstream.total_timeout.map(|total| Instant::now() + total);
+    let upgrade = request.upgrade.take();
+    let end = upstream
+        .total_timeout
+        .filter(|_| upgrade.is_none())
+        .map(|total| Instant::now() + total);
+    let Exchange { head, live, .. } = &mut *exchange;
+    let message = Message::new(head, request, live, upstream, upgrade.is_some());
     let call = Call {
         upstream,
         route: &route,
-        live: &exchange.live,
         end,
+        upgrade: upgrade.is_some(),
     };
-    match call.send(request, &mut held).await {
+    match call.send(message, &mut held).await {
         Ok((response, lease)) => {
             exchange.first_byte = Some(exchange.started.elapsed());
-            settle::answer(response, lease, exchange, &route, held, available, end)
+            let answer = Answer {
+                response,
+                lease,
+                exchange,
+                route: &route,
+                held,
+                available,
+            };
+            match upgrade {
+                None => answer.settle(end),
+                Some(client) => answer.settle_upgrade(client),
+            }
         }
         Err(fault) => {
             if exchange.charge != Charge::None {

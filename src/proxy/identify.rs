@@ -22,7 +22,7 @@ pub(super) fn layer<S: Step<Identified>>(inner: S) -> impl Step<Routed> {
 
 async fn identify(routed: Routed) -> Result<Identified, Rejected> {
     let live = &routed.exchange.live;
-    let known = match presented(&routed.head.headers, &live.key_headers) {
+    let known = match presented(&routed.exchange.head.headers, &live.key_headers) {
         Ok(key) if repeats(routed.target.query(), key) => Err(Fault::Unreadable(Cow::Borrowed(
             "the API key stands in the query too, where it would be passed on; send it in the header only",
         ))),

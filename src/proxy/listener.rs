@@ -65,7 +65,7 @@ pub(super) async fn run(
             Phase::Running => Instant::now(),
         };
         tokio::select! {
-            () = conns.empty() => break,
+            () = async { conns.empty().await; worker.outliving.none().await } => break,
             () = tokio::time::sleep_until(over) => break,
             changed = phase.changed() => if changed.is_err() { break },
         }
@@ -73,6 +73,7 @@ pub(super) async fn run(
     conns.stop_all();
     worker.outliving.stop();
     conns.empty().await;
+    worker.outliving.none().await;
     housekeeping.abort();
     worker.log.flush();
 }

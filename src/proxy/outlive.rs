@@ -16,6 +16,7 @@ const ABANDONED_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Outliving {
     abandoned: AtomicUsize,
+    running: watch::Sender<usize>,
     stopped: watch::Sender<bool>,
 }
 
@@ -23,6 +24,7 @@ impl Default for Outliving {
     fn default() -> Outliving {
         Outliving {
             abandoned: AtomicUsize::new(0),
+            running: watch::Sender::new(0),
             stopped: watch::Sender::new(false),
         }
     }
@@ -32,6 +34,12 @@ impl Outliving {
     /// Cuts all of them off, and those to come.
     pub(super) fn stop(&self) {
         self.stopped.send_replace(true);
+    }
+
+    /// Waits until none runs.
+    pub(super) async fn none(&self) {
+        // We hold the sender.
+        let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
     /// A place among those without a client, if there is one.
@@ -84,30 +92,61 @@ impl<T: Send + 'static> Drop for Waiting<T> {
     fn drop(&mut self) {
         let Some(task) = self.task.take() else { return };
         match Outliving::place(&self.worker) {
-            Some(place) => drop(tokio::spawn(watch_over(place, task))),
+            Some(place) => carry(&self.worker, watch_over(place, task)),
             None => task.abort(),
         }
     }
 }
 
-/// Aborts the task when the worker stops.
-async fn watch_over<T: Send + 'static>(place: Abandoned, mut task: tokio::task::JoinHandle<T>) {
-    let mut stopped = place.0.outliving.stopped.subscribe();
-    tokio::select! {
-        _ = &mut task => {}
-        _ = stopped.wait_for(|stopped| *stopped) => task.abort(),
+/// Waits for a task, and aborts it when that is dropped.
+async fn watch_over<T: Send + 'static>(place: Abandoned, task: tokio::task::JoinHandle<T>) {
+    let mut task = AbortOnDrop(task);
+    let _ = (&mut task.0).await;
+    drop(place);
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
 /// Sees something through without anyone waiting, where there is room for it.
 pub(super) fn see_through(worker: &Arc<Worker>, future: impl Future<Output = ()> + Send + 'static) {
     if let Some(place) = Outliving::place(worker) {
-        tokio::spawn(async move {
-            let mut stopped = place.0.outliving.stopped.subscribe();
-            tokio::select! {
-                () = future => {}
-                _ = stopped.wait_for(|stopped| *stopped) => {}
-            }
+        carry(worker, async move {
+            let _place = place;
+            future.await;
         });
+    }
+}
+
+/// Runs something in a task of its own, until it ends or the worker stops.
+pub(super) fn carry(worker: &Arc<Worker>, future: impl Future<Output = ()> + Send + 'static) {
+    let running = Running::new(worker);
+    tokio::spawn(async move {
+        let mut stopped = running.0.outliving.stopped.subscribe();
+        tokio::select! {
+            () = future => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
+    });
+}
+
+/// A task that the worker waits for when it drains.
+struct Running(Arc<Worker>);
+
+impl Running {
+    fn new(worker: &Arc<Worker>) -> Running {
+        worker.outliving.running.send_modify(|running| *running += 1);
+        Running(Arc::clone(worker))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.outliving.running.send_modify(|running| *running -= 1);
     }
 }

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ::http::request::Parts;
 use ::http::{Request, Response};
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -69,8 +68,8 @@ pub(super) fn layer<S: Step<Received>>(inner: S) -> impl Step<Received> {
     service_fn(move |received: Received| {
         let inner = inner.clone();
         async move {
-            if received.head.uri.path().starts_with(PREFIX) {
-                answer(received).await
+            if received.exchange.head.uri.path().starts_with(PREFIX) {
+                Box::pin(answer(received)).await
             } else {
                 inner.oneshot(received).await
             }
@@ -79,23 +78,22 @@ pub(super) fn layer<S: Step<Received>>(inner: S) -> impl Step<Received> {
 }
 
 async fn answer(received: Received) -> Result<Reply, Rejected> {
-    let Received {
-        exchange,
-        mut head,
-        body,
-    } = received;
-    match ask(&exchange, &mut head, body).await {
+    let Received { mut exchange, body } = received;
+    match ask(&mut exchange, body).await {
         Ok(response) => Ok(reply(response, exchange)),
         Err(fault) => Err(exchange.reject(fault)),
     }
 }
 
-async fn ask(exchange: &Exchange, head: &mut Parts, body: Incoming) -> Result<Response<Bytes>, Fault> {
-    clean_request(head, &exchange.live.request_rules).map_err(Fault::Header)?;
+async fn ask(exchange: &mut Exchange, body: Incoming) -> Result<Response<Bytes>, Fault> {
+    let Exchange {
+        head, live, worker, ..
+    } = exchange;
+    clean_request(head, &live.request_rules).map_err(Fault::Header)?;
     let target = Target::read(&head.method, &head.uri).map_err(Fault::Target)?;
-    let own = exchange.worker.own.as_ref().ok_or(Fault::RouteNotFound)?;
-    let presented = presented(&head.headers, &exchange.live.key_headers)?;
-    let limit = units::limit(BODY_MAX, exchange.live.body_timeout);
+    let own = worker.own.as_ref().ok_or(Fault::RouteNotFound)?;
+    let presented = presented(&head.headers, &live.key_headers)?;
+    let limit = units::limit(BODY_MAX, live.body_timeout);
     let body = read(body, limit).await.map_err(units::fault)?;
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
@@ -103,9 +101,9 @@ async fn ask(exchange: &Exchange, head: &mut Parts, body: Incoming) -> Result<Re
     let call = OwnCall {
         request,
         presented,
-        gate: &exchange.worker.gate,
-        plans: &exchange.live.plans,
-        tariff: &*exchange.live,
+        gate: &worker.gate,
+        plans: &live.plans,
+        tariff: &**live,
     };
     own.answer(call).await.map_err(Fault::Denied)
 }

@@ -23,7 +23,7 @@ async fn quote(mut identified: Identified) -> Result<Quoted, Rejected> {
     let routed = &mut identified.routed;
     let body = routed.body.take();
     let read = match &routed.route.price {
-        Price::Each { times, .. } => units::read(routed, body, times).await,
+        Price::Each { times, .. } => Box::pin(units::read(routed, body, times)).await,
         Price::Free | Price::Fixed(_) | Price::Reported { .. } => {
             let stall = Stall::new(routed.exchange.live.body_timeout);
             let upload = Upload::stream(body, routed.route.body_max, stall);

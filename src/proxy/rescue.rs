@@ -89,7 +89,7 @@ fn head(headers: &mut HeaderMap, fault: &Fault, code: Code, shape: Shape, exchan
                 headers.insert(ALLOW, methods);
             }
         }
-        Fault::UpgradeRequired if exchange.version < Version::HTTP_2 => {
+        Fault::UpgradeRequired if exchange.head.version < Version::HTTP_2 => {
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         }
         Fault::NoKey | Fault::Denied(Denial::InvalidKey) => {
@@ -97,7 +97,7 @@ fn head(headers: &mut HeaderMap, fault: &Fault, code: Code, shape: Shape, exchan
         }
         // What is left of the body is not worth reading.
         Fault::BodyTooLarge(_) | Fault::BodyStalled | Fault::BodyBroken | Fault::UpgradeRefused
-            if exchange.version < Version::HTTP_2 =>
+            if exchange.head.version < Version::HTTP_2 =>
         {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyper::upgrade::OnUpgrade;
 use tower::{ServiceExt, service_fn};
 
 use crate::http::headers::clean_request;
@@ -9,7 +10,9 @@ use crate::http::pattern::Lookup;
 use crate::http::target::Target;
 
 use super::cors;
-use super::fault::Fault;
+use super::exchange::Exchange;
+use super::fault::{Fault, Rejected};
+use super::forward;
 use super::live::Route;
 use super::stage::{Received, Routed, Step};
 
@@ -21,22 +24,20 @@ pub(super) fn layer<S: Step<Routed>>(inner: S) -> impl Step<Received> {
     })
 }
 
-fn route(received: Received) -> Result<Routed, super::fault::Rejected> {
-    let Received {
-        mut exchange,
-        mut head,
-        body,
-    } = received;
-    match read(&mut head, &exchange.live) {
+fn route(received: Received) -> Result<Routed, Rejected> {
+    let Received { mut exchange, body } = received;
+    let Exchange { head, live, .. } = &mut *exchange;
+    match read(head, live) {
         Ok((target, route)) => {
-            exchange.allow_origin = cors::allowed(&head.headers, &route);
+            let upgrade = head.extensions.remove::<OnUpgrade>().filter(|_| route.upgrade);
+            exchange.allow_origin = cors::allowed(&exchange.head.headers, &route);
             exchange.route = Some(Arc::clone(&route));
             Ok(Routed {
                 exchange,
-                head,
                 body: Some(body),
                 target,
                 route,
+                upgrade,
             })
         }
         Err(fault) => Err(exchange.reject(fault)),
@@ -53,11 +54,11 @@ fn read(head: &mut ::http::request::Parts, live: &super::live::Live) -> Result<R
         Lookup::OtherMethods(methods) => return Err(Fault::MethodNotAllowed(methods.join(", "))),
         Lookup::Lookalike(_) | Lookup::Unknown => return Err(Fault::RouteNotFound),
     };
-    if facts.upgrade.is_some() {
-        return Err(Fault::UpgradeRefused);
-    }
-    if route.upgrade {
-        return Err(Fault::UpgradeRequired);
+    match &facts.upgrade {
+        Some(protocol) if route.upgrade && forward::is_carried(protocol) => {}
+        Some(_) => return Err(Fault::UpgradeRefused),
+        None if route.upgrade => return Err(Fault::UpgradeRequired),
+        None => {}
     }
     Ok((target.into_path_and_query(), route))
 }

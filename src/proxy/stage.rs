@@ -6,10 +6,10 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ::http::request::Parts;
 use ::http::uri::PathAndQuery;
 use ::http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use tower::Service;
 
 use crate::domain::credits::Credits;
@@ -53,28 +53,29 @@ impl<S> Whole for S where
 /// Its head has been read.
 pub(super) struct Received {
     pub(super) exchange: Box<Exchange>,
-    pub(super) head: Parts,
     pub(super) body: Incoming,
 }
 
 impl Received {
     pub(super) fn new(worker: &Arc<Worker>, in_flight: InFlight, request: Request<Incoming>) -> Received {
         let (head, body) = request.into_parts();
-        let exchange = Exchange::begin(worker, in_flight, head.method.clone(), head.version);
-        Received { exchange, head, body }
+        Received {
+            exchange: Exchange::begin(worker, in_flight, head),
+            body,
+        }
     }
 }
 
 /// Its head has one reading, and a route.
 pub(super) struct Routed {
     pub(super) exchange: Box<Exchange>,
-    /// Without what was meant for this hop.
-    pub(super) head: Parts,
     /// None once it has been taken to be read or passed on.
     pub(super) body: Option<Incoming>,
     /// In normal form: what was matched is what is served.
     pub(super) target: PathAndQuery,
     pub(super) route: Arc<Route>,
+    /// The client's end of the connection, where the route carries upgrades.
+    pub(super) upgrade: Option<OnUpgrade>,
 }
 
 /// The account is known, and neither it nor its key is shut.
@@ -94,9 +95,10 @@ pub(super) struct Quoted {
 
 /// What is to be forwarded.
 pub(super) struct Outbound {
-    pub(super) head: Parts,
     pub(super) target: PathAndQuery,
     pub(super) upload: Upload,
+    /// The client's end of the connection, to be upgraded.
+    pub(super) upgrade: Option<OnUpgrade>,
 }
 
 /// The ledger has let it through; what it may cost is held.
@@ -120,14 +122,18 @@ impl Identified {
     pub(super) fn quoted(self, upload: Upload, quote: Quote) -> Quoted {
         let Routed {
             exchange,
-            head,
             target,
             route,
-            ..
+            upgrade,
+            body: _,
         } = self.routed;
         Quoted {
             exchange,
-            request: Outbound { head, target, upload },
+            request: Outbound {
+                target,
+                upload,
+                upgrade,
+            },
             route,
             quote,
             known: self.known,

@@ -3,6 +3,7 @@
 mod basics;
 mod gatehouse;
 mod memory;
+mod protocols;
 mod settling;
 
 use crate::rig::upstream::FakeUpstream;

@@ -11,12 +11,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
-use tokio_rustls::TlsConnector;
 
 use crate::config::denied;
 use crate::telemetry::metrics::UpstreamMeters;
 
 use super::super::upload::Upload;
+use super::tls::Connectors;
 
 /// HTTP/2: bytes that the upstream may send ahead of what the client has read, per answer and in all.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -32,7 +32,7 @@ const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs
 pub(super) struct Dial {
     pub(super) host: Arc<str>,
     pub(super) port: u16,
-    pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
+    pub(super) tls: Option<(Connectors, ServerName<'static>)>,
     /// HTTP/2 without TLS.
     pub(super) http2: bool,
     pub(super) allow_link_local: bool,
@@ -47,9 +47,9 @@ pub(super) enum Fresh {
 }
 
 impl Dial {
-    /// Connects, TLS and all, in time.
-    pub(super) async fn connect(&self, meters: &Arc<UpstreamMeters>) -> io::Result<Fresh> {
-        let in_time = tokio::time::timeout(self.timeout, self.dial(meters)).await;
+    /// Connects, TLS and all, in time. `h2` says whether HTTP/2 may be spoken.
+    pub(super) async fn connect(&self, h2: bool, meters: &Arc<UpstreamMeters>) -> io::Result<Fresh> {
+        let in_time = tokio::time::timeout(self.timeout, self.dial(h2, meters)).await;
         let fresh = in_time.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         match &fresh {
             Ok(_) => meters.connected.one(),
@@ -58,15 +58,20 @@ impl Dial {
         fresh
     }
 
-    async fn dial(&self, meters: &Arc<UpstreamMeters>) -> io::Result<Fresh> {
+    async fn dial(&self, may_h2: bool, meters: &Arc<UpstreamMeters>) -> io::Result<Fresh> {
         let socket = self.reach().await?;
         socket.set_nodelay(true)?;
-        let Some((connector, name)) = &self.tls else {
-            return if self.http2 {
+        let Some((connectors, name)) = &self.tls else {
+            return if self.http2 && may_h2 {
                 h2(socket, meters).await
             } else {
                 h1(socket, meters).await
             };
+        };
+        let connector = if may_h2 {
+            &connectors.any
+        } else {
+            &connectors.http1
         };
         let stream = connector.connect(name.clone(), socket).await?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {

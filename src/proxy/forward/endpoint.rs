@@ -144,6 +144,18 @@ impl Endpoint {
         }
     }
 
+    /// A new connection that speaks HTTP/1.1 and is not used again.
+    pub(super) async fn lease_alone(self: &Arc<Self>) -> Result<Lease, NoLease> {
+        self.slot().await?;
+        let mut lease = self.begin(Sender::None, true);
+        match self.connect(false).await? {
+            Fresh::H1(sender) => lease.sender = Sender::H1(sender),
+            // It was not offered.
+            Fresh::H2(..) => return Err(NoLease::Unreachable),
+        }
+        Ok(lease)
+    }
+
     async fn lease_h1(self: &Arc<Self>, fresh: bool) -> Result<Lease, NoLease> {
         self.slot().await?;
         let mut lease = self.begin(Sender::None, true);
@@ -152,7 +164,7 @@ impl Endpoint {
             lease.used = true;
             return Ok(lease);
         }
-        match self.connect().await? {
+        match self.connect(true).await? {
             Fresh::H1(sender) => {
                 lease.sender = Sender::H1(sender);
                 Ok(lease)
@@ -177,7 +189,7 @@ impl Endpoint {
         if self.is_passed_over() {
             return Err(NoLease::Unreachable);
         }
-        match self.connect().await? {
+        match self.connect(true).await? {
             Fresh::H2(sender, streams_max) => Ok(self.share(sender, streams_max)),
             Fresh::H1(sender) => {
                 self.speaks_h2.store(false, Ordering::Relaxed);
@@ -207,8 +219,9 @@ impl Endpoint {
         self.begin(Sender::H2(sender, in_flight), false)
     }
 
-    async fn connect(&self) -> Result<Fresh, NoLease> {
-        let made = self.dial.connect(&self.meters).await;
+    async fn connect(&self, h2: bool) -> Result<Fresh, NoLease> {
+        // Boxed, as everything that few requests need: the room for it would be part of every request's future.
+        let made = Box::pin(self.dial.connect(h2, &self.meters)).await;
         let mut health = lock(&self.health);
         match &made {
             Ok(_) => *health = Health::default(),

@@ -2,6 +2,7 @@
 //! upstream's business.
 
 use ::http::header::HOST;
+use ::http::request::Parts;
 use ::http::uri::PathAndQuery;
 use ::http::{HeaderMap, Method, Request, Uri, Version};
 
@@ -9,6 +10,7 @@ use super::super::live::Live;
 use super::super::stage::Outbound;
 use super::super::upload::Upload;
 use super::endpoint::Endpoint;
+use super::tunnel;
 use super::upstream::Upstream;
 
 /// The same request for whichever server it goes to.
@@ -21,19 +23,26 @@ pub(super) struct Message {
 
 impl Message {
     /// Without the client's keys, with the upstream's own credentials.
-    pub(super) fn new(outbound: Outbound, live: &Live, upstream: &Upstream) -> Message {
-        let Outbound {
-            head, target, upload, ..
-        } = outbound;
-        let mut headers = head.headers;
+    pub(super) fn new(
+        head: &mut Parts,
+        outbound: Outbound,
+        live: &Live,
+        upstream: &Upstream,
+        upgrade: bool,
+    ) -> Message {
+        let Outbound { target, upload, .. } = outbound;
+        let mut headers = std::mem::take(&mut head.headers);
         for name in &live.key_headers {
             headers.remove(name);
         }
         for (name, value) in &upstream.headers {
             headers.insert(name, value.clone());
         }
+        if upgrade {
+            tunnel::ask(&mut headers);
+        }
         Message {
-            method: head.method,
+            method: head.method.clone(),
             target,
             headers,
             upload,

@@ -12,8 +12,7 @@ use tokio::time::Instant;
 use crate::service::charge::Held;
 
 use super::super::fault::Fault;
-use super::super::live::{Live, Route};
-use super::super::stage::Outbound;
+use super::super::live::Route;
 use super::super::upload::{Upload, UploadError};
 use super::endpoint::{Endpoint, Lease, NoLease, Sender};
 use super::outbound::Message;
@@ -27,9 +26,10 @@ const STALE_MAX: usize = 2;
 pub(super) struct Call<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) route: &'a Route,
-    pub(super) live: &'a Live,
     /// When all of it must be over.
     pub(super) end: Option<Instant>,
+    /// It asks for an upgrade: over HTTP/1.1, on a connection of its own.
+    pub(super) upgrade: bool,
 }
 
 /// What came of an attempt that gave no answer.
@@ -44,15 +44,15 @@ impl Call<'_> {
     /// The head of the answer, and the connection that brings its body.
     pub(super) async fn send(
         &self,
-        outbound: Outbound,
+        message: Message,
         held: &mut Held,
     ) -> Result<(Response<Incoming>, Lease), Fault> {
-        let mut message = Message::new(outbound, self.live, self.upstream);
+        let mut message = message;
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         let mut stale = 0;
         let mut last = Fault::Unreachable;
         while let Some(endpoint) = self.upstream.pick(&tried) {
-            let lease = match self.in_time(endpoint.lease(stale >= STALE_MAX)).await {
+            let lease = match self.in_time(self.lease(endpoint, stale)).await {
                 None => return Err(Fault::UpstreamTimeout),
                 Some(Ok(lease)) => lease,
                 Some(Err(error)) => {
@@ -71,7 +71,7 @@ impl Call<'_> {
                 Err(Attempt::Unsent(unsent)) => {
                     message = *unsent;
                     held.on_drop(settle::released(self.route, "not_forwarded"));
-                    if used {
+                    if used && stale <= STALE_MAX {
                         stale += 1;
                     } else {
                         tried.push(Arc::clone(endpoint));
@@ -81,6 +81,14 @@ impl Call<'_> {
         }
         self.upstream.meters.unreachable.one();
         Err(last)
+    }
+
+    async fn lease(&self, endpoint: &Arc<Endpoint>, stale: usize) -> Result<Lease, NoLease> {
+        if self.upgrade {
+            endpoint.lease_alone().await
+        } else {
+            endpoint.lease(stale >= STALE_MAX).await
+        }
     }
 
     async fn attempt(
@@ -94,8 +102,10 @@ impl Call<'_> {
         let Some(request) = message.address(&endpoint, self.upstream, h2) else {
             return Err(Attempt::Failed(Fault::UpstreamBroken));
         };
-        // Should the client leave now, the upstream has had the request.
-        held.on_drop(settle::abandoned(self.route, held.amount()));
+        if !self.upgrade {
+            // Should the client leave now, the upstream has had the request.
+            held.on_drop(settle::abandoned(self.route, held.amount()));
+        }
         match self.exchange(request, &mut lease).await {
             None => {
                 self.upstream.meters.timeouts.one();

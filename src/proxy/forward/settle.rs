@@ -1,7 +1,10 @@
 //! What an answer costs, and what passes of it.
 
+use ::http::header::{CONNECTION, HeaderValue};
+use ::http::response::Parts;
 use ::http::{HeaderMap, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -20,6 +23,7 @@ use super::super::stage::Reply;
 use super::super::stall::Stall;
 use super::super::{cors, reply};
 use super::endpoint::Lease;
+use super::tunnel;
 
 /// Nothing is charged; why.
 pub(super) fn released(route: &Route, cause: &str) -> Ending {
@@ -31,63 +35,152 @@ pub(super) fn abandoned(route: &Route, held: Credits) -> Ending {
     Ending::Capture(held, route.detail.clone())
 }
 
-/// Charges for an answer by its head, and passes it on.
-pub(super) fn answer(
-    response: Response<Incoming>,
-    lease: Lease,
-    mut exchange: Box<Exchange>,
-    route: &Route,
-    held: Held,
-    available: Credits,
-    end: Option<Instant>,
-) -> Result<Reply, Rejected> {
-    let (mut head, body) = response.into_parts();
-    if let Some(fault) = unfit(head.status) {
-        lease.meters().refused.one();
-        exchange.charge = release(exchange.charge);
-        held.settle(released(route, fault.code().as_str()));
-        return Err(exchange.reject(fault));
+/// An answer whose head has come.
+pub(super) struct Answer<'a> {
+    pub(super) response: Response<Incoming>,
+    pub(super) lease: Lease,
+    pub(super) exchange: Box<Exchange>,
+    pub(super) route: &'a Route,
+    pub(super) held: Held,
+    /// What the account had left, the hold aside.
+    pub(super) available: Credits,
+}
+
+impl Answer<'_> {
+    /// Charges for it by its head, and passes it on.
+    pub(super) fn settle(self, end: Option<Instant>) -> Result<Reply, Rejected> {
+        let Answer {
+            response,
+            lease,
+            mut exchange,
+            route,
+            held,
+            available,
+        } = self.fit()?;
+        let (mut head, body) = response.into_parts();
+        let amount = held.amount();
+        let failed = head.status.is_client_error() || head.status.is_server_error();
+        let charged = if failed {
+            Credits::ZERO
+        } else {
+            price(route, &head.headers, amount, &exchange)
+        };
+        if failed {
+            lease.meters().refused.one();
+            exchange.charge = release(exchange.charge);
+            held.settle(refused(route, head.status));
+        } else {
+            exchange.charge = Charge::Charged(charged);
+            held.settle(Ending::Capture(charged, route.detail.clone()));
+        }
+        let remaining = available.saturating_add(amount).saturating_sub(charged);
+        pass(&mut head, &mut exchange, route, remaining);
+        let stall = Stall::new(route.upstream.idle_timeout).until(end);
+        Ok(Response::from_parts(
+            head,
+            ReplyBody::passed(body, stall, exchange, lease),
+        ))
     }
-    let amount = held.amount();
-    let failed = head.status.is_client_error() || head.status.is_server_error();
-    let charged = if failed {
-        Credits::ZERO
-    } else {
-        price(route, &head.headers, amount, &exchange)
-    };
-    if failed {
-        lease.meters().refused.one();
-        exchange.charge = release(exchange.charge);
-        held.settle(Ending::Release(
-            Note::by("proxy", "upstream_error")
-                .route(&route.id)
-                .usage(json!({ "status": head.status.as_u16() }))
-                .detail(),
-        ));
-    } else {
-        exchange.charge = Charge::Charged(charged);
-        held.settle(Ending::Capture(charged, route.detail.clone()));
+
+    /// Charges for it if the upstream agreed to upgrade, and joins both ends.
+    pub(super) fn settle_upgrade(self, client: OnUpgrade) -> Result<Reply, Rejected> {
+        if self.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return self.decline();
+        }
+        let Answer {
+            mut response,
+            lease,
+            mut exchange,
+            route,
+            held,
+            available,
+        } = self;
+        let Some(upstream) = tunnel::agreed(&mut response) else {
+            exchange.charge = release(exchange.charge);
+            held.settle(released(route, Fault::UpstreamBroken.code().as_str()));
+            return Err(exchange.reject(Fault::UpstreamBroken));
+        };
+        if !exchange.in_flight.open_upgrade_gate() {
+            exchange.charge = release(exchange.charge);
+            held.settle(released(route, "not_forwarded"));
+            let what = "the client sent more before the upgrade was answered, or asked for it with a body";
+            return Err(exchange.reject(Fault::Unreadable(what.into())));
+        }
+        let amount = held.amount();
+        exchange.charge = Charge::Charged(amount);
+        held.settle(Ending::Capture(amount, route.detail.clone()));
+        let (mut head, _) = response.into_parts();
+        pass(&mut head, &mut exchange, route, available);
+        tunnel::ask(&mut head.headers);
+        tunnel::begin(client, upstream, lease, exchange, route.upstream.idle_timeout);
+        Ok(Response::from_parts(head, ReplyBody::empty()))
     }
+
+    /// The upstream answers otherwise: that is passed on, and costs nothing.
+    fn decline(self) -> Result<Reply, Rejected> {
+        let Answer {
+            response,
+            lease,
+            mut exchange,
+            route,
+            held,
+            available,
+        } = self.fit()?;
+        let (mut head, body) = response.into_parts();
+        let amount = held.amount();
+        exchange.charge = release(exchange.charge);
+        held.settle(refused(route, head.status));
+        pass(&mut head, &mut exchange, route, available.saturating_add(amount));
+        head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        let stall = Stall::new(route.upstream.idle_timeout);
+        Ok(Response::from_parts(
+            head,
+            ReplyBody::passed(body, stall, exchange, lease),
+        ))
+    }
+
+    /// Keeps back what is not for the client.
+    fn fit(mut self) -> Result<Self, Rejected> {
+        let fault = match self.response.status() {
+            // It is the operator's credential that was refused, and the upstream's answer may repeat it.
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Fault::UpstreamRefused,
+            // Nobody asked for it.
+            StatusCode::SWITCHING_PROTOCOLS => Fault::UpstreamBroken,
+            _ => return Ok(self),
+        };
+        self.lease.meters().refused.one();
+        self.exchange.charge = release(self.exchange.charge);
+        self.held.settle(released(self.route, fault.code().as_str()));
+        Err(self.exchange.reject(fault))
+    }
+}
+
+/// The upstream refused, with this status.
+fn refused(route: &Route, status: StatusCode) -> Ending {
+    let note = Note::by("proxy", "upstream_error").route(&route.id);
+    Ending::Release(note.usage(json!({ "status": status.as_u16() })).detail())
+}
+
+/// Leaves of an answer's head what is for the client, and adds what the gate has to say.
+fn pass(head: &mut Parts, exchange: &mut Exchange, route: &Route, remaining: Credits) {
     clean_response(&mut head.headers, &route.upstream.response_rules);
-    let remaining =
-        (route.price != Price::Free).then(|| available.saturating_add(amount).saturating_sub(charged));
-    reply::say(&mut head.headers, &exchange, remaining);
+    reply::say(
+        &mut head.headers,
+        exchange,
+        (route.price != Price::Free).then_some(remaining),
+    );
     if let Some(allow) = &exchange.allow_origin {
         cors::say(&mut head.headers, allow);
     }
     head.version = Version::HTTP_11;
     head.extensions.clear();
     exchange.status = Some(head.status);
+    let failed = head.status.is_client_error() || head.status.is_server_error();
     exchange.outcome = if failed {
         Outcome::UpstreamError
     } else {
         Outcome::Ok
     };
-    let stall = Stall::new(route.upstream.idle_timeout).until(end);
-    Ok(Response::from_parts(
-        head,
-        ReplyBody::passed(body, stall, exchange, lease),
-    ))
 }
 
 fn release(charge: Charge) -> Charge {
@@ -95,17 +188,6 @@ fn release(charge: Charge) -> Charge {
         Charge::None
     } else {
         Charge::Released
-    }
-}
-
-/// Answers that are not for the client.
-fn unfit(status: StatusCode) -> Option<Fault> {
-    match status {
-        // It is the operator's credential that was refused, and the upstream's answer may repeat it.
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Some(Fault::UpstreamRefused),
-        // Nobody asked for it.
-        StatusCode::SWITCHING_PROTOCOLS => Some(Fault::UpstreamBroken),
-        _ => None,
     }
 }
 

@@ -9,8 +9,17 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
-/// A connector that trusts the certificates of a PEM file, or the usual public ones. TLS 1.2 or newer, ALPN h2 and http/1.1.
-pub(super) fn connector(ca: Option<&Path>) -> io::Result<TlsConnector> {
+/// Connectors that differ in what they offer by ALPN.
+#[derive(Clone)]
+pub(super) struct Connectors {
+    /// h2 and http/1.1.
+    pub(super) any: TlsConnector,
+    /// http/1.1 alone, for what HTTP/2 has no way to carry.
+    pub(super) http1: TlsConnector,
+}
+
+/// Connectors that trust the certificates of a PEM file, or the usual public ones. TLS 1.2 or newer.
+pub(super) fn connectors(ca: Option<&Path>) -> io::Result<Connectors> {
     let mut roots = RootCertStore::empty();
     match ca {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -35,6 +44,11 @@ pub(super) fn connector(ca: Option<&Path>) -> io::Result<TlsConnector> {
         .map_err(io::Error::other)?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    let mut any = config.clone();
+    any.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Connectors {
+        any: TlsConnector::from(Arc::new(any)),
+        http1: TlsConnector::from(Arc::new(config)),
+    })
 }

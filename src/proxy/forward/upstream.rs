@@ -66,7 +66,7 @@ impl Upstream {
     ) -> Result<Upstream, UpstreamError> {
         let tls = match given.urls.iter().any(|url| url.tls) {
             true => Some(
-                tls::connector(given.ca.as_deref()).map_err(|error| ca_error(given.ca.as_deref(), error))?,
+                tls::connectors(given.ca.as_deref()).map_err(|error| ca_error(given.ca.as_deref(), error))?,
             ),
             false => None,
         };
@@ -77,9 +77,9 @@ impl Upstream {
             let authority = Authority::try_from(url.authority()).map_err(|_| bad())?;
             let host = HeaderValue::from_str(authority.as_str()).map_err(|_| bad())?;
             let tls = match tls.as_ref().filter(|_| url.tls) {
-                Some(connector) => {
+                Some(connectors) => {
                     let name = ServerName::try_from(url.host.to_string()).map_err(|_| bad())?;
-                    Some((connector.clone(), name))
+                    Some((connectors.clone(), name))
                 }
                 None => None,
             };

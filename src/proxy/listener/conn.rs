@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
-use crate::http::framing::GuardedIo;
+use crate::http::framing::{GuardedIo, UpgradeGate};
 
 use super::super::stack::stack;
 use super::super::stage::{Received, Whole};
@@ -66,6 +66,7 @@ pub(in super::super) struct Conn {
     blocked: AtomicU32,
     order: AtomicU8,
     task: OnceLock<Waker>,
+    upgrades: OnceLock<UpgradeGate>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -128,6 +129,13 @@ impl Conn {
 
 /// A request on a connection, until its answer has ended.
 pub(in super::super) struct InFlight(Arc<Conn>);
+
+impl InFlight {
+    /// Lets the connection leave HTTP, before 101 is answered. `false`: it must not, since the client did not wait.
+    pub(in super::super) fn open_upgrade_gate(&self) -> bool {
+        self.0.upgrades.get().is_some_and(UpgradeGate::open)
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -262,6 +270,7 @@ impl<S: Whole> Server<S> {
             blocked: AtomicU32::new(0),
             order: AtomicU8::new(GO_ON),
             task: OnceLock::new(),
+            upgrades: OnceLock::new(),
             _place: place,
         });
         let open = Open::new(&conn, &self.worker);
@@ -312,6 +321,7 @@ async fn serve<T, S>(
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Whole,
 {
+    conn.upgrades.get_or_init(|| io.upgrade_gate());
     let service = service_fn(|request: Request<Incoming>| {
         let in_flight = conn.begin(request.version());
         stack.clone().oneshot(Received::new(worker, in_flight, request))

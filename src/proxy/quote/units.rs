@@ -29,7 +29,7 @@ pub(super) async fn read(
     body: Option<Incoming>,
     times: &str,
 ) -> Result<(Upload, u64), Fault> {
-    check_type(&routed.head.headers)?;
+    check_type(&routed.exchange.head.headers)?;
     let Some(body) = body else {
         return Err(unreadable("there is no body"));
     };
