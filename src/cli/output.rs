@@ -1,9 +1,6 @@
 //! What commands print: JSON for programs, lines and tables for people.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where printing is done"
-)]
+
+use std::io::{Write, stderr, stdout};
 
 use serde_json::Value;
 
@@ -20,21 +17,26 @@ impl Output {
     /// The answer as JSON, or as `people` make of it.
     pub(crate) fn say(&self, answer: &Value, people: impl FnOnce(&Value) -> String) {
         if self.json {
-            println!("{answer:#}");
+            line(&format!("{answer:#}"));
         } else {
-            println!("{}", people(answer).trim_end());
+            line(people(answer).trim_end());
         }
     }
 }
 
 /// A line on standard output.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
+    print(stdout(), text);
 }
 
 /// A line on standard error.
 pub(crate) fn complain(text: &str) {
-    eprintln!("faregate: {text}");
+    print(stderr(), &format!("faregate: {text}"));
+}
+
+/// One line. A reader that has gone (`| head -1`) has all that it wanted: that is no failure.
+fn print(mut to: impl Write, text: &str) {
+    let _ = writeln!(to, "{text}");
 }
 
 /// A table with aligned columns.
@@ -82,4 +84,31 @@ pub(crate) fn rows(items: &Value, members: &[&str]) -> Vec<Vec<String>> {
         .iter()
         .map(|item| members.iter().map(|name| cell(item, name)).collect())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind, Result};
+
+    use super::*;
+
+    /// The other end of a pipe that nobody reads any more.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> Result<usize> {
+            Err(Error::from(ErrorKind::BrokenPipe))
+        }
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        print(Gone, "x");
+        let mut heard = Vec::new();
+        print(&mut heard, "x");
+        assert_eq!(heard, b"x\n");
+    }
 }
