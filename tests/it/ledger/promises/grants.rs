@@ -1,0 +1,344 @@
+//! What is told of grants, and what time does to them.
+
+use faregate::domain::grant::{Category, GrantFacts, GrantState};
+use faregate::domain::time::{Span, Timestamp};
+use faregate::ledger::Ledger;
+
+use crate::ledger::fixture::TestClock;
+use crate::ledger::moves::micros;
+use crate::ledger::teller::{Teller, applied, replayed};
+
+fn after(clock: &dyn TestClock, seconds: i64) -> Timestamp {
+    Timestamp::from_micros(clock.now().micros() + seconds * 1_000_000)
+}
+
+/// Drawn, expired and voided, in micro-credits.
+async fn parts(teller: &Teller<'_>, grant: &str) -> (i64, i64, i64) {
+    let grant = teller.grant_now(grant).await;
+    (
+        grant.drawn.micros(),
+        grant.expired.micros(),
+        grant.voided.micros(),
+    )
+}
+
+pub(crate) async fn they_start_and_expire_by_the_stores_clock(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let facts = GrantFacts {
+        effective_at: after(clock, 10),
+        expires_at: after(clock, 20),
+        ..teller.facts("g", micros(30))
+    };
+    applied(&teller.put(facts).await);
+    let available = async || teller.available().await.micros();
+    assert_eq!(available().await, 0);
+    clock.advance(Span::from_micros(9_999_999));
+    assert_eq!(available().await, 0);
+    clock.advance(Span::from_micros(1));
+    assert_eq!(available().await, 30);
+    clock.advance(Span::from_micros(9_999_999));
+    assert_eq!(available().await, 30);
+    // What is due is applied by the first who comes, whatever he asks.
+    clock.advance(Span::from_micros(1));
+    let (_, outcome) = teller.try_hold(micros(1)).await;
+    assert!(outcome.receipt().is_err());
+    assert_eq!(available().await, 0);
+    assert_eq!(parts(&teller, "g").await, (0, 30, 0));
+    teller.prove().await;
+}
+
+pub(crate) async fn they_burn_in_order(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let base = |id: &str| teller.facts(id, micros(10));
+    let (soon, start) = (after(clock, 100), after(clock, -50));
+    // In the order in which they burn; told in another.
+    let grants = [
+        GrantFacts {
+            priority: 0,
+            ..base("priority")
+        },
+        GrantFacts {
+            expires_at: soon,
+            ..base("ends-first")
+        },
+        GrantFacts {
+            category: Category::Promotional,
+            ..base("promotional")
+        },
+        GrantFacts {
+            effective_at: start,
+            ..base("started-first")
+        },
+        GrantFacts {
+            created_at: start,
+            ..base("made-first")
+        },
+        base("name-1"),
+        base("name-2"),
+        GrantFacts {
+            priority: 100,
+            ..base("last")
+        },
+    ];
+    for at in [3, 7, 0, 5, 1, 6, 2, 4] {
+        applied(&teller.put(grants[at].clone()).await);
+    }
+    for spent in 1..=8 {
+        let hold = teller.hold(micros(10)).await;
+        applied(&teller.capture(hold, micros(10)).await);
+        let statement = teller.statement().await;
+        let drawn: Vec<_> = statement
+            .grants
+            .iter()
+            .filter(|g| g.drawn == micros(10))
+            .map(|g| g.facts.id.as_str())
+            .collect();
+        let expected: Vec<_> = grants[..spent].iter().map(|g| g.id.as_str()).collect();
+        assert_eq!(drawn, expected);
+    }
+    teller.prove().await;
+}
+
+pub(crate) async fn a_grant_under_a_hold_loses_only_what_is_neither_spent_nor_held(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let facts = GrantFacts {
+        expires_at: after(clock, 20),
+        ..teller.facts("g", micros(100))
+    };
+    applied(&teller.put(facts).await);
+    let spent = teller.hold(micros(10)).await;
+    applied(&teller.capture(spent, micros(10)).await);
+    let (charged, dropped) = (teller.hold(micros(30)).await, teller.hold(micros(25)).await);
+    clock.advance(Span::from_secs(20));
+    assert_eq!(parts(&teller, "g").await, (10, 35, 0));
+    assert_eq!(teller.grant_now("g").await.state, GrantState::Ending);
+    assert_eq!(teller.available().await, micros(0));
+    applied(&teller.capture(charged, micros(12)).await);
+    assert_eq!(
+        parts(&teller, "g").await,
+        (22, 53, 0),
+        "the rest of the hold goes at once"
+    );
+    applied(&teller.release(dropped).await);
+    assert_eq!(parts(&teller, "g").await, (22, 78, 0));
+    assert_eq!(teller.grant_now("g").await.state, GrantState::Ended);
+    assert_eq!(teller.available().await, micros(0));
+    teller.prove().await;
+}
+
+pub(crate) async fn what_is_left_of_an_ended_grant_is_for_its_holds_alone(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let soon = GrantFacts {
+        expires_at: after(clock, 20),
+        ..teller.facts("soon", micros(30))
+    };
+    applied(&teller.put(soon).await);
+    let early = teller.hold(micros(30)).await;
+    clock.advance(Span::from_secs(20));
+    // It would burn before the other, and has come too late for that.
+    let other = GrantFacts {
+        priority: 0,
+        ..teller.facts("other", micros(100))
+    };
+    applied(&teller.put(other).await);
+    assert_eq!(teller.available().await, micros(100));
+    let late = teller.hold(micros(70)).await;
+    applied(&teller.extend(early, 1, micros(30)).await);
+    applied(&teller.capture(late, micros(60)).await);
+    assert_eq!(parts(&teller, "soon").await, (0, 0, 0));
+    assert_eq!(parts(&teller, "other").await, (60, 0, 0));
+    assert_eq!(teller.available().await, micros(10));
+    applied(&teller.capture(early, micros(45)).await);
+    assert_eq!(parts(&teller, "soon").await, (30, 0, 0));
+    assert_eq!(parts(&teller, "other").await, (75, 0, 0));
+    assert_eq!(teller.available().await, micros(25));
+    teller.prove().await;
+}
+
+pub(crate) async fn an_expiry_moved_later_brings_back_what_expired(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let facts = GrantFacts {
+        expires_at: after(clock, 20),
+        ..teller.facts("g", micros(50))
+    };
+    applied(&teller.put(facts.clone()).await);
+    let (spent, held) = (teller.hold(micros(5)).await, teller.hold(micros(10)).await);
+    applied(&teller.capture(spent, micros(5)).await);
+    clock.advance(Span::from_secs(20));
+    teller.apply_due().await;
+    assert_eq!(teller.available().await, micros(0));
+    let facts = GrantFacts {
+        expires_at: after(clock, 20),
+        updated_at: clock.now(),
+        ..facts
+    };
+    applied(&teller.put(facts.clone()).await);
+    assert_eq!(teller.available().await, micros(35));
+    assert_eq!(parts(&teller, "g").await, (5, 0, 0));
+    applied(&teller.release(held).await);
+    assert_eq!(teller.available().await, micros(45));
+    clock.advance(Span::from_secs(20));
+    assert_eq!(parts(&teller, "g").await, (5, 45, 0));
+    teller.apply_due().await;
+    // Once more, after it was wholly over.
+    let facts = GrantFacts {
+        expires_at: Timestamp::NEVER,
+        updated_at: clock.now(),
+        ..facts
+    };
+    applied(&teller.put(facts).await);
+    assert_eq!(teller.available().await, micros(45));
+    teller.prove().await;
+}
+
+pub(crate) async fn an_expiry_moved_earlier_takes_effect_at_once(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let facts = teller.facts("g", micros(50));
+    applied(&teller.put(facts.clone()).await);
+    let hold = teller.hold(micros(20)).await;
+    let earlier = GrantFacts {
+        expires_at: after(clock, -5),
+        updated_at: after(clock, 1),
+        ..facts
+    };
+    applied(&teller.put(earlier).await);
+    assert_eq!(parts(&teller, "g").await, (0, 30, 0));
+    // The hold was opened after the new end, but before anybody knew of it.
+    applied(&teller.capture(hold, micros(15)).await);
+    assert_eq!(parts(&teller, "g").await, (15, 35, 0));
+    assert_eq!(teller.available().await, micros(0));
+    teller.prove().await;
+}
+
+pub(crate) async fn a_void_is_final_and_takes_the_unspent(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let facts = teller.facts("g", micros(50));
+    applied(&teller.put(facts.clone()).await);
+    let (spent, held) = (teller.hold(micros(5)).await, teller.hold(micros(10)).await);
+    applied(&teller.capture(spent, micros(5)).await);
+    let void = GrantFacts {
+        voided_at: Some(clock.now()),
+        // Older news than what is known: a void counts all the same.
+        updated_at: after(clock, -100),
+        ..facts.clone()
+    };
+    applied(&teller.put(void.clone()).await);
+    assert_eq!(parts(&teller, "g").await, (5, 0, 45));
+    assert_eq!(teller.available().await, micros(-10));
+    assert_eq!(teller.statement().await.account.exceptions.clawback, micros(10));
+    let alive = GrantFacts {
+        updated_at: after(clock, 50),
+        ..facts
+    };
+    applied(&teller.put(alive).await);
+    replayed(&teller.put(void).await);
+    let grant = teller.grant_now("g").await;
+    assert!(grant.facts.voided_at.is_some());
+    assert_eq!(grant.state, GrantState::Ended);
+    applied(&teller.release(held).await);
+    assert_eq!(teller.available().await, micros(0));
+    teller.prove().await;
+}
+
+pub(crate) async fn older_news_of_a_grant_changes_nothing(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let newest = GrantFacts {
+        updated_at: after(clock, 10),
+        priority: 7,
+        ..teller.facts("g", micros(50))
+    };
+    applied(&teller.put(newest.clone()).await);
+    let before = teller.picture().await;
+    for seconds in [-10, 5, 10] {
+        let older = GrantFacts {
+            updated_at: after(clock, seconds),
+            priority: 9,
+            expires_at: after(clock, -1),
+            ..newest.clone()
+        };
+        replayed(&teller.put(older).await);
+    }
+    assert_eq!(teller.picture().await, before);
+    // Newer news change what they say, but not when it started.
+    let newer = GrantFacts {
+        updated_at: after(clock, 11),
+        priority: 1,
+        effective_at: after(clock, 1_000),
+        ..newest
+    };
+    applied(&teller.put(newer).await);
+    let grant = teller.grant_now("g").await;
+    assert_eq!((grant.facts.priority, grant.state), (1, GrantState::Active));
+    assert_eq!(grant.facts.effective_at, clock.now());
+    assert_eq!(teller.available().await, micros(50));
+    teller.prove().await;
+}
+
+pub(crate) async fn a_debt_is_paid_by_the_next_grant(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    teller.grant("first", micros(10)).await;
+    applied(&teller.adjust("clawback", micros(-30)).await);
+    assert_eq!(teller.available().await, micros(-20));
+    let later = GrantFacts {
+        effective_at: after(clock, 10),
+        ..teller.facts("later", micros(15))
+    };
+    applied(&teller.put(later).await);
+    assert_eq!(teller.available().await, micros(-20));
+    clock.advance(Span::from_secs(10));
+    assert_eq!(teller.available().await, micros(-5));
+    assert_eq!(teller.grant_now("later").await.state, GrantState::Ended);
+    applied(&teller.adjust("gift", micros(7)).await);
+    assert_eq!(teller.available().await, micros(2));
+    assert_eq!(parts(&teller, "adjust:gift").await, (5, 0, 0));
+    teller.prove().await;
+}
+
+pub(crate) async fn news_of_a_grant_that_never_counted_moves_nothing(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let over = GrantFacts {
+        effective_at: after(clock, -20),
+        expires_at: after(clock, -10),
+        ..teller.facts("over", micros(10))
+    };
+    applied(&teller.put(over.clone()).await);
+    let voided = GrantFacts {
+        voided_at: Some(clock.now()),
+        ..teller.facts("voided", micros(10))
+    };
+    applied(&teller.put(voided).await);
+    let coming = GrantFacts {
+        effective_at: after(clock, 50),
+        ..teller.facts("coming", micros(10))
+    };
+    applied(&teller.put(coming.clone()).await);
+    let dropped = GrantFacts {
+        voided_at: Some(clock.now()),
+        ..coming
+    };
+    applied(&teller.put(dropped).await);
+    clock.advance(Span::from_secs(100));
+    assert_eq!(teller.balance().await, Default::default());
+    // Its end was wrong: it begins to count.
+    let alive = GrantFacts {
+        expires_at: after(clock, 50),
+        updated_at: clock.now(),
+        ..over
+    };
+    applied(&teller.put(alive).await);
+    assert_eq!(teller.balance().await.granted, micros(10));
+    assert_eq!(teller.available().await, micros(10));
+    teller.prove().await;
+}
