@@ -1,0 +1,156 @@
+//! Scripts, on both.
+
+use super::{Pair, words};
+
+/// Each with two keys, `k1` (a hash) and `k2` (a string), a stream `k3`, and the arguments `10`, `x`.
+const SCRIPTS: &[&str] = &[
+    // What becomes of values on their way out.
+    "return 3.99",
+    "return -3.99",
+    "return '3.99'",
+    "return true",
+    "return false",
+    "return nil",
+    "return {1, 2, nil, 4}",
+    "return {1, {2, {3}}, 'x', true, false, 7}",
+    "return {ok = 'fine'}",
+    "return {err = 'MINE is not yours'}",
+    "return {err = 'nocode'}",
+    "return redis.error_reply('FOO bar')",
+    "return redis.error_reply('-FOO bar')",
+    "return redis.status_reply('fine')",
+    "return {}",
+    "return {a = 1}",
+    "return 9007199254740993",
+    "return 1e15",
+    "return math.floor(10 / 3)",
+    "return function() end",
+    "return {redis.call('GET', KEYS[2]), redis.call('PING'), redis.call('EXISTS', KEYS[1], KEYS[2])}",
+    // And on their way in.
+    "return redis.call('SET', KEYS[2], 12) and redis.call('GET', KEYS[2])",
+    "return redis.call('SET', KEYS[2], 1e15) and redis.call('GET', KEYS[2])",
+    "return redis.call('SET', KEYS[2], 3.7) and redis.call('GET', KEYS[2])",
+    "return redis.call('SET', KEYS[2], 123456789012345678) and redis.call('GET', KEYS[2])",
+    "return redis.call('SET', KEYS[2], 0.1) and redis.call('GET', KEYS[2])",
+    "return redis.call('SET', KEYS[2], true)",
+    "return redis.call('SET', KEYS[2], {})",
+    "return redis.call()",
+    "return redis.call('SET')",
+    "return redis.call('NOSUCH')",
+    "return redis.call('CONFIG', 'GET', 'save')",
+    "return redis.call('EVAL', 'return 1', 0)",
+    "return redis.call('SELECT', '0')",
+    "return {type(redis.call('GET', KEYS[2])), type(redis.call('HGET', KEYS[1], 'none')), type(redis.call('HLEN', KEYS[1]))}",
+    "return {type(redis.call('PING')), redis.call('PING').ok, redis.call('TYPE', KEYS[1]).ok}",
+    "return redis.call('HGETALL', KEYS[1])",
+    "return redis.call('XRANGE', KEYS[3], '-', '+')",
+    "return redis.call('XADD', KEYS[3], '9-0', 'f', 3.0)",
+    "return redis.call('XADD', KEYS[3], string.format('%d-0', 11), 'f', 'v')",
+    "return redis.call('HINCRBY', KEYS[1], 'n', '9007199254740993')",
+    "return redis.call('MGET', unpack(KEYS))",
+    "return ARGV[1] + 1",
+    "return ARGV[1] .. 1",
+    "return 999999999999999 .. ''",
+    "return string.format('%.0f', 9007199254740991)",
+    "return {tostring(1e15), tostring(123456), tostring(0.1)}",
+    "return tonumber('0x10')",
+    "return #ARGV",
+    "local t = redis.call('TIME') return {#t, #t[1] > 9, type(t[1])}",
+    // Errors.
+    "return redis.call('HGET', KEYS[2], 'f')",
+    "return redis.pcall('HGET', KEYS[2], 'f')",
+    "return redis.pcall('HGET', KEYS[2], 'f').err",
+    "local ok, e = pcall(redis.call, 'HGET', KEYS[2], 'f') return {tostring(ok), type(e), e.err or e}",
+    "\n\nreturn redis.call('INCR', KEYS[1])",
+    "error('mine')",
+    "error('mine', 0)",
+    "error({err = 'MINE own'})",
+    "return nothing",
+    "nothing = 1",
+    "redis = nil",
+    "redis.x = 1",
+    "string.x = 1",
+    "return nil + 1",
+    "return 'a' < 1",
+    "return ({})[nil].x",
+    "local x = ",
+    "redis.call('SET', KEYS[2], 'kept') redis.call('HGET', KEYS[2], 'f')",
+    "return redis.call('GET', KEYS[2])",
+    "assert(false, 'MINE')",
+    "return select('#', pcall(error))",
+    // What a script declares.
+    "#!lua\nreturn 1",
+    "#!lua flags=no-writes\nreturn redis.call('GET', KEYS[2])",
+    "#!lua flags=no-writes\nreturn redis.call('SET', KEYS[2], 1)",
+    "#!lua flags=no-writes,allow-stale\nreturn 2",
+    "#!python\nreturn 1",
+    "#!lua flags=nothing\nreturn 1",
+    "#!lua\nreturn nil + 1",
+    // Libraries.
+    "return redis.sha1hex('abc')",
+    "return struct.pack('<i4', -2)",
+    "return struct.pack('>i4', 258)",
+    "return struct.pack('<d', 1.5)",
+    "return struct.pack('>d', -0.1)",
+    "return struct.pack('<f', 0.1)",
+    "return struct.pack('<i8', 9007199254740991)",
+    "return struct.pack('<I6', 281474976710655)",
+    "return struct.pack('<i7', -5)",
+    "return struct.pack('<i12', 5)",
+    "return struct.pack('bBhHlLT', -1, 255, -2, 65535, -3, 4, 5)",
+    "return struct.pack('!4bi4', 1, 2)",
+    "return struct.pack('!bxd', 1, 2)",
+    "return struct.pack('s', 'abc')",
+    "return struct.pack('c2', 'abc')",
+    "return struct.pack('c5', 'abc')",
+    "return struct.pack('<Bc0', 3, 'abc')",
+    "return struct.pack('<i4', 'x')",
+    "return struct.pack('<i4', '7')",
+    "return struct.pack('<i4')",
+    "return struct.pack('q', 1)",
+    "return struct.pack('i33', 1)",
+    "return {struct.unpack('<i4', struct.pack('<i4', -2))}",
+    "return {struct.unpack('>I3', 'abcdef', 2)}",
+    "return {struct.unpack('<i7', struct.pack('<i7', -5))}",
+    "local a, b = struct.unpack('<d', struct.pack('<d', 2.5)) return {tostring(a), b}",
+    "local a, b = struct.unpack('>d', struct.pack('>d', 9007199254740991)) return {string.format('%.0f', a), b}",
+    "local a = struct.unpack('<L', string.rep('\\255', 8)) return string.format('%.0f', a)",
+    "local a = struct.unpack('<l', string.rep('\\255', 8)) return string.format('%.0f', a)",
+    "return {struct.unpack('<Bc0', '\\3abcdef')}",
+    "return {struct.unpack('s', 'abc\\0def')}",
+    "return {struct.unpack('s', 'abc')}",
+    "return {struct.unpack('c3', 'ab')}",
+    "return {struct.unpack('c0', 'ab')}",
+    "return {struct.unpack('<i4', 'abc')}",
+    "return {struct.unpack('<i4', 'abcd', 9)}",
+    "return {struct.unpack('<i4', 'abcd', 0)}",
+    "return {struct.unpack('!4bi4', '\\1\\0\\0\\0\\2\\0\\0\\0')}",
+    "return {struct.unpack('<B<H>H', '\\1\\2\\3\\4\\5')}",
+    "return struct.size('<i4dbc7')",
+    "return struct.size('s')",
+    "return struct.size('!8bd')",
+    "return {select('#', struct.unpack('<dddddddddd', string.rep('\\0', 80)))}",
+];
+
+#[tokio::test]
+async fn scripts_are_answered_as_redis_does() {
+    let mut pair = Pair::new().await;
+    for script in SCRIPTS {
+        for line in [
+            "DEL k1 k2 k3",
+            "HSET k1 f v n 5",
+            "SET k2 text",
+            "XADD k3 1-0 f v",
+            "XADD k3 2-5 f w g x",
+        ] {
+            pair.compare(&words(line)).await;
+        }
+        let mut eval = vec![b"EVAL".to_vec(), script.as_bytes().to_vec()];
+        eval.extend(words("3 k1 k2 k3 10 x"));
+        pair.compare(&eval).await;
+        for line in ["GET k2", "HGETALL k1", "XRANGE k3 - +"] {
+            pair.compare(&words(line)).await;
+        }
+    }
+    pair.assert_same();
+}
