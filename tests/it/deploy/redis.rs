@@ -104,16 +104,18 @@ async fn the_shipped_user_may_use_the_ledger_and_nothing_else() {
     let set: String = server.ask(&login, &["SET", "fg:meta", "x"]).await.unwrap();
     assert_eq!(set, "OK");
     let script = "return redis.call('GET', KEYS[1])";
+    let loaded: String = server.ask(&login, &["SCRIPT", "LOAD", script]).await.unwrap();
     let got: String = server
-        .ask(&login, &["EVAL", script, "1", "fg:meta"])
+        .ask(&login, &["EVALSHA", &loaded, "1", "fg:meta"])
         .await
         .unwrap();
     assert_eq!(got, "x");
-    let elsewhere = "return redis.call('SET', 'other', '1')";
+    let script = "return redis.call('SET', 'other', '1')";
+    let elsewhere: String = server.ask(&login, &["SCRIPT", "LOAD", script]).await.unwrap();
     for words in [
         &["GET", "other"][..],
         &["SET", "fgmeta", "1"],
-        &["EVAL", elsewhere, "0"],
+        &["EVALSHA", &elsewhere, "0"],
         &["FLUSHALL"],
         &["KEYS", "*"],
         &["CONFIG", "SET", "appendonly", "no"],
