@@ -1,10 +1,13 @@
 //! The data plane over real sockets, with a ledger in memory and a model server that does as it is told.
 
 mod basics;
+mod draining;
 mod gatehouse;
+mod hostile;
 mod memory;
 mod protocols;
 mod settling;
+mod upstreams;
 
 use crate::rig::upstream::FakeUpstream;
 

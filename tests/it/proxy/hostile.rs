@@ -1,0 +1,464 @@
+//! Hostile clients: the H rows of the failure matrix. Whatever they do, the upstream never sees what was not priced.
+
+use std::time::{Duration, Instant};
+
+use super::gatehouse::{Gatehouse, KEY};
+use super::{routes, simple};
+use crate::rig::body::RigBody;
+use crate::rig::raw::RawClient;
+use crate::rig::upstream::{FakeUpstream, Reply};
+
+const GATE: &str = "host: gate\r\nauthorization: Bearer ";
+
+/// A request's bytes: line, more header lines, body. Host and key are added.
+fn request(line: &str, headers: &str, body: &str) -> String {
+    format!("{line}\r\n{GATE}{KEY}\r\n{headers}\r\n{body}")
+}
+
+async fn status_of(house: &Gatehouse, bytes: &str) -> u16 {
+    let mut raw = house.raw().await;
+    raw.send(bytes).await;
+    raw.response().await.status
+}
+
+#[tokio::test]
+async fn h1_h2_a_request_whose_end_is_in_doubt_is_400_and_the_connection_closes() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    let post = "POST /v1/x HTTP/1.1";
+    let smuggled = request("GET /v1/models HTTP/1.1", "", "");
+    for (headers, body) in [
+        ("content-length: 5\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n"),
+        ("content-length: 0\r\ncontent-length: 0\r\n", ""),
+        ("content-length: 0\r\ncontent-length: 9\r\n", ""),
+        ("content-length: +0\r\n", ""),
+        ("transfer-encoding: gzip, chunked\r\n", "0\r\n\r\n"),
+        ("transfer-encoding: chunked, chunked\r\n", "0\r\n\r\n"),
+        ("transfer-encoding: identity\r\n", ""),
+        ("transfer-encoding : chunked\r\n", "0\r\n\r\n"),
+        ("content-length: 0\n", ""),
+    ] {
+        let mut raw = house.raw().await;
+        raw.send(request(post, headers, body) + &smuggled).await;
+        assert_eq!(raw.response().await.status, 400, "{headers:?}");
+        let (rest, _) = raw.read_to_end().await;
+        assert!(rest.is_empty(), "{headers:?}: {}", String::from_utf8_lossy(&rest));
+    }
+    assert_eq!((upstream.reached(), house.ledger.admits()), (0, 0));
+}
+
+#[tokio::test]
+async fn h2_a_cut_or_spilling_body_never_looks_whole_to_the_upstream() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer(Reply::echo());
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    for (headers, body) in [
+        ("transfer-encoding: chunked\r\n", "5\r\nhello\r\n"),
+        ("transfer-encoding: chunked\r\n", "5\r\nhelloSPILL\r\n0\r\n\r\n"),
+        ("transfer-encoding: chunked\r\n", "ffffffffffffffff1\r\nx"),
+        ("transfer-encoding: chunked\r\n", "-1\r\nx\r\n0\r\n\r\n"),
+        ("content-length: 10\r\n", "short"),
+    ] {
+        let mut raw = house.raw().await;
+        raw.send(request("POST /v1/x HTTP/1.1", headers, body)).await;
+        raw.half_close().await;
+        drop(raw.read_to_end().await);
+    }
+    house.wait_metric("faregate_requests_under_way", &[], 0.0).await;
+    assert!(upstream.requests().iter().all(|request| !request.complete));
+}
+
+#[tokio::test]
+async fn h3_h4_h5_one_host_plain_targets_and_no_nominated_credentials() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    let key = format!("authorization: Bearer {KEY}\r\ncontent-length: 0\r\n");
+    for (bytes, status) in [
+        (format!("POST /v1/x HTTP/1.1\r\n{key}\r\n"), 400),
+        (
+            format!("POST /v1/x HTTP/1.1\r\nhost: a\r\nhost: b\r\n{key}\r\n"),
+            400,
+        ),
+        (format!("POST /v1/x HTTP/1.1\r\nhost: a@b\r\n{key}\r\n"), 400),
+        (
+            format!("POST http://evil/v1/x HTTP/1.1\r\nhost: gate\r\n{key}\r\n"),
+            400,
+        ),
+        (
+            format!("POST http://gate/v1/x HTTP/1.1\r\nhost: gate\r\n{key}\r\n"),
+            200,
+        ),
+        (request("OPTIONS * HTTP/1.1", "content-length: 0\r\n", ""), 400),
+        (request("CONNECT gate HTTP/1.1", "content-length: 0\r\n", ""), 405),
+        (request("TRACE /v1/x HTTP/1.1", "", ""), 405),
+        (request("post /v1/x HTTP/1.1", "content-length: 0\r\n", ""), 400),
+        (
+            request(
+                "POST /v1/x HTTP/1.1",
+                "content-length: 0\r\nx-http-method-override: GET\r\n",
+                "",
+            ),
+            400,
+        ),
+        (
+            request(
+                "POST /v1/x HTTP/1.1",
+                "content-length: 0\r\nconnection: authorization\r\n",
+                "",
+            ),
+            400,
+        ),
+        (
+            request(
+                "POST /v1/x HTTP/1.1",
+                "content-length: 0\r\ncontent_length: 3\r\n",
+                "",
+            ),
+            400,
+        ),
+        (
+            request("POST /v1/x HTTP/1.1", "content-length: 0\r\nexpect: tea\r\n", ""),
+            417,
+        ),
+    ] {
+        assert_eq!(status_of(&house, &bytes).await, status, "{bytes}");
+    }
+    assert_eq!(upstream.reached(), 1);
+    assert_eq!(house.settled().await, "0.998000");
+}
+
+#[tokio::test]
+async fn h5_h8_p15_what_is_for_one_hop_or_ours_to_say_does_not_pass() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer(
+        Reply::ok("")
+            .header("set-cookie", "session=1")
+            .header("x-ratelimit-remaining-requests", "1")
+            .header("openai-organization", "acme")
+            .header("x-credits-remaining", "99999")
+            .header("keep-alive", "timeout=1")
+            .header("x-kept", "1"),
+    );
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    let answer = house
+        .client()
+        .post("/v1/x", "")
+        .header("connection", "x-hop")
+        .header("x-hop", "1")
+        .header("keep-alive", "1")
+        .header("proxy-authorization", "Basic eA==")
+        .header("cookie", "a=b")
+        .header("x-credits-charged", "0")
+        .header("x-forwarded-for", "10.0.0.1")
+        .header("x-original-url", "/v1/models")
+        .header("x-kept", "1")
+        .send()
+        .await;
+    let seen = upstream.next_request().await;
+    for name in [
+        "connection",
+        "x-hop",
+        "keep-alive",
+        "proxy-authorization",
+        "cookie",
+        "x-credits-charged",
+        "x-forwarded-for",
+        "x-original-url",
+    ] {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+    assert_eq!(seen.header("x-kept"), Some("1"));
+    for name in [
+        "set-cookie",
+        "x-ratelimit-remaining-requests",
+        "openai-organization",
+        "keep-alive",
+    ] {
+        assert_eq!(answer.header(name), None, "{name}");
+    }
+    assert_eq!(
+        (answer.header("x-kept"), answer.header("x-credits-remaining")),
+        (Some("1"), Some("0.998000"))
+    );
+}
+
+#[tokio::test]
+async fn h9_each_pipelined_request_is_judged_for_itself() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("0.002", &simple(&upstream)).await;
+    let mut raw = house.raw().await;
+    let paid = request("POST /v1/x HTTP/1.1", "content-length: 2\r\n", "{}");
+    let stranger = "GET /v1/models HTTP/1.1\r\nhost: gate\r\n\r\n";
+    raw.send(format!(
+        "{paid}{paid}{stranger}{}",
+        request("GET /v1/models HTTP/1.1", "", "")
+    ))
+    .await;
+    for status in [200, 402, 401, 200] {
+        assert_eq!(raw.response().await.status, status);
+    }
+    // An early refusal with a body that has not come: what comes of it is not taken for a request.
+    let mut raw = house.raw().await;
+    raw.send(request("POST /v1/x HTTP/1.1", "content-length: 2000000\r\n", ""))
+        .await;
+    assert_eq!(raw.response().await.status, 402);
+    let _ = raw.try_send(request("GET /v1/models HTTP/1.1", "", "")).await;
+    let (rest, _) = raw.read_to_end().await;
+    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    assert_eq!(upstream.reached(), 2);
+}
+
+fn with_server(upstream: &FakeUpstream, server: &str) -> String {
+    simple(upstream) + "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n" + server
+}
+
+#[tokio::test]
+async fn h12_slow_heads_bodies_and_idle_connections_are_closed() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer(Reply::echo());
+    let toml = with_server(
+        &upstream,
+        "header_timeout = \"1s\"\nbody_timeout = \"1s\"\nidle_timeout = \"3s\"\n",
+    );
+    let house = Gatehouse::start("1", &toml).await;
+    // Nothing at all, a head that does not end, a head that comes byte by byte.
+    let silent = house.raw().await;
+    let mut half = house.raw().await;
+    half.send("POST /v1/x HTTP/1.1\r\nhost: ga").await;
+    let mut dripping = house.raw().await;
+    let head = request("POST /v1/x HTTP/1.1", "content-length: 0\r\n", "");
+    let started = Instant::now();
+    let sent = dripping.send_slowly(&head, Duration::from_millis(100)).await;
+    assert!(
+        sent < head.len() && started.elapsed() < Duration::from_secs(6),
+        "{sent} bytes in {:?}",
+        started.elapsed()
+    );
+    for mut raw in [silent, half] {
+        drop(raw.ends_within(Duration::from_secs(4)).await);
+    }
+    // A body that stops coming.
+    let mut body = house.raw().await;
+    body.send(request("POST /v1/x HTTP/1.1", "content-length: 9\r\n", "half"))
+        .await;
+    let answer = body.response().await;
+    assert_eq!((answer.status, answer.header("connection")), (408, Some("close")));
+    assert!(answer.text().contains("request_timeout"));
+    // A connection that served well and is then left alone.
+    let mut idle = house.raw().await;
+    idle.send(request("POST /v1/x HTTP/1.1", "content-length: 2\r\n", "ok"))
+        .await;
+    assert_eq!(idle.response().await.status, 200);
+    idle.stays_silent_for(Duration::from_millis(1500)).await;
+    drop(idle.ends_within(Duration::from_secs(5)).await);
+    assert_eq!(house.settled().await, "0.998000");
+    house.wait_metric("faregate_connections", &[], 0.0).await;
+}
+
+#[tokio::test]
+async fn h13_bombs_of_heads_are_refused_before_anyone_is_asked_for_a_key() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    let many = "x-a: 1\r\n".repeat(120);
+    let long = format!("x-a: {}\r\n", "a".repeat(20_000));
+    let path = format!("POST /v1/{} HTTP/1.1", "a".repeat(9_000));
+    for (bytes, status) in [
+        (request("POST /v1/x HTTP/1.1", &many, ""), 431),
+        (request("POST /v1/x HTTP/1.1", &long, ""), 431),
+        (request(&path, "content-length: 0\r\n", ""), 414),
+        (
+            request(
+                "POST /v1/x HTTP/1.1",
+                &format!("x-a: {}\r\n", "a".repeat(1_000_000)),
+                "",
+            ),
+            431,
+        ),
+    ] {
+        let mut raw = house.raw().await;
+        let _ = raw.try_send(bytes).await;
+        assert_eq!(raw.response().await.status, status);
+    }
+    assert_eq!(house.ledger.admits(), 0);
+}
+
+#[tokio::test]
+async fn h14_bodies_over_the_limit_are_413_announced_or_not() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer(Reply::echo());
+    let toml = simple(&upstream).replace("api = \"openai\"", "api = \"openai\"\nbody_max = \"64KiB\"");
+    let house = Gatehouse::start("1", &toml).await;
+    let mut announced = house.client().post("/v1/x", vec![b'x'; 65 * 1024]).send().await;
+    assert_eq!(announced.status(), 413);
+    assert_eq!(announced.json().await["error"]["code"], "body_too_large");
+    assert_eq!((upstream.reached(), house.ledger.admits()), (0, 0));
+    for client in [house.client(), house.client().http2()] {
+        upstream.answer_next(Reply::stall());
+        let (upload, body) = RigBody::stepped();
+        let sending = tokio::spawn(client.post("/v1/x", "").body(body).send());
+        upload.send(vec![b'x'; 1024]).await;
+        upstream.wait_reached(upstream.reached() + 1).await;
+        for _ in 0..4 {
+            upload.send(vec![b'x'; 16 * 1024]).await;
+        }
+        let mut endless = sending.await.unwrap();
+        assert_eq!(endless.status(), 413);
+        assert_eq!(endless.json().await["error"]["code"], "body_too_large");
+    }
+    upstream
+        .wait_for("two bodies that were cut", |counts| counts.recorded == 2)
+        .await;
+    assert!(upstream.requests().iter().all(|request| !request.complete));
+    assert_eq!(house.settled().await, "1.000000");
+    let whole = house.client().post("/v1/x", vec![b'x'; 64 * 1024]).send().await;
+    assert_eq!(whole.status(), 200);
+}
+
+#[tokio::test]
+async fn h17_without_credits_it_is_402_before_the_body_is_asked_for() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer(Reply::echo());
+    let house = Gatehouse::start("0.002", &simple(&upstream)).await;
+    let expecting = request(
+        "POST /v1/x HTTP/1.1",
+        "expect: 100-continue\r\ncontent-length: 5\r\n",
+        "",
+    );
+    let mut raw = house.raw().await;
+    raw.send(&expecting).await;
+    assert_eq!(raw.read_exactly(25).await, b"HTTP/1.1 100 Continue\r\n\r\n");
+    raw.send("hello").await;
+    assert_eq!(raw.response().await.text(), "hello");
+    let mut broke = house.raw().await;
+    broke.send(&expecting).await;
+    assert_eq!(broke.response().await.status, 402);
+    assert_eq!(upstream.reached(), 1);
+}
+
+#[tokio::test]
+async fn h10_h11_floods_end_the_connection_and_leave_no_hold() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &with_server(&upstream, "")).await;
+    // Preface, SETTINGS; then streams that are opened and reset at once, without waiting for anything.
+    let mut raw: RawClient = house.raw().await;
+    raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await;
+    // :method POST, :path /, :scheme http, :authority a.
+    let block = [0x83, 0x84, 0x86, 0x41, 0x01, b'a'];
+    let mut flood = Vec::new();
+    for n in 0..20_000_u32 {
+        let stream = (2 * n + 1).to_be_bytes();
+        flood.extend_from_slice(&[0, 0, block.len() as u8, 1, 0x04]);
+        flood.extend_from_slice(&stream);
+        flood.extend_from_slice(&block);
+        flood.extend_from_slice(&[0, 0, 4, 3, 0]);
+        flood.extend_from_slice(&stream);
+        flood.extend_from_slice(&8_u32.to_be_bytes());
+    }
+    let _ = raw.try_send(&flood).await;
+    drop(raw.ends_within(Duration::from_secs(10)).await);
+    // One head of endless CONTINUATION frames.
+    let mut raw = house.raw().await;
+    raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await;
+    let _ = raw.try_send(b"\0\0\x01\x01\0\0\0\0\x01\x83").await;
+    for _ in 0..2_000 {
+        if raw
+            .try_send([&[0, 0x10, 0, 9, 0, 0, 0, 0, 1][..], &[0; 0x1000]].concat())
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    drop(raw.ends_within(Duration::from_secs(10)).await);
+    house.wait_metric("faregate_requests_under_way", &[], 0.0).await;
+    assert_eq!(house.settled().await, "1.000000");
+    assert_eq!(house.client().post("/v1/x", "").send().await.status(), 200);
+}
+
+#[tokio::test]
+async fn connections_over_the_cap_wait_their_turn() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &with_server(&upstream, "connections_max = 2\n")).await;
+    let (first, mut second) = (house.client().connect().await, house.raw().await);
+    assert_eq!(first.post("/v1/x", "").send().await.status(), 200);
+    house.wait_metric("faregate_connections", &[], 2.0).await;
+    let waiting = tokio::spawn(house.client().post("/v1/x", "").send());
+    second.stays_silent_for(Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished());
+    drop(second);
+    assert_eq!(waiting.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn browsers_are_answered_on_routes_that_list_origins() {
+    let upstream = FakeUpstream::start().await;
+    let route = r#"
+[[routes]]
+id = "open"
+match = "POST /v1/open"
+upstream = "models"
+cost = 0.002
+cors = ["https://app.example"]
+
+[[routes]]
+id = "shut"
+match = "POST /v1/shut"
+upstream = "models"
+cost = 0.002
+"#;
+    let house = Gatehouse::start("0.002", &routes(&upstream, route)).await;
+    let preflight = |path: &str, origin: &str| {
+        let request = house.stranger().request(http::Method::OPTIONS, path);
+        let request = request
+            .header("origin", origin)
+            .header("access-control-request-method", "POST");
+        request
+            .header("access-control-request-headers", "authorization, content-type")
+            .send()
+    };
+    let allowed = preflight("/v1/open", "https://app.example").await;
+    assert_eq!(allowed.status(), 204);
+    for (name, value) in [
+        ("access-control-allow-origin", "https://app.example"),
+        ("access-control-allow-methods", "POST"),
+        ("access-control-allow-headers", "authorization, content-type"),
+        ("vary", "origin"),
+    ] {
+        assert_eq!(allowed.header(name), Some(value));
+    }
+    for (path, origin, status) in [
+        ("/v1/open", "https://evil.example", 403),
+        ("/v1/shut", "https://app.example", 403),
+        ("/v1/none", "https://app.example", 404),
+    ] {
+        let refused = preflight(path, origin).await;
+        assert_eq!(
+            (refused.status(), refused.header("access-control-allow-origin")),
+            (status, None),
+            "{path} {origin}"
+        );
+    }
+    // The answer and the refusal can be read by the page; nothing was admitted for preflights.
+    assert_eq!(house.ledger.admits(), 0);
+    for status in [200, 402] {
+        let answer = house
+            .client()
+            .post("/v1/open", "{}")
+            .header("origin", "https://app.example")
+            .send()
+            .await;
+        assert_eq!(
+            (answer.status(), answer.header("access-control-allow-origin")),
+            (status, Some("https://app.example"))
+        );
+        assert!(
+            answer
+                .header("access-control-expose-headers")
+                .unwrap()
+                .contains("x-credits-remaining")
+        );
+    }
+    assert_eq!(upstream.reached(), 1);
+}
