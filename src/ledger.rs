@@ -5,6 +5,7 @@
 
 pub mod detail;
 pub mod embedded;
+pub mod redis;
 
 use std::fmt;
 use std::future::Future;

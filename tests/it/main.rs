@@ -18,6 +18,7 @@ mod fuzz_corpus;
 mod ledger;
 mod product;
 mod proxy;
+mod redis;
 mod rig;
 mod sim;
 mod tidy;

@@ -1,0 +1,294 @@
+//! The ledger on Redis: every change is one Lua script, that is one step which happens wholly or not at all, at the server's time.
+//!
+//! Read in this order: [`keys`] and [`layout`] (what is stored where), `lua/` with [`script`] and [`codes`] (what happens), [`encode`] and [`answer`]
+//! (commands in, outcomes out), [`calls`] and [`lane`] (many operations in one call), [`connect`], [`node`] and [`router`] (servers), [`start`]
+//! (what is checked first), [`write`] and [`read`] (the port itself).
+
+mod answer;
+mod calls;
+mod codes;
+mod connect;
+mod decode;
+mod encode;
+mod fault;
+mod keys;
+mod lane;
+mod layout;
+mod node;
+mod read;
+mod router;
+mod script;
+mod start;
+mod sweep;
+mod write;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+pub use connect::{Address, Connect, Network, Stream};
+
+use super::{Answer, DayUsage, Ledger, LedgerError, Page, Statement, VerifyReport};
+use crate::domain::command::{Command, Outcome};
+use crate::domain::entry::Entry;
+use crate::domain::hold::{Hold, OnExpiry};
+use crate::domain::ids::{AccountId, HoldId, KeyDigest};
+use crate::domain::key::{Identity, Key};
+use crate::domain::time::Timestamp;
+use calls::Context;
+use connect::Endpoint;
+use lane::Seen;
+use node::{Node, Use};
+use router::Router;
+use script::{Rendering, Scripts};
+use start::Meta;
+
+/// Partitions of a new store on one server. What a call costs Redis is how many partitions it touches, and one server gains nothing by several.
+pub const PARTITIONS_SINGLE: u32 = 1;
+
+/// Partitions of a new store on a cluster: what its servers can share.
+pub const PARTITIONS_CLUSTER: u32 = 64;
+
+/// How a ledger on Redis is reached.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// One server, or some servers of a cluster.
+    pub urls: Vec<String>,
+    /// Makes the streams to servers; a [`Network`] outside of simulations.
+    pub connect: Arc<dyn Connect>,
+    /// How many partitions the store has, 1 to 4096. Not said: as many as the store that is there; a new one gets [`PARTITIONS_SINGLE`] or, on a
+    /// cluster, [`PARTITIONS_CLUSTER`]. It never changes: a store with another number is refused.
+    pub partitions: Option<u32>,
+    /// How long one attempt may take, a connection's making included.
+    pub attempt: Duration,
+    /// How long an operation may take in all.
+    pub patience: Duration,
+    /// Shared connections per server for what requests do; more than one only helps where one is busy.
+    pub lanes: usize,
+    /// Connections per server for everything else.
+    pub pool: u32,
+    /// Chance: names a new store.
+    pub epoch: u32,
+    /// Tests only: the time, instead of the server's.
+    pub time: Option<TestTime>,
+}
+
+impl Options {
+    /// With what suits most: only urls and chance are to be given.
+    pub fn new(urls: Vec<String>, connect: Arc<dyn Connect>, epoch: u32) -> Options {
+        Options {
+            urls,
+            connect,
+            partitions: None,
+            attempt: Duration::from_millis(500),
+            patience: Duration::from_millis(900),
+            lanes: 2,
+            pool: 8,
+            epoch,
+            time: None,
+        }
+    }
+}
+
+/// A time that a test sets. The ledger's own never goes back, whatever is set here.
+#[derive(Clone, Debug)]
+pub struct TestTime(Arc<AtomicI64>);
+
+impl TestTime {
+    /// A clock that stands at `now`.
+    pub fn new(now: Timestamp) -> TestTime {
+        TestTime(Arc::new(AtomicI64::new(now.micros())))
+    }
+
+    /// Sets it.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.micros(), Ordering::SeqCst);
+    }
+}
+
+/// The ledger on Redis.
+pub struct RedisLedger {
+    options: Options,
+    router: Router,
+    scripts: Arc<Scripts>,
+    seen: Arc<Seen>,
+    /// Epoch and generation as last read.
+    stamp: AtomicI64,
+    partitions: u32,
+    cluster: bool,
+    durability: String,
+}
+
+impl fmt::Debug for RedisLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLedger")
+            .field("router", &self.router)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RedisLedger {
+    /// Connects, checks the servers, and finds or makes the store.
+    ///
+    /// Errors: [`LedgerError::Unavailable`] when no server can be reached now; [`LedgerError::Misconfigured`] and [`LedgerError::LostHistory`]
+    /// when it must not be used as it is.
+    pub async fn open(options: Options) -> Result<RedisLedger, LedgerError> {
+        if let Some(wanted) = options.partitions
+            && (wanted == 0 || wanted > keys::PARTITIONS_MAX)
+        {
+            return Err(LedgerError::Misconfigured(format!(
+                "a ledger has 1 to {} partitions, not {wanted}",
+                keys::PARTITIONS_MAX
+            )));
+        }
+        let given = options.urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<Vec<_>, _>>()?;
+        let mut usage = Use {
+            connect: Arc::clone(&options.connect),
+            scripts: Arc::new(Scripts::new(Rendering::default())),
+            seen: Arc::new(Seen::default()),
+            attempt: options.attempt,
+            lanes: options.lanes,
+            pool: options.pool,
+            cluster: false,
+        };
+        let (server, settings) = ask_first(&given, &usage).await?;
+        settings.check()?;
+        usage.cluster = server.cluster;
+        usage.scripts = Arc::new(Scripts::new(Rendering {
+            shebang: server.version >= (7, 0),
+            test_time: options.time.is_some(),
+        }));
+        let router = Router::new(given, usage.clone());
+        let default = if server.cluster { PARTITIONS_CLUSTER } else { PARTITIONS_SINGLE };
+        let meta = start::meta(&router, options.partitions, default, options.epoch).await?;
+        usage.seen.begin(meta.partitions);
+        router.learn(meta.partitions).await.map_err(|fault| fault.for_caller("", 0))?;
+        Ok(RedisLedger {
+            router,
+            scripts: usage.scripts,
+            seen: usage.seen,
+            stamp: AtomicI64::new(meta.stamp()),
+            partitions: meta.partitions,
+            cluster: server.cluster,
+            durability: settings.durability(),
+            options,
+        })
+    }
+
+    fn context(&self) -> Context {
+        Context {
+            stamp: self.stamp.load(Ordering::Relaxed),
+            time: self.options.time.as_ref().map(|time| time.0.load(Ordering::SeqCst)),
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.options.patience.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn lost(&self, partition: u32, what: &str) -> LedgerError {
+        LedgerError::LostHistory(format!("partition {partition} {what}"))
+    }
+
+    /// A script found another epoch or generation: reads which it is now. Another epoch is another store.
+    async fn learn_stamp(&self) -> Result<(), LedgerError> {
+        let meta: Meta = start::again(&self.router).await?;
+        let (old, new) = (self.stamp.load(Ordering::Relaxed), meta.stamp());
+        if old >> 20 != new >> 20 {
+            return Err(LedgerError::LostHistory("it is another store than the one that was opened".to_owned()));
+        }
+        if old != new {
+            self.stamp.store(new, Ordering::Relaxed);
+            self.seen.forget();
+        }
+        Ok(())
+    }
+}
+
+/// The first server that answers, and its settings.
+async fn ask_first(given: &[Endpoint], usage: &Use) -> Result<(start::Server, start::Settings), LedgerError> {
+    let mut last = LedgerError::Misconfigured("the ledger's url is missing".to_owned());
+    for endpoint in given {
+        let node = Node::new(endpoint.clone(), usage);
+        match start::server(&node).await {
+            Ok(mut server) => {
+                server.cluster |= given.len() > 1;
+                return Ok((server, start::settings(&node).await?));
+            }
+            Err(fault) => last = fault.for_caller("", 0),
+        }
+    }
+    Err(last)
+}
+
+impl Ledger for RedisLedger {
+    fn execute<'a>(&'a self, command: &'a Command) -> Answer<'a, Outcome> {
+        Box::pin(self.decide(command))
+    }
+
+    fn identify<'a>(&'a self, digest: &'a KeyDigest) -> Answer<'a, Option<Identity>> {
+        Box::pin(self.identity(digest))
+    }
+
+    fn statement<'a>(&'a self, account: &'a AccountId) -> Answer<'a, Option<Statement>> {
+        Box::pin(self.read_statement(account))
+    }
+
+    fn keys<'a>(&'a self, account: &'a AccountId) -> Answer<'a, Vec<Key>> {
+        Box::pin(self.read_keys(account))
+    }
+
+    fn hold<'a>(&'a self, account: &'a AccountId, hold: HoldId) -> Answer<'a, Option<Hold>> {
+        Box::pin(self.read_hold(account, hold))
+    }
+
+    fn accounts<'a>(&'a self, cursor: Option<&'a str>, limit: usize) -> Answer<'a, Page<AccountId>> {
+        Box::pin(self.read_accounts(cursor, limit))
+    }
+
+    fn entries<'a>(
+        &'a self,
+        account: &'a AccountId,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> Answer<'a, Page<Entry>> {
+        Box::pin(self.read_entries(account, cursor, limit))
+    }
+
+    fn entries_of_hold<'a>(&'a self, account: &'a AccountId, hold: HoldId) -> Answer<'a, Vec<Entry>> {
+        Box::pin(self.read_entries_of_hold(account, hold))
+    }
+
+    fn usage_by_day<'a>(&'a self, account: &'a AccountId, from: i64, to: i64) -> Answer<'a, Vec<DayUsage>> {
+        Box::pin(self.read_days(account, from, to))
+    }
+
+    fn journal(&self, partition: u32, after: u64, limit: usize) -> Answer<'_, Vec<Entry>> {
+        Box::pin(self.read_journal(partition, after, limit))
+    }
+
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    fn sweep(&self, on_expiry: OnExpiry) -> Answer<'_, u64> {
+        Box::pin(self.sweep_all(on_expiry))
+    }
+
+    fn verify(&self) -> Answer<'_, VerifyReport> {
+        Box::pin(async { Ok(VerifyReport::default()) })
+    }
+
+    fn rebuild(&self) -> Answer<'_, VerifyReport> {
+        Box::pin(async { Ok(VerifyReport::default()) })
+    }
+
+    fn ready(&self) -> Answer<'_, Timestamp> {
+        Box::pin(self.read_time())
+    }
+
+    fn durability(&self) -> String {
+        self.durability.clone()
+    }
+}

@@ -1,0 +1,170 @@
+//! Operations as the scripts take them: numbers and texts of one, and many of them put together into one call.
+
+use redis::Cmd;
+
+use super::codes::Ask;
+use super::keys::Keys;
+use super::layout::Writer;
+use super::script::{Script, Scripts};
+use crate::domain::entry::Detail;
+use crate::domain::ids::{AccountId, HoldId, KeyId};
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub(super) struct Operation {
+    pub(super) ask: Ask,
+    pub(super) partition: u32,
+    pub(super) account: AccountId,
+    pub(super) hold: Option<HoldId>,
+    /// The key whose gauge is needed.
+    pub(super) gauge: Option<KeyId>,
+    /// Its numbers, after its place.
+    pub(super) numbers: Vec<u8>,
+    /// What the journal says of it: account, subject, detail.
+    pub(super) tail: Vec<u8>,
+}
+
+/// What the journal says of an entry.
+pub(super) fn tail(account: &AccountId, subject: &[u8], detail: &Detail) -> Vec<u8> {
+    // The detail that says nothing takes no room.
+    let detail = if detail.as_str() == "{}" { "" } else { detail.as_str() };
+    Writer::default()
+        .text8(account.as_str().as_bytes())
+        .text8(subject)
+        .bytes(detail.as_bytes())
+        .0
+}
+
+/// What every call says of the store as the caller knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context {
+    /// Epoch and generation.
+    pub(super) stamp: i64,
+    /// Where a test sets the time: the time.
+    pub(super) time: Option<i64>,
+}
+
+impl Context {
+    pub(super) fn head(self, partitions: usize, records: usize) -> Vec<u8> {
+        let head = Writer::default()
+            .number(self.stamp, 7)
+            .number(partitions as i64, 2)
+            .number(records as i64, 2);
+        match self.time {
+            Some(time) => head.number(time, 7).0,
+            None => head.0,
+        }
+    }
+}
+
+/// A record that a call reads, before its key is spelled.
+#[derive(PartialEq, Eq)]
+enum Wanted<'a> {
+    Account(u32, &'a AccountId),
+    Hold(u32, &'a AccountId, HoldId),
+    Gauge(u32, &'a AccountId, &'a KeyId),
+}
+
+impl Wanted<'_> {
+    fn key(&self) -> Vec<u8> {
+        match *self {
+            Wanted::Account(n, account) => Keys(n).account(account).into_bytes(),
+            Wanted::Hold(n, account, hold) => Keys(n).hold(account, hold),
+            Wanted::Gauge(n, account, key) => Keys(n).gauge(account, key).into_bytes(),
+        }
+    }
+}
+
+/// Finds or adds; how many there are then up to it.
+fn place<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
+    match list.iter().position(|known| *known == item) {
+        Some(at) => at + 1,
+        None => {
+            list.push(item);
+            list.len()
+        }
+    }
+}
+
+fn op_bytes(operation: &Operation, places: [usize; 4], seen: u64) -> Vec<u8> {
+    let mut bytes = Writer(Vec::with_capacity(15 + operation.numbers.len())).number(operation.ask as i64, 1);
+    for at in places {
+        bytes = bytes.number(at as i64, 2);
+    }
+    bytes.number(seen as i64, 6).bytes(&operation.numbers).0
+}
+
+/// Many operations in one call of [`Script::Hot`]. `seen` tells the last entry known of each partition.
+pub(super) fn hot<'a>(
+    scripts: &Scripts,
+    context: Context,
+    operations: impl Iterator<Item = &'a Operation> + Clone,
+    seen: impl Fn(u32) -> u64,
+) -> Cmd {
+    let mut partitions = Vec::new();
+    for operation in operations.clone() {
+        place(&mut partitions, operation.partition);
+    }
+    let mut records = Vec::new();
+    let mut args = Vec::new();
+    for operation in operations {
+        let n = operation.partition;
+        let account = &operation.account;
+        let mut at = |wanted| partitions.len() + place(&mut records, wanted);
+        let places = [
+            partitions.iter().position(|p| *p == n).map_or(0, |at| at + 1),
+            at(Wanted::Account(n, account)),
+            operation.hold.map_or(0, |hold| at(Wanted::Hold(n, account, hold))),
+            operation.gauge.as_ref().map_or(0, |key| at(Wanted::Gauge(n, account, key))),
+        ];
+        args.push(op_bytes(operation, places, seen(n)));
+        args.push(operation.tail.clone());
+    }
+    let mut cmd = redis::cmd("EVALSHA");
+    cmd.arg(scripts.hash(Script::Hot)).arg(partitions.len() * 2 + records.len());
+    for n in &partitions {
+        cmd.arg(Keys(*n).part());
+    }
+    for wanted in &records {
+        cmd.arg(wanted.key());
+    }
+    for n in &partitions {
+        cmd.arg(Keys(*n).journal());
+    }
+    cmd.arg(context.head(partitions.len(), partitions.len() + records.len()));
+    for arg in &args {
+        cmd.arg(arg.as_slice());
+    }
+    cmd
+}
+
+/// One operation in a call of a script about one account alone.
+pub(super) fn one(scripts: &Scripts, script: Script, context: Context, operation: &Operation, seen: u64) -> Cmd {
+    let (keys, account) = (Keys(operation.partition), &operation.account);
+    let mut records = vec![keys.part().into_bytes(), keys.account(account).into_bytes()];
+    let mut place = |key: Option<Vec<u8>>| {
+        key.map_or(0, |key| {
+            records.push(key);
+            records.len()
+        })
+    };
+    let hold = place(operation.hold.map(|hold| keys.hold(account, hold)));
+    let gauge = place(operation.gauge.as_ref().map(|key| keys.gauge(account, key).into_bytes()));
+    records.push(keys.grants(account).into_bytes());
+    let others = [
+        keys.journal(), keys.ended(account), keys.days(account), keys.settings(account), keys.adjusted(account),
+        keys.accounts(),
+    ];
+    let mut cmd = redis::cmd("EVALSHA");
+    cmd.arg(scripts.hash(script)).arg(records.len() + others.len());
+    for key in &records {
+        cmd.arg(key.as_slice());
+    }
+    for key in &others {
+        cmd.arg(key);
+    }
+    cmd.arg(context.head(1, records.len()));
+    cmd.arg(op_bytes(operation, [1, 2, hold, gauge], seen));
+    cmd.arg(operation.tail.as_slice());
+    cmd
+}

@@ -1,0 +1,275 @@
+//! Commands as operations.
+
+use super::calls::{Operation, tail};
+use super::codes::{self, Ask};
+use super::keys::partition_of;
+use super::layout::Writer;
+use super::script::Script;
+use crate::domain::command::{AccountChange, Admit, Capture, Command, Extend, NewKey, Release, Renew};
+use crate::domain::credits::Credits;
+use crate::domain::entry::Detail;
+use crate::domain::grant::GrantFacts;
+use crate::domain::hold::OnExpiry;
+use crate::domain::ids::{CommandId, GrantId, HoldId, KeyId, PlanId};
+use crate::domain::key::Caller;
+use crate::domain::limits::Limits;
+use crate::domain::time::Timestamp;
+
+/// No cap on an amount: more than any amount.
+const NO_CAP: i64 = Credits::MAX.micros() + 1;
+
+/// The journal's note on a hold that time ended.
+const EXPIRED: &str = r#"{"cause":"expired"}"#;
+
+/// The script for a command, and the command as it takes it. `twin` is under which id the account has a new key's digest already.
+pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>) -> (Script, Operation) {
+    let account = command.account();
+    let about = |ask, numbers: Writer, subject: &str, detail: &Detail| Operation {
+        ask,
+        partition: partition_of(account, partitions),
+        account: account.clone(),
+        hold: None,
+        gauge: None,
+        numbers: numbers.0,
+        tail: tail(account, subject.as_bytes(), detail),
+    };
+    let hold = |ask, id: HoldId, gauge: Option<KeyId>, numbers: Writer, detail: &Detail| {
+        let operation = Operation {
+            hold: Some(id),
+            gauge,
+            tail: tail(account, id.as_bytes(), detail),
+            ..about(ask, numbers, "", detail)
+        };
+        (Script::Hot, operation)
+    };
+    match command {
+        Command::Admit(c) => hold(Ask::Admit, c.hold, gauge(&c.caller), admit(c), &c.detail),
+        Command::Extend(c) => hold(Ask::Extend, c.hold, gauge(&c.caller), extend(c), &Detail::none()),
+        Command::Renew(c) => hold(Ask::Renew, c.hold, None, renew(c), &Detail::none()),
+        Command::Capture(c) => hold(Ask::Capture, c.hold, gauge(&c.caller), capture(c), &c.detail),
+        Command::Release(c) => hold(Ask::Release, c.hold, gauge(&c.caller), release(c), &c.detail),
+        Command::ExpireHold { hold: id, on_expiry, .. } => {
+            hold(Ask::Expire, *id, None, expire(*on_expiry), &Detail::new(EXPIRED))
+        }
+        Command::PutGrant { facts, detail, .. } => {
+            (Script::PutGrant, about(Ask::Other, grant(facts), facts.id.as_str(), detail))
+        }
+        Command::Adjust { id, amount, detail, .. } => {
+            (Script::Adjust, about(Ask::Other, adjust(id, *amount), id.as_str(), detail))
+        }
+        Command::SetAccount { change, detail, .. } => {
+            let (ask, value, subject) = setting(change);
+            (Script::SetAccount, about(ask, value, &subject, detail))
+        }
+        Command::PutKey { key, detail, .. } => {
+            let operation = Operation {
+                gauge: (key.limits != Limits::NONE).then(|| key.id.clone()),
+                ..about(Ask::Other, new_key(key, twin), &format!("key_created:{}", key.id), detail)
+            };
+            (Script::PutKey, operation)
+        }
+        Command::RevokeKey { key, detail, .. } => {
+            let id = Writer::default().bytes(key.as_str().as_bytes());
+            (Script::RevokeKey, about(Ask::Other, id, &format!("key_revoked:{key}"), detail))
+        }
+        Command::ApplyDue { .. } => (
+            Script::ApplyDue,
+            about(Ask::Other, Writer::default(), "", &Detail::none()),
+        ),
+    }
+}
+
+/// The key whose gauge an operation needs: a key without caps has none.
+fn gauge(caller: &Caller) -> Option<KeyId> {
+    (caller.key_limits != Limits::NONE).then(|| caller.key.clone())
+}
+
+/// Eight bytes that tell an account's keys apart in its holds.
+pub(super) fn key_digest(key: &KeyId) -> [u8; 8] {
+    key.as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+        .to_le_bytes()
+}
+
+fn at_least_one(least: Credits) -> i64 {
+    least.micros().max(1)
+}
+
+fn admit(c: &Admit) -> Writer {
+    let caller = &c.caller;
+    let least = at_least_one(c.least);
+    let most = if c.most.is_zero() { 0 } else { c.most.micros().max(least) };
+    let limited = caller.limits != Limits::NONE || caller.key_limits != Limits::NONE;
+    let numbers = Writer::default()
+        .number(version(caller), 4)
+        .number(i64::from(limited), 1)
+        .number(least, 7)
+        .number(most, 7)
+        .number(c.ttl.micros().min(Timestamp::NEVER.micros()), 7)
+        .number(c.hold.millis(), 6)
+        .number(caller.key_expires_at.micros(), 7)
+        .number(caller.credit_line.micros(), 7)
+        .bytes(&c.content().to_le_bytes())
+        .bytes(&key_digest(&caller.key));
+    caps(numbers, limited, caller, c.tokens)
+}
+
+fn extend(c: &Extend) -> Writer {
+    let caller = &c.caller;
+    let least = at_least_one(c.least);
+    let limited = caller.limits != Limits::NONE || caller.key_limits != Limits::NONE;
+    let numbers = Writer::default()
+        .number(version(caller), 4)
+        .number(i64::from(limited), 1)
+        .number(i64::from(u32::try_from(c.number).unwrap_or(u32::MAX)), 4)
+        .number(least, 7)
+        .number(c.most.micros().max(least), 7)
+        .number(c.ttl.micros().min(Timestamp::NEVER.micros()), 7)
+        .number(caller.key_expires_at.micros(), 7)
+        .number(caller.credit_line.micros(), 7);
+    caps(numbers, limited, caller, 0)
+}
+
+/// No account gets to this many changes; a caller who says so is stale.
+fn version(caller: &Caller) -> i64 {
+    i64::from(u32::try_from(caller.version).unwrap_or(u32::MAX))
+}
+
+fn caps(numbers: Writer, limited: bool, caller: &Caller, tokens: u64) -> Writer {
+    if !limited {
+        return numbers;
+    }
+    [&caller.limits, &caller.key_limits].into_iter().fold(numbers, |numbers, limits| {
+        let concurrent = limits.concurrent.map_or(-1, |most| i64::try_from(most).unwrap_or(i64::MAX));
+        numbers
+            .number(step(limits.requests_per_minute, 1), 7)
+            .number(step(limits.tokens_per_minute, tokens), 7)
+            .number(concurrent.min(i64::from(i32::MAX)), 4)
+            .number(limits.spend_per_day.map_or(NO_CAP, Credits::micros), 7)
+            .number(limits.spend_per_month.map_or(NO_CAP, Credits::micros), 7)
+    })
+}
+
+/// How long a demand of `cost` takes at a rate, in microseconds; 0 where nothing is to be counted, [`Timestamp::NEVER`] where the rate is nothing.
+fn step(per_minute: Option<u64>, cost: u64) -> i64 {
+    match per_minute {
+        None => 0,
+        Some(_) if cost == 0 => 0,
+        Some(0) => Timestamp::NEVER.micros(),
+        Some(rate) => {
+            let micros = (u128::from(cost) * 60_000_000).div_ceil(u128::from(rate));
+            i64::try_from(micros).unwrap_or(i64::MAX).min(Timestamp::NEVER.micros() / 2)
+        }
+    }
+}
+
+fn renew(c: &Renew) -> Writer {
+    Writer::default().number(c.ttl.micros().min(Timestamp::NEVER.micros()), 7)
+}
+
+fn settle(used: i64, credit_line: Credits, key: [u8; 8]) -> Writer {
+    Writer::default().number(used, 7).number(credit_line.micros(), 7).bytes(&key)
+}
+
+/// Gives the end of a hold the gauge of the hold's key.
+pub(super) fn settle_with(operation: &mut Operation, key: KeyId) {
+    let numbers = operation.numbers.len().saturating_sub(8);
+    operation.numbers.truncate(numbers);
+    operation.numbers.extend_from_slice(&key_digest(&key));
+    operation.gauge = Some(key);
+}
+
+fn capture(c: &Capture) -> Writer {
+    settle(c.used.micros(), c.caller.credit_line, key_digest(&c.caller.key))
+}
+
+fn release(c: &Release) -> Writer {
+    settle(0, c.caller.credit_line, key_digest(&c.caller.key))
+}
+
+fn expire(on_expiry: OnExpiry) -> Writer {
+    settle(i64::from(on_expiry == OnExpiry::Capture), Credits::ZERO, [0; 8])
+}
+
+/// A grant just told of, as it is stored.
+fn grant(facts: &GrantFacts) -> Writer {
+    let micros = |at: Timestamp| at.micros();
+    let note = facts.note.as_deref().map_or_else(Vec::new, |note| [b"n", note.as_bytes()].concat());
+    let numbers = Writer::default()
+        .number(facts.amount.micros(), 7)
+        .number(i64::from(facts.priority), 1)
+        .number(i64::from(codes::number_of(codes::CATEGORIES, facts.category)), 1)
+        .number(0, 1)
+        .number(micros(facts.effective_at), 7)
+        .number(micros(facts.expires_at), 7)
+        .number(micros(facts.created_at), 7)
+        .number(micros(facts.updated_at), 7)
+        .number(facts.voided_at.map_or(0, |at| at.micros() + 1), 7);
+    numbers.number(0, 7).number(0, 7).number(0, 7).number(0, 7).number(0, 6).text8(facts.id.as_str().as_bytes()).text16(&note)
+}
+
+fn adjust(id: &CommandId, amount: Credits) -> Writer {
+    let grant = GrantId::new(&format!("adjust:{id}"));
+    let grant = grant.as_ref().map_or("", GrantId::as_str);
+    Writer::default()
+        .number(amount.micros(), 7)
+        .text8(id.as_str().as_bytes())
+        .text8(grant.as_bytes())
+}
+
+fn setting(change: &AccountChange) -> (Ask, Writer, String) {
+    let text = |text: &str| Writer::default().bytes(text.as_bytes());
+    match change {
+        AccountChange::Create(plan) => {
+            let value = Writer::default().text8(&limits_bytes(&Limits::NONE)).bytes(plan_text(plan).as_bytes());
+            (Ask::Create, value, "created".to_owned())
+        }
+        AccountChange::Pause(reason) => (Ask::Pause, text(reason.as_str()), format!("paused:{reason}")),
+        AccountChange::Resume(reason) => (Ask::Resume, text(reason.as_str()), format!("resumed:{reason}")),
+        AccountChange::Plan(plan) => (Ask::Plan, text(plan_text(plan)), "plan".to_owned()),
+        AccountChange::Limits(limits) => {
+            (Ask::Limits, Writer::default().bytes(&limits_bytes(limits)), "limits".to_owned())
+        }
+    }
+}
+
+/// No plan is the empty text: a plan's name is never empty.
+fn plan_text(plan: &Option<PlanId>) -> &str {
+    plan.as_ref().map_or("", PlanId::as_str)
+}
+
+/// Caps as stored: one byte that says which there are, then those, eight bytes each.
+pub(super) fn limits_bytes(limits: &Limits) -> Vec<u8> {
+    let number = |n: Option<u64>| n.map(|n| n as i64);
+    let amount = |c: Option<Credits>| c.map(Credits::micros);
+    let all = [
+        number(limits.requests_per_minute),
+        number(limits.tokens_per_minute),
+        number(limits.concurrent),
+        amount(limits.spend_per_day),
+        amount(limits.spend_per_month),
+    ];
+    let which = all.iter().enumerate().fold(0, |which, (i, cap)| which | i64::from(cap.is_some()) << i);
+    let stored = Writer::default().number(which, 1);
+    all.into_iter().flatten().fold(stored, |stored, cap| stored.number(cap, 8)).0
+}
+
+/// What never changes of a key, as stored: digest, then when it stops counting (only if ever), its caps, its name.
+fn new_key(key: &NewKey, twin: Option<&KeyId>) -> Writer {
+    let never = key.expires_at == Timestamp::NEVER;
+    let name = key.name.as_deref().map_or_else(Vec::new, |name| [b"n", name.as_bytes()].concat());
+    let fixed = Writer::default()
+        .bytes(&key.digest.0)
+        .number(i64::from(!never), 1)
+        .number(key.expires_at.micros(), if never { 0 } else { 7 })
+        .bytes(&limits_bytes(&key.limits))
+        .bytes(&name)
+        .0;
+    Writer::default()
+        .text8(key.id.as_str().as_bytes())
+        .text16(&fixed)
+        .text8(twin.map_or("", KeyId::as_str).as_bytes())
+}

@@ -1,0 +1,176 @@
+//! Every Redis key is spelled here, and nowhere else.
+//!
+//! All keys of an account carry its partition as hash tag (`fg:{17}:a:acme`), so that they lie in one slot of a cluster and change in one script.
+//! Account and key ids have no colon or brace ([`crate::domain::ids`]), so that no two things share a key.
+
+use crate::domain::ids::{AccountId, HoldId, KeyDigest, KeyId};
+
+/// The store's own record: layout, number of partitions, epoch, generation.
+pub(super) const META: &str = "fg:meta";
+
+/// The most partitions a store may have: their numbers fit into an argument, and a sweep over all is quick.
+pub(super) const PARTITIONS_MAX: u32 = 4096;
+
+/// An account's partition: FNV-1a (64 bits) of the first segment of its id (`acme` of `acme/research`), modulo the number of partitions. Never
+/// change this: a store's accounts would be looked for elsewhere.
+pub(super) fn partition_of(account: &AccountId, partitions: u32) -> u32 {
+    let family = account.as_str().split('/').next().unwrap_or_default();
+    let hash = family.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // The low bits of FNV alone are weak for short texts.
+    let mixed = hash ^ (hash >> 32);
+    u32::try_from(mixed % u64::from(partitions.max(1))).unwrap_or_default()
+}
+
+/// The partition that finds a key's digest: its first four bytes, modulo the number of partitions. A digest is random already.
+pub(super) fn partition_of_digest(digest: &KeyDigest, partitions: u32) -> u32 {
+    let [a, b, c, d, ..] = digest.0;
+    u32::from_be_bytes([a, b, c, d]) % partitions.max(1)
+}
+
+/// The keys of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Keys(pub(super) u32);
+
+impl Keys {
+    fn of(self, kind: char) -> String {
+        format!("fg:{{{}}}:{kind}", self.0)
+    }
+
+    fn about(self, kind: char, name: &str) -> String {
+        format!("fg:{{{}}}:{kind}:{name}", self.0)
+    }
+
+    /// The partition's record ([`super::layout::PART`]).
+    pub(super) fn part(self) -> String {
+        self.of('p')
+    }
+
+    /// Its journal: a stream.
+    pub(super) fn journal(self) -> String {
+        self.of('j')
+    }
+
+    /// Its accounts, in the order in which they were made: a list.
+    pub(super) fn accounts(self) -> String {
+        self.of('A')
+    }
+
+    /// Open holds that the sweep has met, by the end it knows of: a sorted set.
+    pub(super) fn open_holds(self) -> String {
+        self.of('b')
+    }
+
+    /// How far the sweep has come in the journal.
+    pub(super) fn swept(self) -> String {
+        self.of('w')
+    }
+
+    /// An account's hot record ([`super::layout::ACCOUNT`]).
+    pub(super) fn account(self, account: &AccountId) -> String {
+        self.about('a', account.as_str())
+    }
+
+    /// Its other counters and its live grants ([`super::layout::COLD`], then [`super::layout::GRANT`]s).
+    pub(super) fn grants(self, account: &AccountId) -> String {
+        self.about('g', account.as_str())
+    }
+
+    /// Its ended grants by id: a hash.
+    pub(super) fn ended(self, account: &AccountId) -> String {
+        self.about('e', account.as_str())
+    }
+
+    /// What it was charged on days that are over: a hash.
+    pub(super) fn days(self, account: &AccountId) -> String {
+        self.about('d', account.as_str())
+    }
+
+    /// Its settings (`p`, `l`, `r`) and its keys (`k` and the key's id): a hash.
+    pub(super) fn settings(self, account: &AccountId) -> String {
+        self.about('s', account.as_str())
+    }
+
+    /// Its adjustments by command id: a hash.
+    pub(super) fn adjusted(self, account: &AccountId) -> String {
+        self.about('c', account.as_str())
+    }
+
+    /// The gauge of one of its keys that has caps.
+    pub(super) fn gauge(self, account: &AccountId, key: &KeyId) -> String {
+        format!("fg:{{{}}}:u:{account}:{key}", self.0)
+    }
+
+    /// One of its holds; the id's sixteen bytes at the end.
+    pub(super) fn hold(self, account: &AccountId, hold: HoldId) -> Vec<u8> {
+        let mut key = self.about('h', account.as_str()).into_bytes();
+        key.push(b':');
+        key.extend_from_slice(hold.as_bytes());
+        key
+    }
+
+    /// Whose a key's digest is; the first sixteen bytes of the digest at the end.
+    pub(super) fn digest(self, digest: &KeyDigest) -> Vec<u8> {
+        let mut key = self.about('i', "").into_bytes();
+        key.extend_from_slice(&digest.0[..16]);
+        key
+    }
+}
+
+/// The slot of a partition in a cluster: CRC16 (XMODEM) of the hash tag, modulo 16384.
+pub(super) fn slot_of(partition: u32) -> u16 {
+    let crc = partition.to_string().bytes().fold(0_u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
+            if crc & 0x8000 != 0 {
+                (crc << 1) ^ 0x1021
+            } else {
+                crc << 1
+            }
+        })
+    });
+    crc % 16_384
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(id: &str) -> AccountId {
+        AccountId::new(id).unwrap()
+    }
+
+    #[test]
+    fn the_partition_of_an_account_never_changes() {
+        for (id, partition) in [("acme", 0), ("cus_123", 0), ("a", 0)] {
+            let _ = partition;
+            println!("{id} {}", partition_of(&account(id), 64));
+        }
+        assert_eq!(partition_of(&account("acme/research"), 64), partition_of(&account("acme"), 64));
+    }
+
+    #[test]
+    fn b14_all_keys_of_an_account_carry_one_tag() {
+        let (keys, id) = (Keys(17), account("acme/research"));
+        let hold = HoldId::new(1, [125; 10]);
+        let digest = KeyDigest([b'}'; 32]);
+        let texts = [
+            keys.part(), keys.journal(), keys.accounts(), keys.open_holds(), keys.swept(), keys.account(&id),
+            keys.grants(&id), keys.ended(&id), keys.days(&id), keys.settings(&id), keys.adjusted(&id),
+            keys.gauge(&id, &KeyId::new("key_1").unwrap()),
+        ];
+        let binary = [keys.hold(&id, hold), keys.digest(&digest)];
+        let all: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).chain(binary).collect();
+        for key in &all {
+            assert!(key.starts_with(b"fg:{17}:"), "{:?}", String::from_utf8_lossy(key));
+        }
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+    }
+
+    #[test]
+    fn slots_are_those_of_the_cluster_specification() {
+        assert_eq!(slot_of(123_456_789), 12_739);
+        assert_eq!(slot_of(0), 13_907);
+    }
+}

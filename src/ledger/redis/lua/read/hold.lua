@@ -1,0 +1,6 @@
+-- A hold (an empty text when it is not there), then the fields of the account's settings. KEYS: partition, settings, hold.
+local found = { now, call('GET', KEYS[3]) or '' }
+for _, field in ipairs(call('HKEYS', KEYS[2])) do
+  found[#found + 1] = field
+end
+return found

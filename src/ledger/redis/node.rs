@@ -1,0 +1,187 @@
+//! A server as the ledger uses it: lanes for what requests do, and a pool of connections (`bb8`) for everything else.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::calls::{Context, Operation};
+use super::connect::{Connect, Connection, Endpoint};
+use super::fault::Fault;
+use super::lane::{self, Job, QUEUE_MAX, Seen};
+use super::script::{Script, Scripts};
+
+/// How long a connection of the pool may be idle.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// What is needed to speak to a server.
+pub(super) struct Link {
+    pub(super) endpoint: Endpoint,
+    pub(super) scripts: Arc<Scripts>,
+    /// The server is a cluster's: the keys of a call must lie in one slot.
+    pub(super) cluster: bool,
+    connect: Arc<dyn Connect>,
+    attempt: Duration,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", self.endpoint.address)
+    }
+}
+
+impl Link {
+    /// A new connection.
+    pub(super) async fn connect(&self) -> Result<Connection, Fault> {
+        Connection::open(&*self.connect, &self.endpoint, self.attempt).await
+    }
+
+    /// Calls a script; one that the server does not know (it restarted, or was told to forget) is loaded, and called again.
+    pub(super) async fn run(&self, connection: &mut Connection, script: Script, cmd: &Cmd) -> Result<Value, Fault> {
+        match connection.ask(cmd).await {
+            Err(Fault::NoScript) => {
+                self.load(connection, script).await?;
+                connection.ask(cmd).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// The same where a cluster's other node said to ask here this once.
+    pub(super) async fn run_here(&self, connection: &mut Connection, script: Script, cmd: &Cmd) -> Result<Value, Fault> {
+        match connection.ask_here(cmd).await {
+            Err(Fault::NoScript) => {
+                self.load(connection, script).await?;
+                connection.ask_here(cmd).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn load(&self, connection: &mut Connection, script: Script) -> Result<(), Fault> {
+        let text = self.scripts.text(script);
+        connection.ask(redis::cmd("SCRIPT").arg("LOAD").arg(text)).await.map(|_| ())
+    }
+}
+
+/// Makes the pool's connections.
+#[derive(Debug)]
+pub(super) struct Manager(Arc<Link>);
+
+impl bb8::ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = Fault;
+
+    async fn connect(&self) -> Result<Connection, Fault> {
+        self.0.connect().await
+    }
+
+    async fn is_valid(&self, _: &mut Connection) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.is_broken()
+    }
+}
+
+/// How a node is used.
+#[derive(Clone, Debug)]
+pub(super) struct Use {
+    pub(super) connect: Arc<dyn Connect>,
+    pub(super) scripts: Arc<Scripts>,
+    pub(super) seen: Arc<Seen>,
+    pub(super) attempt: Duration,
+    pub(super) lanes: usize,
+    pub(super) pool: u32,
+    pub(super) cluster: bool,
+}
+
+/// A server, connected to when needed.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) link: Arc<Link>,
+    lanes: Vec<mpsc::Sender<Job>>,
+    pool: bb8::Pool<Manager>,
+}
+
+impl Node {
+    pub(super) fn new(endpoint: Endpoint, usage: &Use) -> Node {
+        let link = Arc::new(Link {
+            endpoint,
+            scripts: Arc::clone(&usage.scripts),
+            cluster: usage.cluster,
+            connect: Arc::clone(&usage.connect),
+            attempt: usage.attempt,
+        });
+        let lane = |_| {
+            let (sender, jobs) = mpsc::channel(QUEUE_MAX);
+            tokio::spawn(lane::serve(Arc::clone(&link), Arc::clone(&usage.seen), jobs));
+            sender
+        };
+        let pool = bb8::Pool::builder()
+            .max_size(usage.pool.max(1))
+            .connection_timeout(usage.attempt)
+            .test_on_check_out(false)
+            .max_lifetime(None)
+            .idle_timeout(IDLE)
+            .build_unchecked(Manager(Arc::clone(&link)));
+        Node {
+            lanes: (0..usage.lanes.max(1)).map(lane).collect(),
+            pool,
+            link,
+        }
+    }
+
+    /// Puts an operation on its partition's lane and waits for the answer. When the future is dropped, the operation may still be done.
+    pub(super) async fn submit(&self, operation: &Arc<Operation>, context: Context, deadline: Instant) -> Result<Vec<u8>, Fault> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            operation: Arc::clone(operation),
+            context,
+            deadline,
+            answer,
+        };
+        let lane = &self.lanes[operation.partition as usize % self.lanes.len()];
+        if lane.try_send(job).is_err() {
+            return Err(Fault::NotDone(format!("more than {QUEUE_MAX} operations wait for Redis")));
+        }
+        match tokio::time::timeout_at(deadline, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Fault::NotDone(format!("no time was left to ask {}", self.link.endpoint.address))),
+            Err(_) => Err(Fault::Unknown("no answer in time".to_owned())),
+        }
+    }
+
+    /// Calls a script on a connection of the pool.
+    pub(super) async fn call(&self, script: Script, cmd: &Cmd, ask: bool) -> Result<Value, Fault> {
+        let mut connection = self.connection().await?;
+        if ask {
+            self.link.run_here(&mut connection, script, cmd).await
+        } else {
+            self.link.run(&mut connection, script, cmd).await
+        }
+    }
+
+    /// Sends a command on a connection of the pool.
+    pub(super) async fn ask(&self, cmd: &Cmd, here: bool) -> Result<Value, Fault> {
+        let mut connection = self.connection().await?;
+        if here {
+            connection.ask_here(cmd).await
+        } else {
+            connection.ask(cmd).await
+        }
+    }
+
+    /// A connection of the pool, for as long as it is held.
+    pub(super) async fn connection(&self) -> Result<bb8::PooledConnection<'_, Manager>, Fault> {
+        let address = &self.link.endpoint.address;
+        self.pool.get().await.map_err(|error| match error {
+            bb8::RunError::User(fault) => fault,
+            bb8::RunError::TimedOut => Fault::NotDone(format!("{address}: no connection in time")),
+        })
+    }
+}

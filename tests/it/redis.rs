@@ -1,0 +1,24 @@
+//! The ledger on Redis, on real servers.
+
+mod model;
+mod scripts;
+
+use std::sync::Arc;
+
+use faregate::domain::time::Timestamp;
+use faregate::ledger::redis::{Network, Options, RedisLedger, TestTime};
+
+/// How to reach a server, at a time of the test's own.
+fn options(url: String, now: Timestamp) -> (Options, TestTime) {
+    let time = TestTime::new(now);
+    let network = Arc::new(Network::new(None).unwrap());
+    let options = Options {
+        time: Some(time.clone()),
+        ..Options::new(vec![url], network, 7)
+    };
+    (options, time)
+}
+
+async fn open(options: Options) -> RedisLedger {
+    RedisLedger::open(options).await.unwrap_or_else(|e| panic!("{e}"))
+}
