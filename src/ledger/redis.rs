@@ -20,6 +20,7 @@ mod router;
 mod script;
 mod start;
 mod sweep;
+mod verify;
 mod write;
 
 use std::fmt;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-pub use connect::{Address, Connect, Network, Stream};
+pub use connect::{Address, Connect, Connecting, Network, Stream};
 
 use super::{Answer, DayUsage, Ledger, LedgerError, Page, Statement, VerifyReport};
 use crate::domain::command::{Command, Outcome};
@@ -142,7 +143,11 @@ impl RedisLedger {
                 keys::PARTITIONS_MAX
             )));
         }
-        let given = options.urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<Vec<_>, _>>()?;
+        let given = options
+            .urls
+            .iter()
+            .map(|url| Endpoint::parse(url))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut usage = Use {
             connect: Arc::clone(&options.connect),
             scripts: Arc::new(Scripts::new(Rendering::default())),
@@ -160,10 +165,17 @@ impl RedisLedger {
             test_time: options.time.is_some(),
         }));
         let router = Router::new(given, usage.clone());
-        let default = if server.cluster { PARTITIONS_CLUSTER } else { PARTITIONS_SINGLE };
+        let default = if server.cluster {
+            PARTITIONS_CLUSTER
+        } else {
+            PARTITIONS_SINGLE
+        };
         let meta = start::meta(&router, options.partitions, default, options.epoch).await?;
         usage.seen.begin(meta.partitions);
-        router.learn(meta.partitions).await.map_err(|fault| fault.for_caller("", 0))?;
+        router
+            .learn(meta.partitions)
+            .await
+            .map_err(|fault| fault.for_caller("", 0))?;
         Ok(RedisLedger {
             router,
             scripts: usage.scripts,
@@ -179,7 +191,11 @@ impl RedisLedger {
     fn context(&self) -> Context {
         Context {
             stamp: self.stamp.load(Ordering::Relaxed),
-            time: self.options.time.as_ref().map(|time| time.0.load(Ordering::SeqCst)),
+            time: self
+                .options
+                .time
+                .as_ref()
+                .map(|time| time.0.load(Ordering::SeqCst)),
         }
     }
 
@@ -196,7 +212,9 @@ impl RedisLedger {
         let meta: Meta = start::again(&self.router).await?;
         let (old, new) = (self.stamp.load(Ordering::Relaxed), meta.stamp());
         if old >> 20 != new >> 20 {
-            return Err(LedgerError::LostHistory("it is another store than the one that was opened".to_owned()));
+            return Err(LedgerError::LostHistory(
+                "it is another store than the one that was opened".to_owned(),
+            ));
         }
         if old != new {
             self.stamp.store(new, Ordering::Relaxed);
@@ -277,11 +295,15 @@ impl Ledger for RedisLedger {
     }
 
     fn verify(&self) -> Answer<'_, VerifyReport> {
-        Box::pin(async { Ok(VerifyReport::default()) })
+        Box::pin(self.verify_all())
     }
 
     fn rebuild(&self) -> Answer<'_, VerifyReport> {
-        Box::pin(async { Ok(VerifyReport::default()) })
+        Box::pin(async {
+            Err(LedgerError::Misconfigured(
+                "this version cannot rebuild a Redis store: restore its files".to_owned(),
+            ))
+        })
     }
 
     fn ready(&self) -> Answer<'_, Timestamp> {

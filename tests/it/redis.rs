@@ -4,15 +4,21 @@ mod model;
 mod scripts;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use faregate::domain::time::Timestamp;
 use faregate::ledger::redis::{Network, Options, RedisLedger, TestTime};
+
+/// So long that only a server that is really gone is given up.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How to reach a server, at a time of the test's own.
 fn options(url: String, now: Timestamp) -> (Options, TestTime) {
     let time = TestTime::new(now);
     let network = Arc::new(Network::new(None).unwrap());
     let options = Options {
+        attempt: PATIENCE,
+        patience: PATIENCE,
         time: Some(time.clone()),
         ..Options::new(vec![url], network, 7)
     };

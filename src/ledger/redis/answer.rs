@@ -36,7 +36,12 @@ pub(super) fn credits(micros: i64) -> Credits {
 
 /// Reads the answer to a command.
 pub(super) fn read(bytes: &[u8], command: &Command) -> Answer {
-    let unreadable = || Answer::Damaged(format!("the script's answer cannot be read: {} bytes", bytes.len()));
+    let unreadable = || {
+        Answer::Damaged(format!(
+            "the script's answer cannot be read: {} bytes",
+            bytes.len()
+        ))
+    };
     let Some((first, rest)) = bytes.split_first() else {
         return unreadable();
     };
@@ -44,7 +49,8 @@ pub(super) fn read(bytes: &[u8], command: &Command) -> Answer {
         return line(bytes, command).unwrap_or_else(unreadable);
     }
     let text = || String::from_utf8_lossy(rest).into_owned();
-    let refused = |refusal: Option<Refusal>| refusal.map(|refusal| Answer::Decided(Outcome::Refused(refusal), None));
+    let refused =
+        |refusal: Option<Refusal>| refusal.map(|refusal| Answer::Decided(Outcome::Refused(refusal), None));
     let answer = match Code::of(*first) {
         Some(Code::Applied) => done(bytes, Outcome::Applied),
         Some(Code::Replayed) => done(bytes, Outcome::Replayed),
@@ -85,7 +91,10 @@ fn line(bytes: &[u8], command: &Command) -> Option<Answer> {
         available: credits(line.number("available")),
         expires_at,
     };
-    Some(Answer::Decided(Outcome::Applied(receipt), Some(line.count("seq"))))
+    Some(Answer::Decided(
+        Outcome::Applied(receipt),
+        Some(line.count("seq")),
+    ))
 }
 
 fn done(bytes: &[u8], outcome: fn(Receipt) -> Outcome) -> Option<Answer> {
@@ -127,7 +136,11 @@ fn caller(command: &Command) -> Option<&Caller> {
 fn too_many(bytes: &[u8], command: &Command) -> Option<Refusal> {
     let refusal = record(&layout::TOO_MANY, bytes)?;
     let (scope, caller) = (scope(&refusal), caller(command)?);
-    let limits = if scope == Scope::Account { &caller.limits } else { &caller.key_limits };
+    let limits = if scope == Scope::Account {
+        &caller.limits
+    } else {
+        &caller.key_limits
+    };
     Some(Refusal::TooManyConcurrent {
         scope,
         limit: limits.concurrent?,
@@ -137,7 +150,11 @@ fn too_many(bytes: &[u8], command: &Command) -> Option<Refusal> {
 fn spend_limit(bytes: &[u8], command: &Command) -> Option<Refusal> {
     let refusal = record(&layout::SPEND_LIMIT, bytes)?;
     let (scope, caller) = (scope(&refusal), caller(command)?);
-    let limits = if scope == Scope::Account { &caller.limits } else { &caller.key_limits };
+    let limits = if scope == Scope::Account {
+        &caller.limits
+    } else {
+        &caller.key_limits
+    };
     let now = Timestamp::from_micros(refusal.number("now"));
     let (window, limit, resets_at) = if refusal.number("window") == 0 {
         (Window::Day, limits.spend_per_day?, now.next_day())

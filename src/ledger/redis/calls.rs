@@ -27,7 +27,11 @@ pub(super) struct Operation {
 /// What the journal says of an entry.
 pub(super) fn tail(account: &AccountId, subject: &[u8], detail: &Detail) -> Vec<u8> {
     // The detail that says nothing takes no room.
-    let detail = if detail.as_str() == "{}" { "" } else { detail.as_str() };
+    let detail = if detail.as_str() == "{}" {
+        ""
+    } else {
+        detail.as_str()
+    };
     Writer::default()
         .text8(account.as_str().as_bytes())
         .text8(subject)
@@ -114,14 +118,20 @@ pub(super) fn hot<'a>(
         let places = [
             partitions.iter().position(|p| *p == n).map_or(0, |at| at + 1),
             at(Wanted::Account(n, account)),
-            operation.hold.map_or(0, |hold| at(Wanted::Hold(n, account, hold))),
-            operation.gauge.as_ref().map_or(0, |key| at(Wanted::Gauge(n, account, key))),
+            operation
+                .hold
+                .map_or(0, |hold| at(Wanted::Hold(n, account, hold))),
+            operation
+                .gauge
+                .as_ref()
+                .map_or(0, |key| at(Wanted::Gauge(n, account, key))),
         ];
         args.push(op_bytes(operation, places, seen(n)));
         args.push(operation.tail.clone());
     }
     let mut cmd = redis::cmd("EVALSHA");
-    cmd.arg(scripts.hash(Script::Hot)).arg(partitions.len() * 2 + records.len());
+    cmd.arg(scripts.hash(Script::Hot))
+        .arg(partitions.len() * 2 + records.len());
     for n in &partitions {
         cmd.arg(Keys(*n).part());
     }
@@ -139,7 +149,13 @@ pub(super) fn hot<'a>(
 }
 
 /// One operation in a call of a script about one account alone.
-pub(super) fn one(scripts: &Scripts, script: Script, context: Context, operation: &Operation, seen: u64) -> Cmd {
+pub(super) fn one(
+    scripts: &Scripts,
+    script: Script,
+    context: Context,
+    operation: &Operation,
+    seen: u64,
+) -> Cmd {
     let (keys, account) = (Keys(operation.partition), &operation.account);
     let mut records = vec![keys.part().into_bytes(), keys.account(account).into_bytes()];
     let mut place = |key: Option<Vec<u8>>| {
@@ -149,10 +165,19 @@ pub(super) fn one(scripts: &Scripts, script: Script, context: Context, operation
         })
     };
     let hold = place(operation.hold.map(|hold| keys.hold(account, hold)));
-    let gauge = place(operation.gauge.as_ref().map(|key| keys.gauge(account, key).into_bytes()));
+    let gauge = place(
+        operation
+            .gauge
+            .as_ref()
+            .map(|key| keys.gauge(account, key).into_bytes()),
+    );
     records.push(keys.grants(account).into_bytes());
     let others = [
-        keys.journal(), keys.ended(account), keys.days(account), keys.settings(account), keys.adjusted(account),
+        keys.journal(),
+        keys.ended(account),
+        keys.days(account),
+        keys.settings(account),
+        keys.adjusted(account),
         keys.accounts(),
     ];
     let mut cmd = redis::cmd("EVALSHA");

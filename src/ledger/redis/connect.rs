@@ -41,10 +41,13 @@ impl fmt::Display for Address {
     }
 }
 
+/// A stream to come.
+pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>>;
+
 /// Makes streams. The caller bounds the time.
 pub trait Connect: Send + Sync + fmt::Debug + 'static {
     /// A new stream to a server.
-    fn connect<'a>(&'a self, to: &'a Address) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>>;
+    fn connect<'a>(&'a self, to: &'a Address) -> Connecting<'a>;
 }
 
 /// The machine's own network.
@@ -72,7 +75,9 @@ impl Network {
             .map_err(|e| LedgerError::Misconfigured(format!("TLS cannot be used: {e}")))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Network { tls: Arc::new(config) })
+        Ok(Network {
+            tls: Arc::new(config),
+        })
     }
 
     async fn open(&self, to: &Address) -> io::Result<Box<dyn Stream>> {
@@ -85,14 +90,15 @@ impl Network {
         if matches!(to, Address::Tcp(..)) {
             return Ok(Box::new(tcp));
         }
-        let name = ServerName::try_from(host.clone()).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+        let name =
+            ServerName::try_from(host.clone()).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.tls));
         Ok(Box::new(connector.connect(name, tcp).await?))
     }
 }
 
 impl Connect for Network {
-    fn connect<'a>(&'a self, to: &'a Address) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>> {
+    fn connect<'a>(&'a self, to: &'a Address) -> Connecting<'a> {
         Box::pin(self.open(to))
     }
 }
@@ -123,9 +129,16 @@ impl Endpoint {
             }
             ConnectionAddr::TcpTls { host, port, .. } => Address::Tls(host.clone(), *port),
             ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
-            _ => return Err(LedgerError::Misconfigured("the ledger's url is of a kind that is not supported".to_owned())),
+            _ => {
+                return Err(LedgerError::Misconfigured(
+                    "the ledger's url is of a kind that is not supported".to_owned(),
+                ));
+            }
         };
-        let login = info.redis_settings().clone().set_lib_name("faregate", env!("CARGO_PKG_VERSION"));
+        let login = info
+            .redis_settings()
+            .clone()
+            .set_lib_name("faregate", env!("CARGO_PKG_VERSION"));
         Ok(Endpoint { address, login })
     }
 
@@ -165,17 +178,28 @@ impl Drop for Driver {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("broken", &self.broken).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
     }
 }
 
 impl Connection {
     /// A new connection, logged in, within `attempt`.
-    pub(super) async fn open(connect: &dyn Connect, to: &Endpoint, attempt: Duration) -> Result<Connection, Fault> {
+    pub(super) async fn open(
+        connect: &dyn Connect,
+        to: &Endpoint,
+        attempt: Duration,
+    ) -> Result<Connection, Fault> {
         let address = &to.address;
         let opening = async {
-            let stream = connect.connect(address).await.map_err(|e| Fault::NotDone(format!("{address}: {e}")))?;
-            let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+            let stream = connect
+                .connect(address)
+                .await
+                .map_err(|e| Fault::NotDone(format!("{address}: {e}")))?;
+            let config = AsyncConnectionConfig::new()
+                .set_response_timeout(None)
+                .set_connection_timeout(None);
             MultiplexedConnection::new_with_config(&to.login, stream, config)
                 .await
                 .map_err(|e| match Fault::of(&e, false) {
@@ -183,9 +207,12 @@ impl Connection {
                     fault => fault,
                 })
         };
-        let (inner, driver) = tokio::time::timeout(attempt, opening)
-            .await
-            .map_err(|_| Fault::NotDone(format!("{address}: no connection within {} ms", attempt.as_millis())))??;
+        let (inner, driver) = tokio::time::timeout(attempt, opening).await.map_err(|_| {
+            Fault::NotDone(format!(
+                "{address}: no connection within {} ms",
+                attempt.as_millis()
+            ))
+        })??;
         Ok(Connection {
             inner,
             broken: Arc::new(AtomicBool::new(false)),

@@ -68,7 +68,9 @@ pub(super) fn gauge(stored: &[u8]) -> Result<Gauge, Unreadable> {
 pub(super) fn book(id: &AccountId, hot: &[u8], cold: &[u8], settings: Settings) -> Result<Book, Unreadable> {
     let record = layout::ACCOUNT.read_all(hot).ok_or("the account's record")?;
     let mut rest = cold;
-    let other = layout::COLD.read(&mut rest).ok_or("the account's other counters")?;
+    let other = layout::COLD
+        .read(&mut rest)
+        .ok_or("the account's other counters")?;
     let account = Account {
         id: id.clone(),
         created_at: micros(&other, "created_at"),
@@ -91,7 +93,10 @@ pub(super) fn book(id: &AccountId, hot: &[u8], cold: &[u8], settings: Settings) 
         entries: record.count("entries"),
         last_entry: record.count("last_entry"),
     };
-    let bound = account.granted.saturating_sub(account.expired).saturating_sub(account.voided);
+    let bound = account
+        .granted
+        .saturating_sub(account.expired)
+        .saturating_sub(account.voided);
     if bound != amount(&record, "bound") {
         return Err("the account's records do not belong together");
     }
@@ -103,6 +108,12 @@ pub(super) fn book(id: &AccountId, hot: &[u8], cold: &[u8], settings: Settings) 
     Ok(book)
 }
 
+/// The deepest credit line that anything was asked with, from an account's hot record.
+pub(super) fn credit_line(hot: &[u8]) -> Credits {
+    let record = layout::ACCOUNT.read_all(hot);
+    record.map_or(Credits::ZERO, |record| amount(&record, "line"))
+}
+
 /// A grant, from the front of what is stored.
 pub(super) fn grant(stored: &mut &[u8]) -> Result<Grant, Unreadable> {
     let record = layout::GRANT.read(stored).ok_or("a grant")?;
@@ -110,7 +121,8 @@ pub(super) fn grant(stored: &mut &[u8]) -> Result<Grant, Unreadable> {
         id: GrantId::new(text(record.bytes("id"))?).map_err(|_| "a grant's id")?,
         amount: amount(&record, "amount"),
         priority: u8::try_from(record.number("priority")).map_err(|_| "a grant's priority")?,
-        category: codes::value_of(codes::CATEGORIES, record.number("category")).ok_or("a grant's category")?,
+        category: codes::value_of(codes::CATEGORIES, record.number("category"))
+            .ok_or("a grant's category")?,
         effective_at: micros(&record, "effective_at"),
         expires_at: micros(&record, "expires_at"),
         created_at: micros(&record, "created_at"),
@@ -132,7 +144,10 @@ pub(super) fn grant(stored: &mut &[u8]) -> Result<Grant, Unreadable> {
 /// An account's settings from its fields `p`, `l` and `r`.
 pub(super) fn settings(plan: &[u8], limits: &[u8], reasons: &[u8]) -> Result<Settings, Unreadable> {
     let plan = text(plan)?;
-    let plan = (!plan.is_empty()).then(|| PlanId::new(plan)).transpose().map_err(|_| "the plan")?;
+    let plan = (!plan.is_empty())
+        .then(|| PlanId::new(plan))
+        .transpose()
+        .map_err(|_| "the plan")?;
     let reasons = text(reasons)?.lines().map(Reason::new).collect::<Result<_, _>>();
     let mut rest = limits;
     Ok(Settings {
@@ -167,7 +182,10 @@ fn limits_from(stored: &mut &[u8]) -> Result<Limits, Unreadable> {
 pub(super) fn key(id: KeyId, stored: &[u8], gauge: Gauge) -> Result<Key, Unreadable> {
     let mut rest = stored;
     let dates = layout::KEY_DATES.read(&mut rest).ok_or("a key's dates")?;
-    let digest = rest.split_off(..32).and_then(|raw| raw.try_into().ok()).ok_or("a key's digest")?;
+    let digest = rest
+        .split_off(..32)
+        .and_then(|raw| raw.try_into().ok())
+        .ok_or("a key's digest")?;
     let expires_at = match rest.split_off_first() {
         Some(0) => Timestamp::NEVER,
         Some(_) => {
@@ -199,7 +217,10 @@ pub(super) fn hold<'a>(
 ) -> Result<Hold, Unreadable> {
     let record = layout::HOLD.read_all(stored).ok_or("the hold")?;
     let key = keys.find(|key| key_digest(key) == record.bytes("key"));
-    let content = record.bytes("content").try_into().map_err(|_| "the hold's content")?;
+    let content = record
+        .bytes("content")
+        .try_into()
+        .map_err(|_| "the hold's content")?;
     Ok(Hold {
         id,
         account: account.clone(),
@@ -228,7 +249,10 @@ pub(super) fn entry(line: &[u8], tail: &[u8]) -> Result<(Entry, u64), Unreadable
     let (account, subject) = (text8()?, text8()?);
     let code = u8::try_from(record.number("kind")).unwrap_or_default();
     let kind = EntryKind::from_code(code).ok_or("an entry's kind")?;
-    let about_hold = matches!(kind, EntryKind::Hold | EntryKind::Extend | EntryKind::Capture | EntryKind::Release);
+    let about_hold = matches!(
+        kind,
+        EntryKind::Hold | EntryKind::Extend | EntryKind::Capture | EntryKind::Release
+    );
     let subject = match <[u8; 16]>::try_from(subject) {
         Ok(raw) if about_hold => HoldId::from_bytes(raw).to_string(),
         _ => text(subject)?.to_owned(),
@@ -244,18 +268,28 @@ pub(super) fn entry(line: &[u8], tail: &[u8]) -> Result<(Entry, u64), Unreadable
         amount: amount(&record, "amount"),
         held: amount(&record, "held"),
         available: amount(&record, "available"),
-        detail: if rest.is_empty() { Detail::none() } else { Detail::new(text(rest)?) },
+        detail: if rest.is_empty() {
+            Detail::none()
+        } else {
+            Detail::new(text(rest)?)
+        },
     };
     Ok((entry, record.count("link")))
 }
 
 /// Keys of the settings' hash by public name, as stored.
 pub(super) fn key_fields(fields: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Vec<(KeyId, &[u8])>, Unreadable> {
-    let keys = fields.iter().filter_map(|(field, stored)| Some((field.strip_prefix(b"k")?, stored)));
-    keys.map(|(id, stored)| Ok((KeyId::new(text(id)?).map_err(|_| "a key's id")?, stored.as_slice())))
-        .collect()
+    let keys = fields
+        .iter()
+        .filter_map(|(field, stored)| Some((field.strip_prefix(b"k")?, stored)));
+    keys.map(|(id, stored)| {
+        Ok((
+            KeyId::new(text(id)?).map_err(|_| "a key's id")?,
+            stored.as_slice(),
+        ))
+    })
+    .collect()
 }
-
 
 /// An item of the journal: what one call wrote of a partition.
 #[derive(Debug)]
@@ -286,7 +320,9 @@ pub(super) fn group(fields: &Value) -> Result<Group, Unreadable> {
     let (quads, []) = rest.as_chunks::<4>() else {
         return Err("has an item with half an entry");
     };
-    let read = quads.iter().map(|[_, line, _, tail]| entry(line, tail).map(|(entry, _)| entry));
+    let read = quads
+        .iter()
+        .map(|[_, line, _, tail]| entry(line, tail).map(|(entry, _)| entry));
     Ok(Group {
         entries: read.collect::<Result<_, _>>()?,
         before: before.to_vec(),

@@ -48,15 +48,19 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
         Command::Renew(c) => hold(Ask::Renew, c.hold, None, renew(c), &Detail::none()),
         Command::Capture(c) => hold(Ask::Capture, c.hold, gauge(&c.caller), capture(c), &c.detail),
         Command::Release(c) => hold(Ask::Release, c.hold, gauge(&c.caller), release(c), &c.detail),
-        Command::ExpireHold { hold: id, on_expiry, .. } => {
-            hold(Ask::Expire, *id, None, expire(*on_expiry), &Detail::new(EXPIRED))
-        }
-        Command::PutGrant { facts, detail, .. } => {
-            (Script::PutGrant, about(Ask::Other, grant(facts), facts.id.as_str(), detail))
-        }
-        Command::Adjust { id, amount, detail, .. } => {
-            (Script::Adjust, about(Ask::Other, adjust(id, *amount), id.as_str(), detail))
-        }
+        Command::ExpireHold {
+            hold: id, on_expiry, ..
+        } => hold(Ask::Expire, *id, None, expire(*on_expiry), &Detail::new(EXPIRED)),
+        Command::PutGrant { facts, detail, .. } => (
+            Script::PutGrant,
+            about(Ask::Other, grant(facts), facts.id.as_str(), detail),
+        ),
+        Command::Adjust {
+            id, amount, detail, ..
+        } => (
+            Script::Adjust,
+            about(Ask::Other, adjust(id, *amount), id.as_str(), detail),
+        ),
         Command::SetAccount { change, detail, .. } => {
             let (ask, value, subject) = setting(change);
             (Script::SetAccount, about(ask, value, &subject, detail))
@@ -64,13 +68,21 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
         Command::PutKey { key, detail, .. } => {
             let operation = Operation {
                 gauge: (key.limits != Limits::NONE).then(|| key.id.clone()),
-                ..about(Ask::Other, new_key(key, twin), &format!("key_created:{}", key.id), detail)
+                ..about(
+                    Ask::Other,
+                    new_key(key, twin),
+                    &format!("key_created:{}", key.id),
+                    detail,
+                )
             };
             (Script::PutKey, operation)
         }
         Command::RevokeKey { key, detail, .. } => {
             let id = Writer::default().bytes(key.as_str().as_bytes());
-            (Script::RevokeKey, about(Ask::Other, id, &format!("key_revoked:{key}"), detail))
+            (
+                Script::RevokeKey,
+                about(Ask::Other, id, &format!("key_revoked:{key}"), detail),
+            )
         }
         Command::ApplyDue { .. } => (
             Script::ApplyDue,
@@ -101,7 +113,11 @@ fn at_least_one(least: Credits) -> i64 {
 fn admit(c: &Admit) -> Writer {
     let caller = &c.caller;
     let least = at_least_one(c.least);
-    let most = if c.most.is_zero() { 0 } else { c.most.micros().max(least) };
+    let most = if c.most.is_zero() {
+        0
+    } else {
+        c.most.micros().max(least)
+    };
     let limited = caller.limits != Limits::NONE || caller.key_limits != Limits::NONE;
     let numbers = Writer::default()
         .number(version(caller), 4)
@@ -142,15 +158,19 @@ fn caps(numbers: Writer, limited: bool, caller: &Caller, tokens: u64) -> Writer 
     if !limited {
         return numbers;
     }
-    [&caller.limits, &caller.key_limits].into_iter().fold(numbers, |numbers, limits| {
-        let concurrent = limits.concurrent.map_or(-1, |most| i64::try_from(most).unwrap_or(i64::MAX));
-        numbers
-            .number(step(limits.requests_per_minute, 1), 7)
-            .number(step(limits.tokens_per_minute, tokens), 7)
-            .number(concurrent.min(i64::from(i32::MAX)), 4)
-            .number(limits.spend_per_day.map_or(NO_CAP, Credits::micros), 7)
-            .number(limits.spend_per_month.map_or(NO_CAP, Credits::micros), 7)
-    })
+    [&caller.limits, &caller.key_limits]
+        .into_iter()
+        .fold(numbers, |numbers, limits| {
+            let concurrent = limits
+                .concurrent
+                .map_or(-1, |most| i64::try_from(most).unwrap_or(i64::MAX));
+            numbers
+                .number(step(limits.requests_per_minute, 1), 7)
+                .number(step(limits.tokens_per_minute, tokens), 7)
+                .number(concurrent.min(i64::from(i32::MAX)), 4)
+                .number(limits.spend_per_day.map_or(NO_CAP, Credits::micros), 7)
+                .number(limits.spend_per_month.map_or(NO_CAP, Credits::micros), 7)
+        })
 }
 
 /// How long a demand of `cost` takes at a rate, in microseconds; 0 where nothing is to be counted, [`Timestamp::NEVER`] where the rate is nothing.
@@ -161,7 +181,9 @@ fn step(per_minute: Option<u64>, cost: u64) -> i64 {
         Some(0) => Timestamp::NEVER.micros(),
         Some(rate) => {
             let micros = (u128::from(cost) * 60_000_000).div_ceil(u128::from(rate));
-            i64::try_from(micros).unwrap_or(i64::MAX).min(Timestamp::NEVER.micros() / 2)
+            i64::try_from(micros)
+                .unwrap_or(i64::MAX)
+                .min(Timestamp::NEVER.micros() / 2)
         }
     }
 }
@@ -171,7 +193,10 @@ fn renew(c: &Renew) -> Writer {
 }
 
 fn settle(used: i64, credit_line: Credits, key: [u8; 8]) -> Writer {
-    Writer::default().number(used, 7).number(credit_line.micros(), 7).bytes(&key)
+    Writer::default()
+        .number(used, 7)
+        .number(credit_line.micros(), 7)
+        .bytes(&key)
 }
 
 /// Gives the end of a hold the gauge of the hold's key.
@@ -197,7 +222,10 @@ fn expire(on_expiry: OnExpiry) -> Writer {
 /// A grant just told of, as it is stored.
 fn grant(facts: &GrantFacts) -> Writer {
     let micros = |at: Timestamp| at.micros();
-    let note = facts.note.as_deref().map_or_else(Vec::new, |note| [b"n", note.as_bytes()].concat());
+    let note = facts
+        .note
+        .as_deref()
+        .map_or_else(Vec::new, |note| [b"n", note.as_bytes()].concat());
     let numbers = Writer::default()
         .number(facts.amount.micros(), 7)
         .number(i64::from(facts.priority), 1)
@@ -208,7 +236,14 @@ fn grant(facts: &GrantFacts) -> Writer {
         .number(micros(facts.created_at), 7)
         .number(micros(facts.updated_at), 7)
         .number(facts.voided_at.map_or(0, |at| at.micros() + 1), 7);
-    numbers.number(0, 7).number(0, 7).number(0, 7).number(0, 7).number(0, 6).text8(facts.id.as_str().as_bytes()).text16(&note)
+    numbers
+        .number(0, 7)
+        .number(0, 7)
+        .number(0, 7)
+        .number(0, 7)
+        .number(0, 6)
+        .text8(facts.id.as_str().as_bytes())
+        .text16(&note)
 }
 
 fn adjust(id: &CommandId, amount: Credits) -> Writer {
@@ -224,15 +259,19 @@ fn setting(change: &AccountChange) -> (Ask, Writer, String) {
     let text = |text: &str| Writer::default().bytes(text.as_bytes());
     match change {
         AccountChange::Create(plan) => {
-            let value = Writer::default().text8(&limits_bytes(&Limits::NONE)).bytes(plan_text(plan).as_bytes());
+            let value = Writer::default()
+                .text8(&limits_bytes(&Limits::NONE))
+                .bytes(plan_text(plan).as_bytes());
             (Ask::Create, value, "created".to_owned())
         }
         AccountChange::Pause(reason) => (Ask::Pause, text(reason.as_str()), format!("paused:{reason}")),
         AccountChange::Resume(reason) => (Ask::Resume, text(reason.as_str()), format!("resumed:{reason}")),
         AccountChange::Plan(plan) => (Ask::Plan, text(plan_text(plan)), "plan".to_owned()),
-        AccountChange::Limits(limits) => {
-            (Ask::Limits, Writer::default().bytes(&limits_bytes(limits)), "limits".to_owned())
-        }
+        AccountChange::Limits(limits) => (
+            Ask::Limits,
+            Writer::default().bytes(&limits_bytes(limits)),
+            "limits".to_owned(),
+        ),
     }
 }
 
@@ -252,15 +291,24 @@ pub(super) fn limits_bytes(limits: &Limits) -> Vec<u8> {
         amount(limits.spend_per_day),
         amount(limits.spend_per_month),
     ];
-    let which = all.iter().enumerate().fold(0, |which, (i, cap)| which | i64::from(cap.is_some()) << i);
+    let which = all
+        .iter()
+        .enumerate()
+        .fold(0, |which, (i, cap)| which | i64::from(cap.is_some()) << i);
     let stored = Writer::default().number(which, 1);
-    all.into_iter().flatten().fold(stored, |stored, cap| stored.number(cap, 8)).0
+    all.into_iter()
+        .flatten()
+        .fold(stored, |stored, cap| stored.number(cap, 8))
+        .0
 }
 
 /// What never changes of a key, as stored: digest, then when it stops counting (only if ever), its caps, its name.
 fn new_key(key: &NewKey, twin: Option<&KeyId>) -> Writer {
     let never = key.expires_at == Timestamp::NEVER;
-    let name = key.name.as_deref().map_or_else(Vec::new, |name| [b"n", name.as_bytes()].concat());
+    let name = key
+        .name
+        .as_deref()
+        .map_or_else(Vec::new, |name| [b"n", name.as_bytes()].concat());
     let fixed = Writer::default()
         .bytes(&key.digest.0)
         .number(i64::from(!never), 1)

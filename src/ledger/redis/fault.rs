@@ -30,7 +30,15 @@ pub(super) enum Fault {
 
 /// Error codes that say: nothing was done, later perhaps.
 const LATER: &[&str] = &[
-    "LOADING", "BUSY", "UNKILLABLE", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
+    "LOADING",
+    "BUSY",
+    "UNKILLABLE",
+    "OOM",
+    "MISCONF",
+    "NOREPLICAS",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
 ];
 
 impl Fault {
@@ -40,14 +48,18 @@ impl Fault {
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::NoScript) => Fault::NoScript,
             ErrorKind::Server(kind @ (ServerErrorKind::Moved | ServerErrorKind::Ask)) => Fault::Elsewhere {
-                node: error.redirect_node().map_or_else(String::new, |(node, _)| node.to_owned()),
+                node: error
+                    .redirect_node()
+                    .map_or_else(String::new, |(node, _)| node.to_owned()),
                 ask: kind == ServerErrorKind::Ask,
             },
             ErrorKind::Server(ServerErrorKind::ReadOnly) => Fault::NotPrimary(text),
-            ErrorKind::Server(ServerErrorKind::NoPerm) | ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
-                Fault::Setup(text)
+            ErrorKind::Server(ServerErrorKind::NoPerm)
+            | ErrorKind::AuthenticationFailed
+            | ErrorKind::InvalidClientConfig => Fault::Setup(text),
+            ErrorKind::Server(_) | ErrorKind::Extension => {
+                Fault::of_answer(error.code().unwrap_or_default(), &text)
             }
-            ErrorKind::Server(_) | ErrorKind::Extension => Fault::of_answer(error.code().unwrap_or_default(), &text),
             _ if sent => Fault::Unknown(text),
             _ => Fault::NotDone(text),
         }
@@ -56,12 +68,19 @@ impl Fault {
     /// Of an error answer: its code (`OOM`) and its whole text.
     pub(super) fn of_answer(code: &str, text: &str) -> Fault {
         // Redis 6.2 wraps what a command in a script answered: the code is then among the words.
-        let says = |known: &str| code == known || text.split([' ', ':']).any(|word| word.trim_start_matches('-') == known);
+        let says = |known: &str| {
+            code == known
+                || text
+                    .split([' ', ':'])
+                    .any(|word| word.trim_start_matches('-') == known)
+        };
         if says("READONLY") {
             Fault::NotPrimary(text.to_owned())
         } else if LATER.iter().any(|known| says(known)) {
             Fault::NotDone(text.to_owned())
-        } else if matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM") || text.contains("this user has no permissions") {
+        } else if matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM")
+            || text.contains("this user has no permissions")
+        {
             Fault::Setup(text.to_owned())
         } else {
             Fault::Script(text.to_owned())
@@ -72,7 +91,9 @@ impl Fault {
     pub(super) fn for_caller(self, account: &str, millis: u64) -> LedgerError {
         match self {
             Fault::NotDone(what) | Fault::NotPrimary(what) => LedgerError::Unavailable(what),
-            Fault::NoScript => LedgerError::Unavailable("Redis forgets the scripts as soon as they are loaded".to_owned()),
+            Fault::NoScript => {
+                LedgerError::Unavailable("Redis forgets the scripts as soon as they are loaded".to_owned())
+            }
             Fault::Elsewhere { node, .. } => {
                 LedgerError::Unavailable(format!("the cluster sends from node to node, at last to {node}"))
             }
@@ -95,21 +116,55 @@ mod tests {
     #[test]
     fn b12_each_refusal_of_redis_is_told_apart() {
         for (code, text, not_done) in [
-            ("OOM", "OOM: command not allowed when used memory > 'maxmemory'.", true),
-            ("MISCONF", "MISCONF: Errors writing to the AOF file: No space left on device", true),
-            ("NOREPLICAS", "NOREPLICAS: Not enough good replicas to write.", true),
+            (
+                "OOM",
+                "OOM: command not allowed when used memory > 'maxmemory'.",
+                true,
+            ),
+            (
+                "MISCONF",
+                "MISCONF: Errors writing to the AOF file: No space left on device",
+                true,
+            ),
+            (
+                "NOREPLICAS",
+                "NOREPLICAS: Not enough good replicas to write.",
+                true,
+            ),
             ("MASTERDOWN", "MASTERDOWN: Link with MASTER is down", true),
             ("BUSY", "BUSY: Redis is busy running a script.", true),
-            ("UNKILLABLE", "UNKILLABLE: Sorry the script already executed write commands", true),
-            ("ERR", "ERR: Error running script (call to f_1): @user_script:1: -OOM command not allowed", true),
-            ("WRONGTYPE", "WRONGTYPE: Operation against a key holding the wrong kind of value", false),
-            ("ERR", "ERR: user_script:12: attempt to compare nil with number", false),
+            (
+                "UNKILLABLE",
+                "UNKILLABLE: Sorry the script already executed write commands",
+                true,
+            ),
+            (
+                "ERR",
+                "ERR: Error running script (call to f_1): @user_script:1: -OOM command not allowed",
+                true,
+            ),
+            (
+                "WRONGTYPE",
+                "WRONGTYPE: Operation against a key holding the wrong kind of value",
+                false,
+            ),
+            (
+                "ERR",
+                "ERR: user_script:12: attempt to compare nil with number",
+                false,
+            ),
         ] {
             let fault = Fault::of_answer(code, text);
             assert_eq!(matches!(fault, Fault::NotDone(_)), not_done, "{text}: {fault:?}");
             assert_eq!(fault.for_caller("acme", 1).is_transient(), not_done, "{text}");
         }
-        assert!(matches!(Fault::of_answer("READONLY", "READONLY: You can't write"), Fault::NotPrimary(_)));
-        assert!(matches!(Fault::of_answer("NOAUTH", "NOAUTH: Authentication required."), Fault::Setup(_)));
+        assert!(matches!(
+            Fault::of_answer("READONLY", "READONLY: You can't write"),
+            Fault::NotPrimary(_)
+        ));
+        assert!(matches!(
+            Fault::of_answer("NOAUTH", "NOAUTH: Authentication required."),
+            Fault::Setup(_)
+        ));
     }
 }

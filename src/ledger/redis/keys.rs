@@ -142,11 +142,13 @@ mod tests {
 
     #[test]
     fn the_partition_of_an_account_never_changes() {
-        for (id, partition) in [("acme", 0), ("cus_123", 0), ("a", 0)] {
-            let _ = partition;
-            println!("{id} {}", partition_of(&account(id), 64));
+        for (id, partition) in [("acme", 12), ("cus_123", 23), ("a", 0)] {
+            assert_eq!(partition_of(&account(id), 64), partition, "{id}");
         }
-        assert_eq!(partition_of(&account("acme/research"), 64), partition_of(&account("acme"), 64));
+        assert_eq!(
+            partition_of(&account("acme/research"), 64),
+            partition_of(&account("acme"), 64)
+        );
     }
 
     #[test]
@@ -155,8 +157,17 @@ mod tests {
         let hold = HoldId::new(1, [125; 10]);
         let digest = KeyDigest([b'}'; 32]);
         let texts = [
-            keys.part(), keys.journal(), keys.accounts(), keys.open_holds(), keys.swept(), keys.account(&id),
-            keys.grants(&id), keys.ended(&id), keys.days(&id), keys.settings(&id), keys.adjusted(&id),
+            keys.part(),
+            keys.journal(),
+            keys.accounts(),
+            keys.open_holds(),
+            keys.swept(),
+            keys.account(&id),
+            keys.grants(&id),
+            keys.ended(&id),
+            keys.days(&id),
+            keys.settings(&id),
+            keys.adjusted(&id),
             keys.gauge(&id, &KeyId::new("key_1").unwrap()),
         ];
         let binary = [keys.hold(&id, hold), keys.digest(&digest)];

@@ -1,7 +1,7 @@
 //! A lane: one connection to one server, shared by everybody. Operations that wait become one call, so that a busy proxy asks seldom and much.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::Value;
@@ -46,7 +46,8 @@ pub(super) struct Seen(OnceLock<Vec<AtomicU64>>);
 impl Seen {
     /// Of so many partitions, nothing is known yet.
     pub(super) fn begin(&self, partitions: u32) {
-        self.0.get_or_init(|| (0..partitions).map(|_| AtomicU64::new(0)).collect());
+        self.0
+            .get_or_init(|| (0..partitions).map(|_| AtomicU64::new(0)).collect());
     }
 
     fn all(&self) -> &[AtomicU64] {
@@ -100,7 +101,12 @@ pub(super) async fn serve(link: Arc<Link>, seen: Arc<Seen>, mut jobs: mpsc::Rece
         }
         if let Some(connection) = &connection {
             let calls = grouped(waiting, link.cluster);
-            futures(calls.into_iter().map(|jobs| call(&link, &seen, connection.clone(), jobs))).await;
+            futures(
+                calls
+                    .into_iter()
+                    .map(|jobs| call(&link, &seen, connection.clone(), jobs)),
+            )
+            .await;
         }
     }
 }
@@ -162,14 +168,23 @@ fn no_answer() -> Fault {
     Fault::Script("the script's answer has another length than its question".to_owned())
 }
 
-async fn ask(link: &Link, seen: &Seen, connection: &mut Connection, jobs: &[Job]) -> Result<Vec<Vec<u8>>, Fault> {
+async fn ask(
+    link: &Link,
+    seen: &Seen,
+    connection: &mut Connection,
+    jobs: &[Job],
+) -> Result<Vec<Vec<u8>>, Fault> {
     let Some(first) = jobs.first() else {
         return Ok(Vec::new());
     };
     let operations = jobs.iter().map(|job| &*job.operation);
     let cmd = calls::hot(&link.scripts, first.context, operations, |n| seen.get(n));
     let answers = strings(link.run(connection, Script::Hot, &cmd).await?)?;
-    if answers.len() == jobs.len() { Ok(answers) } else { Err(no_answer()) }
+    if answers.len() == jobs.len() {
+        Ok(answers)
+    } else {
+        Err(no_answer())
+    }
 }
 
 /// A script's answers.

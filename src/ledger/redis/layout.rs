@@ -3,6 +3,12 @@
 //! Integers are little-endian, of as many bytes as are needed for what Redis' Lua still counts exactly (below 2^53); times are microseconds,
 //! amounts micro-credits. A new field goes to the end of a record and raises [`VERSION`].
 
+mod messages;
+mod records;
+
+pub(super) use messages::*;
+pub(super) use records::*;
+
 /// Version of all layouts; a store of another one is refused.
 pub(super) const VERSION: u32 = 1;
 
@@ -41,165 +47,6 @@ pub(super) struct Layout {
 
 use Type::{Bytes, I, Text8, Text16, U};
 
-/// A partition: `stamp` is epoch and generation, `soon` is not later than the end of any open hold, `chain` the end of the journal's hash chain.
-pub(super) const PART: Layout = Layout {
-    name: "part",
-    table: Some('P'),
-    placed: false,
-    fields: &[
-        ("stamp", U(7)),
-        ("seq", U(6)),
-        ("time", U(7)),
-        ("soon", U(7)),
-        ("chain", Bytes(16)),
-    ],
-};
-
-/// What of a key's caps is used up.
-pub(super) const GAUGE: Layout = Layout {
-    name: "gauge",
-    table: None,
-    placed: false,
-    fields: GAUGE_FIELDS,
-};
-
-const GAUGE_FIELDS: &[(&str, Type)] = &[
-    ("open", U(4)),
-    ("held", I(7)),
-    ("requests_at", U(7)),
-    ("tokens_at", U(7)),
-    ("day", U(3)),
-    ("day_spent", U(7)),
-    ("month", U(2)),
-    ("month_spent", U(7)),
-];
-
-/// An account's hot record. It begins with its gauge. `bound` is granted less expired and voided; `day_count` and `day_charged` are
-/// the charges of `day`; `line` is the deepest credit line that anything was asked with.
-pub(super) const ACCOUNT: Layout = Layout {
-    name: "account",
-    table: Some('A'),
-    placed: false,
-    fields: &[
-        GAUGE_FIELDS[0],
-        GAUGE_FIELDS[1],
-        GAUGE_FIELDS[2],
-        GAUGE_FIELDS[3],
-        GAUGE_FIELDS[4],
-        GAUGE_FIELDS[5],
-        GAUGE_FIELDS[6],
-        GAUGE_FIELDS[7],
-        ("spent", U(7)),
-        ("day_count", U(4)),
-        ("day_charged", I(7)),
-        ("entries", U(6)),
-        ("last_entry", U(6)),
-        ("version", U(4)),
-        ("next_due", U(7)),
-        ("ending", U(1)),
-        ("bound", I(7)),
-        ("line", U(7)),
-    ],
-};
-
-/// The account's counters that requests do not need, before its live grants in one record.
-pub(super) const COLD: Layout = Layout {
-    name: "cold",
-    table: None,
-    placed: false,
-    fields: &[
-        ("granted", I(7)),
-        ("expired", U(7)),
-        ("voided", U(7)),
-        ("taken", U(7)),
-        ("dealt", U(7)),
-        ("overrun", U(7)),
-        ("late", U(7)),
-        ("clawback", U(7)),
-        ("created_at", U(7)),
-    ],
-};
-
-/// A grant; `voided_at` is one more than the time, 0 for none; `note` is empty for none, else begins with one byte that says nothing.
-pub(super) const GRANT: Layout = Layout {
-    name: "grant",
-    table: Some('G'),
-    placed: false,
-    fields: &[
-        ("amount", I(7)),
-        ("priority", U(1)),
-        ("category", U(1)),
-        ("state", U(1)),
-        ("effective_at", U(7)),
-        ("expires_at", U(7)),
-        ("created_at", U(7)),
-        ("updated_at", U(7)),
-        ("voided_at", U(7)),
-        ("drawn", U(7)),
-        ("expired", U(7)),
-        ("voided", U(7)),
-        ("guarded", I(7)),
-        ("ended", U(6)),
-        ("id", Text8),
-        ("note", Text16),
-    ],
-};
-
-/// A hold; `last` is the seq of its last entry, `content` and `key` are digests.
-pub(super) const HOLD: Layout = Layout {
-    name: "hold",
-    table: Some('H'),
-    placed: false,
-    fields: &[
-        ("state", U(1)),
-        ("capped", U(1)),
-        ("amount", U(7)),
-        ("opened", U(7)),
-        ("charged", U(7)),
-        ("opened_at", U(7)),
-        ("expires_at", U(7)),
-        ("number", U(6)),
-        ("extensions", U(4)),
-        ("available", I(7)),
-        ("last", U(6)),
-        ("content", Bytes(8)),
-        ("key", Bytes(8)),
-    ],
-};
-
-/// A line of the journal but for account, subject and detail; `link` is the seq of the line before it that tells of the same hold.
-pub(super) const ENTRY: Layout = Layout {
-    name: "entry",
-    table: None,
-    placed: false,
-    fields: &[
-        ("kind", U(1)),
-        ("seq", U(6)),
-        ("number", U(6)),
-        ("previous", U(6)),
-        ("time", U(7)),
-        ("amount", I(7)),
-        ("held", U(7)),
-        ("available", I(7)),
-        ("link", U(6)),
-    ],
-};
-
-/// An answer that is no line of the journal.
-pub(super) const DONE: Layout = Layout {
-    name: "done",
-    table: None,
-    placed: false,
-    fields: &[
-        ("code", U(1)),
-        ("seq", U(6)),
-        ("time", U(7)),
-        ("amount", I(7)),
-        ("available", I(7)),
-        ("expires_at", U(7)),
-    ],
-};
-
 const fn plain(name: &'static str, fields: &'static [(&'static str, Type)]) -> Layout {
     Layout {
         name,
@@ -216,135 +63,37 @@ const fn placed(name: &'static str, fields: &'static [(&'static str, Type)]) -> 
     }
 }
 
-/// An account's charges of one day.
-pub(super) const DAY: Layout = plain("day", &[("count", U(4)), ("charged", I(7))]);
-/// An adjustment's answer.
-pub(super) const ADJUSTED: Layout = plain("adjusted", &[("amount", I(7)), ("time", U(7)), ("available", I(7))]);
-/// When a key was made and revoked (one more than the time, 0: not).
-pub(super) const KEY_DATES: Layout = plain("key_dates", &[("made_at", U(7)), ("revoked_at", U(7))]);
-
-/// Arguments: the head of every call.
-pub(super) const HEAD: Layout = plain("head", &[("stamp", U(7)), ("partitions", U(2)), ("records", U(2))]);
-/// Arguments: the time, after the head, where a test sets it.
-pub(super) const HEAD_TIME: Layout = plain("head_time", &[("time", U(7))]);
-/// What the reads' answers begin with.
-pub(super) const NOW: Layout = plain("now", &[("time", U(7)), ("seq", U(6))]);
-/// How far the sweep has come in the journal: entries examined for open holds, up to which this pass goes, before when none of those runs out, and
-/// entries whose holds are forgotten.
-pub(super) const SWEPT: Layout = plain(
-    "swept",
-    &[("examined", U(6)), ("target", U(6)), ("soon", U(7)), ("forgotten", U(6))],
-);
-/// Arguments: how holds are visited, and from where to where the cursor goes.
-pub(super) const VISIT: Layout = plain("visit", &[("mode", U(1)), ("expected", U(6)), ("cursor", U(6))]);
-/// Arguments: part of the journal.
-pub(super) const RANGE: Layout = plain(
-    "range",
-    &[("from", U(6)), ("upto", U(6)), ("before", U(7)), ("most", U(2))],
-);
-/// A place in the journal.
-pub(super) const CURSOR: Layout = plain("cursor", &[("seq", U(6))]);
-/// Arguments of admit.
-pub(super) const ADMIT: Layout = placed(
-    "admit",
-    &[
-        ("version", U(4)),
-        ("limited", U(1)),
-        ("least", U(7)),
-        ("most", U(7)),
-        ("ttl", U(7)),
-        ("made", U(6)),
-        ("valid_until", U(7)),
-        ("line", I(7)),
-        ("content", Bytes(8)),
-        ("key", Bytes(8)),
-    ],
-);
-/// Arguments: caps of the account, then of the key.
-pub(super) const LIMITS: Layout = plain(
-    "limits",
-    &[
-        ("requests", U(7)),
-        ("tokens", U(7)),
-        ("concurrent", I(4)),
-        ("day", I(7)),
-        ("month", I(7)),
-        ("key_requests", U(7)),
-        ("key_tokens", U(7)),
-        ("key_concurrent", I(4)),
-        ("key_day", I(7)),
-        ("key_month", I(7)),
-    ],
-);
-/// Arguments of extend.
-pub(super) const EXTEND: Layout = placed(
-    "extend",
-    &[
-        ("version", U(4)),
-        ("limited", U(1)),
-        ("number", U(4)),
-        ("least", U(7)),
-        ("most", U(7)),
-        ("ttl", U(7)),
-        ("valid_until", U(7)),
-        ("line", I(7)),
-    ],
-);
-/// Arguments of renew.
-pub(super) const RENEW: Layout = placed(
-    "renew",
-    &[
-        ("ttl", U(7)),
-    ],
-);
-/// Arguments of capture, release and expire.
-pub(super) const SETTLE: Layout = placed(
-    "settle",
-    &[
-        ("used", I(7)),
-        ("line", I(7)),
-        ("key", Bytes(8)),
-    ],
-);
-/// Arguments: what every operation begins with: its kind, and where among KEYS its records are (0: none); the last entry its sender knows of.
-pub(super) const PLACE: Layout = plain(
-    "place",
-    &[
-        ("kind", U(1)),
-        ("partition", U(2)),
-        ("account", U(2)),
-        ("hold", U(2)),
-        ("gauge", U(2)),
-        ("seen", U(6)),
-    ],
-);
-/// Arguments of adjust.
-pub(super) const ADJUST: Layout = placed("adjust", &[("amount", I(7)), ("id", Text8), ("grant", Text8)]);
-/// Arguments of put_key.
-pub(super) const KEY: Layout = placed("key", &[("id", Text8), ("fixed", Text16), ("other", Text8)]);
-/// Refusals with numbers.
-pub(super) const RATE_LIMITED: Layout = plain("rate_limited", &[("code", U(1)), ("scope", U(1)), ("wait", U(7))]);
-/// Refusals with numbers.
-pub(super) const TOO_MANY: Layout = plain("too_many", &[("code", U(1)), ("scope", U(1))]);
-/// Refusals with numbers.
-pub(super) const SPEND_LIMIT: Layout = plain(
-    "spend_limit",
-    &[
-        ("code", U(1)),
-        ("scope", U(1)),
-        ("window", U(1)),
-        ("spent", I(7)),
-        ("now", U(7)),
-    ],
-);
-/// Refusals with numbers.
-pub(super) const INSUFFICIENT: Layout =
-    plain("insufficient", &[("code", U(1)), ("available", I(7)), ("required", I(7))]);
-
 /// All layouts, for the scripts.
 pub(super) const ALL: &[&Layout] = &[
-    &PART, &GAUGE, &ACCOUNT, &COLD, &GRANT, &HOLD, &ENTRY, &DONE, &DAY, &ADJUSTED, &KEY_DATES, &HEAD, &HEAD_TIME, &NOW, &SWEPT, &VISIT, &RANGE, &CURSOR,
-    &ADMIT, &LIMITS, &EXTEND, &RENEW, &SETTLE, &PLACE, &ADJUST, &KEY, &RATE_LIMITED, &TOO_MANY, &SPEND_LIMIT,
+    &PART,
+    &GAUGE,
+    &ACCOUNT,
+    &COLD,
+    &GRANT,
+    &HOLD,
+    &ENTRY,
+    &DONE,
+    &DAY,
+    &ADJUSTED,
+    &KEY_DATES,
+    &HEAD,
+    &HEAD_TIME,
+    &NOW,
+    &SWEPT,
+    &VISIT,
+    &RANGE,
+    &CURSOR,
+    &ADMIT,
+    &LIMITS,
+    &EXTEND,
+    &RENEW,
+    &SETTLE,
+    &PLACE,
+    &ADJUST,
+    &KEY,
+    &RATE_LIMITED,
+    &TOO_MANY,
+    &SPEND_LIMIT,
     &INSUFFICIENT,
 ];
 
@@ -519,11 +268,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let written = Writer::default()
-            .number(-3, 7)
-            .text8(b"id-1")
-            .text8(b"")
-            .0;
+        let written = Writer::default().number(-3, 7).text8(b"id-1").text8(b"").0;
         let full = Writer::default().number(9, 1).bytes(&[0; 14]).bytes(&written).0;
         let record = ADJUST.read_all(&full).unwrap();
         assert_eq!(record.number("amount"), -3);
@@ -536,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_number_that_lua_could_not_hold_is_not_read() {
-        let mut stored = vec![0xff; 16];
+        let mut stored = [0xff; 16];
         assert!(KEY_DATES.read_all(&stored[..14]).is_none());
         stored.fill(0);
         assert!(KEY_DATES.read_all(&stored[..14]).is_some());

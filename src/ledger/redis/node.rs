@@ -40,7 +40,12 @@ impl Link {
     }
 
     /// Calls a script; one that the server does not know (it restarted, or was told to forget) is loaded, and called again.
-    pub(super) async fn run(&self, connection: &mut Connection, script: Script, cmd: &Cmd) -> Result<Value, Fault> {
+    pub(super) async fn run(
+        &self,
+        connection: &mut Connection,
+        script: Script,
+        cmd: &Cmd,
+    ) -> Result<Value, Fault> {
         match connection.ask(cmd).await {
             Err(Fault::NoScript) => {
                 self.load(connection, script).await?;
@@ -51,7 +56,12 @@ impl Link {
     }
 
     /// The same where a cluster's other node said to ask here this once.
-    pub(super) async fn run_here(&self, connection: &mut Connection, script: Script, cmd: &Cmd) -> Result<Value, Fault> {
+    pub(super) async fn run_here(
+        &self,
+        connection: &mut Connection,
+        script: Script,
+        cmd: &Cmd,
+    ) -> Result<Value, Fault> {
         match connection.ask_here(cmd).await {
             Err(Fault::NoScript) => {
                 self.load(connection, script).await?;
@@ -63,7 +73,10 @@ impl Link {
 
     async fn load(&self, connection: &mut Connection, script: Script) -> Result<(), Fault> {
         let text = self.scripts.text(script);
-        connection.ask(redis::cmd("SCRIPT").arg("LOAD").arg(text)).await.map(|_| ())
+        connection
+            .ask(redis::cmd("SCRIPT").arg("LOAD").arg(text))
+            .await
+            .map(|_| ())
     }
 }
 
@@ -137,7 +150,12 @@ impl Node {
     }
 
     /// Puts an operation on its partition's lane and waits for the answer. When the future is dropped, the operation may still be done.
-    pub(super) async fn submit(&self, operation: &Arc<Operation>, context: Context, deadline: Instant) -> Result<Vec<u8>, Fault> {
+    pub(super) async fn submit(
+        &self,
+        operation: &Arc<Operation>,
+        context: Context,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Fault> {
         let (answer, answered) = oneshot::channel();
         let job = Job {
             operation: Arc::clone(operation),
@@ -147,11 +165,16 @@ impl Node {
         };
         let lane = &self.lanes[operation.partition as usize % self.lanes.len()];
         if lane.try_send(job).is_err() {
-            return Err(Fault::NotDone(format!("more than {QUEUE_MAX} operations wait for Redis")));
+            return Err(Fault::NotDone(format!(
+                "more than {QUEUE_MAX} operations wait for Redis"
+            )));
         }
         match tokio::time::timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Fault::NotDone(format!("no time was left to ask {}", self.link.endpoint.address))),
+            Ok(Err(_)) => Err(Fault::NotDone(format!(
+                "no time was left to ask {}",
+                self.link.endpoint.address
+            ))),
             Err(_) => Err(Fault::Unknown("no answer in time".to_owned())),
         }
     }

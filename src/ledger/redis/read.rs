@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use redis::Value;
 
 use super::codes::Code;
-use super::decode::{self, Unreadable};
+use super::decode::{self, Group, Unreadable};
 use super::keys::{Keys, partition_of, partition_of_digest};
 use super::layout;
 use super::script::Script;
@@ -37,14 +37,19 @@ pub(super) struct Found {
 impl Found {
     /// The texts it is made of.
     pub(super) fn texts(&self) -> impl Iterator<Item = &[u8]> {
-        self.items.iter().map(|item| match item {
-            Value::BulkString(text) => text.as_slice(),
-            _ => &[],
-        })
+        self.items.iter().map(text_of)
     }
 
     pub(super) fn text(&self, at: usize) -> &[u8] {
         self.texts().nth(at).unwrap_or_default()
+    }
+}
+
+/// A text; none for anything else.
+pub(super) fn text_of(item: &Value) -> &[u8] {
+    match item {
+        Value::BulkString(text) => text,
+        _ => &[],
     }
 }
 
@@ -59,10 +64,18 @@ impl RedisLedger {
     }
 
     /// Calls a script that reads about a partition. `keys` come after the partition's record, `args` after the head.
-    pub(super) async fn find(&self, script: Script, keys: Keys, read: &[Vec<u8>], args: &[Vec<u8>]) -> Result<Found, LedgerError> {
+    pub(super) async fn find(
+        &self,
+        script: Script,
+        keys: Keys,
+        read: &[Vec<u8>],
+        args: &[Vec<u8>],
+    ) -> Result<Found, LedgerError> {
         for _ in 0..2 {
             let mut cmd = redis::cmd("EVALSHA");
-            cmd.arg(self.scripts.hash(script)).arg(read.len() + 1).arg(keys.part());
+            cmd.arg(self.scripts.hash(script))
+                .arg(read.len() + 1)
+                .arg(keys.part());
             for key in read {
                 cmd.arg(key.as_slice());
             }
@@ -78,10 +91,16 @@ impl RedisLedger {
                     Some(Code::Lost) => return Err(self.lost(keys.0, "has no record")),
                     _ => return Err(self.lost(keys.0, &String::from_utf8_lossy(&answer[1..]))),
                 },
-                _ => return Err(LedgerError::Unavailable("the script's answer cannot be read".to_owned())),
+                _ => {
+                    return Err(LedgerError::Unavailable(
+                        "the script's answer cannot be read".to_owned(),
+                    ));
+                }
             }
         }
-        Err(LedgerError::Unavailable("the store's generation changes again and again".to_owned()))
+        Err(LedgerError::Unavailable(
+            "the store's generation changes again and again".to_owned(),
+        ))
     }
 
     fn found(&self, mut items: Vec<Value>) -> Result<Found, LedgerError> {
@@ -102,14 +121,21 @@ impl RedisLedger {
     /// The servers' time, when all that the ledger needs is there.
     pub(super) async fn read_time(&self) -> Result<Timestamp, LedgerError> {
         let keys = Keys(0);
-        let found = self.find(Script::Lookup, keys, &[keys.swept().into_bytes()], &[]).await?;
+        let found = self
+            .find(Script::Lookup, keys, &[keys.swept().into_bytes()], &[])
+            .await?;
         Ok(found.time)
     }
 
     /// Whose a digest is claimed to be.
-    pub(super) async fn read_owner(&self, digest: &KeyDigest) -> Result<Option<(AccountId, KeyId)>, LedgerError> {
+    pub(super) async fn read_owner(
+        &self,
+        digest: &KeyDigest,
+    ) -> Result<Option<(AccountId, KeyId)>, LedgerError> {
         let keys = Keys(partition_of_digest(digest, self.partitions));
-        let found = self.find(Script::Lookup, keys, &[keys.digest(digest)], &[]).await?;
+        let found = self
+            .find(Script::Lookup, keys, &[keys.digest(digest)], &[])
+            .await?;
         let text = String::from_utf8_lossy(found.text(0)).into_owned();
         let Some((account, key)) = text.split_once('\n') else {
             return Ok(None);
@@ -122,14 +148,20 @@ impl RedisLedger {
             return Ok(None);
         };
         let keys = self.place(&account);
-        let read = [keys.account(&account).into_bytes(), keys.settings(&account).into_bytes()];
+        let read = [
+            keys.account(&account).into_bytes(),
+            keys.settings(&account).into_bytes(),
+        ];
         let field = format!("k{key}").into_bytes();
         let found = self.find(Script::Account, keys, &read, &[field]).await?;
         if found.text(0).is_empty() || found.text(4).is_empty() {
             return Ok(None);
         }
         let bad = damaged(&account);
-        let record = layout::ACCOUNT.read_all(found.text(0)).ok_or("the account's record").map_err(&bad)?;
+        let record = layout::ACCOUNT
+            .read_all(found.text(0))
+            .ok_or("the account's record")
+            .map_err(&bad)?;
         let settings = decode::settings(found.text(1), found.text(2), found.text(3)).map_err(&bad)?;
         let key = decode::key(key, found.text(4), Gauge::default()).map_err(&bad)?;
         if key.digest != *digest {
@@ -149,15 +181,26 @@ impl RedisLedger {
     }
 
     /// An account with all its grants, as stored; and as of when.
-    pub(super) async fn read_book(&self, account: &AccountId) -> Result<Option<(Book, Timestamp)>, LedgerError> {
+    pub(super) async fn read_book(
+        &self,
+        account: &AccountId,
+    ) -> Result<Option<(Book, Timestamp)>, LedgerError> {
         let keys = self.place(account);
-        let read = [keys.account(account), keys.settings(account), keys.grants(account), keys.ended(account)];
-        let found = self.find(Script::Statement, keys, &read.map(String::into_bytes), &[]).await?;
+        let read = [
+            keys.account(account),
+            keys.settings(account),
+            keys.grants(account),
+            keys.ended(account),
+        ];
+        let found = self
+            .find(Script::Statement, keys, &read.map(String::into_bytes), &[])
+            .await?;
         if found.text(0).is_empty() {
             return Ok(None);
         }
         let bad = damaged(account);
-        let settings: Settings = decode::settings(found.text(1), found.text(2), found.text(3)).map_err(&bad)?;
+        let settings: Settings =
+            decode::settings(found.text(1), found.text(2), found.text(3)).map_err(&bad)?;
         let mut book = decode::book(account, found.text(0), found.text(4), settings).map_err(&bad)?;
         for mut ended in found.texts().skip(5) {
             let grant = decode::grant(&mut ended).map_err(&bad)?;
@@ -171,16 +214,25 @@ impl RedisLedger {
             return Ok(None);
         };
         let (account, grants) = book.statement(time);
-        Ok(Some(Statement { account, grants, time }))
+        Ok(Some(Statement {
+            account,
+            grants,
+            time,
+        }))
     }
 
     /// The settings' hash of an account, keys and all.
     async fn read_fields(&self, account: &AccountId) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LedgerError> {
         let keys = self.place(account);
-        let found = self.find(Script::Keys, keys, &[keys.settings(account).into_bytes()], &[]).await?;
+        let found = self
+            .find(Script::Keys, keys, &[keys.settings(account).into_bytes()], &[])
+            .await?;
         let texts: Vec<_> = found.texts().map(<[u8]>::to_vec).collect();
         let (pairs, _) = texts.as_chunks::<2>();
-        Ok(pairs.iter().map(|[field, value]| (field.clone(), value.clone())).collect())
+        Ok(pairs
+            .iter()
+            .map(|[field, value]| (field.clone(), value.clone()))
+            .collect())
     }
 
     /// The public names of an account's keys.
@@ -195,12 +247,21 @@ impl RedisLedger {
         let bad = damaged(account);
         let stored = decode::key_fields(&fields).map_err(&bad)?;
         let read = |(id, stored): (KeyId, &[u8])| decode::key(id, stored, Gauge::default());
-        let mut keys = stored.into_iter().map(read).collect::<Result<Vec<_>, _>>().map_err(&bad)?;
+        let mut keys = stored
+            .into_iter()
+            .map(read)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(&bad)?;
         let place = self.place(account);
         for key in keys.iter_mut().filter(|key| key.limits != Limits::NONE) {
-            let gauge = self.ask(place.0, redis::cmd("GET").arg(place.gauge(account, &key.id))).await?;
+            let gauge = self
+                .ask(place.0, redis::cmd("GET").arg(place.gauge(account, &key.id)))
+                .await?;
             let Value::BulkString(gauge) = gauge else {
-                return Err(quarantined(account, format!("the gauge of key {} is missing", key.id)));
+                return Err(quarantined(
+                    account,
+                    format!("the gauge of key {} is missing", key.id),
+                ));
             };
             key.gauge = decode::gauge(&gauge).map_err(&bad)?;
         }
@@ -208,34 +269,59 @@ impl RedisLedger {
         Ok(keys)
     }
 
-    pub(super) async fn read_hold(&self, account: &AccountId, hold: HoldId) -> Result<Option<Hold>, LedgerError> {
+    pub(super) async fn read_hold(
+        &self,
+        account: &AccountId,
+        hold: HoldId,
+    ) -> Result<Option<Hold>, LedgerError> {
         let keys = self.place(account);
         let read = [keys.settings(account).into_bytes(), keys.hold(account, hold)];
         let found = self.find(Script::Hold, keys, &read, &[]).await?;
         if found.text(0).is_empty() {
             return Ok(None);
         }
-        let fields: BTreeMap<_, _> = found.texts().skip(1).map(|field| (field.to_vec(), Vec::new())).collect();
+        let fields: BTreeMap<_, _> = found
+            .texts()
+            .skip(1)
+            .map(|field| (field.to_vec(), Vec::new()))
+            .collect();
         let bad = damaged(account);
-        let ids: Vec<_> = decode::key_fields(&fields).map_err(&bad)?.into_iter().map(|(id, _)| id).collect();
-        decode::hold(hold, account, found.text(0), ids.iter()).map(Some).map_err(&bad)
+        let ids: Vec<_> = decode::key_fields(&fields)
+            .map_err(&bad)?
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect();
+        decode::hold(hold, account, found.text(0), ids.iter())
+            .map(Some)
+            .map_err(&bad)
     }
 
-    pub(super) async fn read_accounts(&self, cursor: Option<&str>, limit: usize) -> Result<Page<AccountId>, LedgerError> {
+    pub(super) async fn read_accounts(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<AccountId>, LedgerError> {
         let begin = || {
             let (partition, place) = cursor.unwrap_or("0:0").split_once(':')?;
             Some((partition.parse::<u32>().ok()?, place.parse::<usize>().ok()?))
         };
-        let (mut partition, mut place) = begin().ok_or_else(|| LedgerError::Misconfigured("not a cursor of this list".to_owned()))?;
+        let (mut partition, mut place) =
+            begin().ok_or_else(|| LedgerError::Misconfigured("not a cursor of this list".to_owned()))?;
         let limit = limit.clamp(1, PAGE_MAX);
         let mut items = Vec::new();
         while partition < self.partitions {
             let keys = Keys(partition);
             let last = place + limit - items.len() - 1;
             let args = [place.to_string().into_bytes(), last.to_string().into_bytes()];
-            let found = self.find(Script::Accounts, keys, &[keys.accounts().into_bytes()], &args).await?;
+            let found = self
+                .find(Script::Accounts, keys, &[keys.accounts().into_bytes()], &args)
+                .await?;
             place += found.items.len();
-            items.extend(found.texts().filter_map(|id| AccountId::new(std::str::from_utf8(id).ok()?).ok()));
+            items.extend(
+                found
+                    .texts()
+                    .filter_map(|id| AccountId::new(std::str::from_utf8(id).ok()?).ok()),
+            );
             if items.len() >= limit {
                 let next = Some(format!("{partition}:{place}"));
                 return Ok(Page { items, next });
@@ -252,18 +338,29 @@ impl RedisLedger {
         read.collect::<Result<_, _>>().map_err(damaged(account))
     }
 
-    pub(super) async fn read_entries(&self, account: &AccountId, cursor: Option<&str>, limit: usize) -> Result<Page<Entry>, LedgerError> {
+    pub(super) async fn read_entries(
+        &self,
+        account: &AccountId,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Entry>, LedgerError> {
         let keys = self.place(account);
         let limit = limit.clamp(1, PAGE_MAX);
         let read = [keys.account(account).into_bytes(), keys.journal().into_bytes()];
         let mut next = cursor.unwrap_or("0").parse::<u64>();
         let mut items: Vec<Entry> = Vec::new();
         loop {
-            let from = *next.as_ref().map_err(|_| LedgerError::Misconfigured("not a cursor of this list".to_owned()))?;
+            let from = *next
+                .as_ref()
+                .map_err(|_| LedgerError::Misconfigured("not a cursor of this list".to_owned()))?;
             let most = (limit - items.len()).min(STEPS_MAX);
             let args = [from.to_string().into_bytes(), most.to_string().into_bytes()];
             let found = self.find(Script::Entries, keys, &read, &args).await?;
-            items.extend(self.entries_in(&found, account)?.into_iter().map(|(entry, _)| entry));
+            items.extend(
+                self.entries_in(&found, account)?
+                    .into_iter()
+                    .map(|(entry, _)| entry),
+            );
             let before = items.last().map_or(0, |entry| entry.previous);
             if before == 0 || items.len() >= limit {
                 let next = (before > 0).then(|| before.to_string());
@@ -273,22 +370,38 @@ impl RedisLedger {
         }
     }
 
-    pub(super) async fn read_entries_of_hold(&self, account: &AccountId, hold: HoldId) -> Result<Vec<Entry>, LedgerError> {
+    pub(super) async fn read_entries_of_hold(
+        &self,
+        account: &AccountId,
+        hold: HoldId,
+    ) -> Result<Vec<Entry>, LedgerError> {
         let keys = self.place(account);
         let read = [keys.hold(account, hold), keys.journal().into_bytes()];
         let found = self.find(Script::OfHold, keys, &read, &[]).await?;
-        let mut entries: Vec<_> = self.entries_in(&found, account)?.into_iter().map(|(entry, _)| entry).collect();
+        let mut entries: Vec<_> = self
+            .entries_in(&found, account)?
+            .into_iter()
+            .map(|(entry, _)| entry)
+            .collect();
         entries.reverse();
         Ok(entries)
     }
 
-    pub(super) async fn read_days(&self, account: &AccountId, from: i64, to: i64) -> Result<Vec<DayUsage>, LedgerError> {
+    pub(super) async fn read_days(
+        &self,
+        account: &AccountId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<DayUsage>, LedgerError> {
         let keys = self.place(account);
         let days: Vec<i64> = (from..=to.min(from.saturating_add(DAYS_MAX - 1))).collect();
         if days.is_empty() {
             return Ok(Vec::new());
         }
-        let read = [keys.account(account).into_bytes(), keys.days(account).into_bytes()];
+        let read = [
+            keys.account(account).into_bytes(),
+            keys.days(account).into_bytes(),
+        ];
         let args: Vec<_> = days.iter().map(|day| day.to_string().into_bytes()).collect();
         let found = self.find(Script::Days, keys, &read, &args).await?;
         let Some(record) = layout::ACCOUNT.read_all(found.text(0)) else {
@@ -297,30 +410,55 @@ impl RedisLedger {
         let mut usage = Vec::new();
         for (day, stored) in days.into_iter().zip(found.texts().skip(1)) {
             let kept = layout::DAY.read_all(stored);
-            let (mut requests, mut charged) = kept.map_or((0, 0), |kept| (kept.count("count"), kept.number("charged")));
+            let (mut requests, mut charged) =
+                kept.map_or((0, 0), |kept| (kept.count("count"), kept.number("charged")));
             if day == record.number("day") {
                 requests += record.count("day_count");
                 charged += record.number("day_charged");
             }
             if requests > 0 || charged != 0 {
                 let charged = Credits::from_micros(charged).unwrap_or(Credits::ZERO);
-                usage.push(DayUsage { day, requests, charged });
+                usage.push(DayUsage {
+                    day,
+                    requests,
+                    charged,
+                });
             }
         }
         Ok(usage)
     }
 
-    pub(super) async fn read_journal(&self, partition: u32, after: u64, limit: usize) -> Result<Vec<Entry>, LedgerError> {
+    pub(super) async fn read_journal(
+        &self,
+        partition: u32,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, LedgerError> {
         let limit = limit.clamp(1, PAGE_MAX);
-        let keys = Keys(partition);
-        let args = [(after + 1).to_string().into_bytes(), limit.to_string().into_bytes()];
-        let found = self.find(Script::Journal, keys, &[keys.journal().into_bytes()], &args).await?;
         let mut entries = Vec::new();
-        for item in found.items.iter().skip(1) {
-            let group = decode::group(item).map_err(|what| self.lost(partition, what))?;
+        for group in self.groups(Keys(partition), after, limit).await? {
             entries.extend(group.entries.into_iter().filter(|entry| entry.seq > after));
         }
         entries.truncate(limit);
         Ok(entries)
+    }
+
+    /// Items of a partition's journal from that on which has the entry after `after`.
+    pub(super) async fn groups(
+        &self,
+        keys: Keys,
+        after: u64,
+        most: usize,
+    ) -> Result<Vec<Group>, LedgerError> {
+        let args = [
+            (after + 1).to_string().into_bytes(),
+            most.to_string().into_bytes(),
+        ];
+        let found = self
+            .find(Script::Journal, keys, &[keys.journal().into_bytes()], &args)
+            .await?;
+        let read = found.items.iter().skip(1).map(decode::group);
+        read.collect::<Result<_, _>>()
+            .map_err(|what| self.lost(keys.0, what))
     }
 }

@@ -58,7 +58,8 @@ impl Router {
             for (partition, owner) in (0..partitions).zip(&mut owners) {
                 let slot = slot_of(partition);
                 let range = slots.iter().find(|range| range.from <= slot && slot <= range.to);
-                let range = range.ok_or_else(|| Fault::NotDone(format!("no server of the cluster has slot {slot}")))?;
+                let range = range
+                    .ok_or_else(|| Fault::NotDone(format!("no server of the cluster has slot {slot}")))?;
                 *owner = self.node(&range.endpoint);
             }
         }
@@ -93,7 +94,12 @@ impl Router {
     }
 
     /// Asks at the node that should know, and at those that it sends to.
-    async fn follow(&self, partition: Option<u32>, script: Option<Script>, cmd: &Cmd) -> Result<Value, Fault> {
+    async fn follow(
+        &self,
+        partition: Option<u32>,
+        script: Option<Script>,
+        cmd: &Cmd,
+    ) -> Result<Value, Fault> {
         let owner = partition.map(|n| self.of(n));
         let mut node = match owner {
             Some(Ok(node)) => node,
@@ -139,7 +145,8 @@ impl Router {
         stays: bool,
     ) -> Result<Arc<Node>, Fault> {
         let endpoint = from.link.endpoint.at(node);
-        let endpoint = endpoint.ok_or_else(|| Fault::NotDone(format!("the cluster sends to {node:?}, which is no address")))?;
+        let endpoint = endpoint
+            .ok_or_else(|| Fault::NotDone(format!("the cluster sends to {node:?}, which is no address")))?;
         let node = self.node(&endpoint);
         if let (Some(partition), true) = (partition, stays) {
             let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
@@ -167,9 +174,14 @@ impl Slots {
         let Value::Array(ranges) = value else {
             return Err(Fault::NotDone("the map of slots cannot be read".to_owned()));
         };
-        let readable = ranges.iter().filter_map(|range| Slots::range(range, asked)).collect::<Vec<_>>();
+        let readable = ranges
+            .iter()
+            .filter_map(|range| Slots::range(range, asked))
+            .collect::<Vec<_>>();
         if readable.is_empty() {
-            return Err(Fault::NotDone("the cluster has not shared out its slots yet".to_owned()));
+            return Err(Fault::NotDone(
+                "the cluster has not shared out its slots yet".to_owned(),
+            ));
         }
         Ok(readable)
     }

@@ -23,12 +23,47 @@ macro_rules! parts {
 }
 
 parts![
-    "lib/clock", "lib/test_clock", "lib/frame", "lib/hot", "lib/limits", "lib/holds", "lib/keys", "lib/book", "lib/due",
-    "lib/time", "lib/grants", "lib/keep_book", "lib/write", "op/admit", "op/extend", "op/renew", "op/settle", "hot",
-    "one", "cold/put_grant", "cold/date_grant", "cold/adjust", "cold/apply_due", "cold/set_account", "cold/put_key",
-    "cold/revoke_key", "lib/read", "read/lookup", "read/account", "read/statement", "read/keys", "read/hold",
-    "read/accounts", "read/entries", "read/of_hold", "read/days", "read/journal", "read/opened",
-    "sweep/begin", "sweep/visit",
+    "lib/clock",
+    "lib/test_clock",
+    "lib/frame",
+    "lib/hot",
+    "lib/limits",
+    "lib/holds",
+    "lib/keys",
+    "lib/book",
+    "lib/due",
+    "lib/time",
+    "lib/grants",
+    "lib/keep_book",
+    "lib/write",
+    "op/admit",
+    "op/extend",
+    "op/renew",
+    "op/settle",
+    "hot",
+    "one",
+    "cold/put_grant",
+    "cold/date_grant",
+    "cold/adjust",
+    "cold/apply_due",
+    "cold/set_account",
+    "cold/put_key",
+    "cold/revoke_key",
+    "lib/read",
+    "read/lookup",
+    "read/account",
+    "read/statement",
+    "read/keys",
+    "read/hold",
+    "read/accounts",
+    "read/entries",
+    "read/of_hold",
+    "read/days",
+    "read/journal",
+    "read/opened",
+    "read/chunk",
+    "sweep/begin",
+    "sweep/visit",
 ];
 
 /// A script.
@@ -55,15 +90,23 @@ pub(super) enum Script {
     Days,
     Journal,
     Opened,
+    Chunk,
     Begin,
     Visit,
 }
 
-const OPERATIONS: &[&str] = &["lib/holds", "op/admit", "op/extend", "op/renew", "op/settle", "hot"];
+const OPERATIONS: &[&str] = &[
+    "lib/holds",
+    "op/admit",
+    "op/extend",
+    "op/renew",
+    "op/settle",
+    "hot",
+];
 const BOOK: &[&str] = &["lib/keys", "lib/book", "lib/due", "lib/time"];
 
 impl Script {
-    pub(super) const ALL: [Script; 21] = [
+    pub(super) const ALL: [Script; 22] = [
         Script::Hot,
         Script::Full,
         Script::PutGrant,
@@ -83,6 +126,7 @@ impl Script {
         Script::Days,
         Script::Journal,
         Script::Opened,
+        Script::Chunk,
         Script::Begin,
         Script::Visit,
     ];
@@ -101,6 +145,7 @@ impl Script {
             Script::Days => "read/days",
             Script::Journal => "read/journal",
             Script::Opened => "read/opened",
+            Script::Chunk => "read/chunk",
             _ => return None,
         })
     }
@@ -115,7 +160,14 @@ impl Script {
             Script::PutGrant => &[
                 &["lib/limits"],
                 BOOK,
-                &["lib/grants", "cold/put_grant", "cold/date_grant", "one", "lib/keep_book", "lib/write"],
+                &[
+                    "lib/grants",
+                    "cold/put_grant",
+                    "cold/date_grant",
+                    "one",
+                    "lib/keep_book",
+                    "lib/write",
+                ],
             ],
             Script::Adjust => &[
                 &["lib/limits"],
@@ -174,18 +226,32 @@ impl Scripts {
 }
 
 fn part(name: &str) -> &'static str {
-    PARTS.iter().find(|(n, _)| *n == name).map_or("", |(_, text)| text)
+    PARTS
+        .iter()
+        .find(|(n, _)| *n == name)
+        .map_or("", |(_, text)| text)
 }
 
 fn render(script: Script, rendering: Rendering, names: &Names) -> String {
-    let clock = if rendering.test_time { "lib/test_clock" } else { "lib/clock" };
+    let clock = if rendering.test_time {
+        "lib/test_clock"
+    } else {
+        "lib/clock"
+    };
     let mut text = String::new();
     if rendering.shebang {
-        let flags = if script.reads().is_some() { " flags=no-writes" } else { "" };
+        let flags = if script.reads().is_some() {
+            " flags=no-writes"
+        } else {
+            ""
+        };
         let _ = writeln!(text, "#!lua{flags}");
     }
     for name in std::iter::once(clock).chain(script.parts()) {
-        for line in part(name).lines().filter(|l| !l.trim_start().starts_with("--") && !l.trim().is_empty()) {
+        for line in part(name)
+            .lines()
+            .filter(|l| !l.trim_start().starts_with("--") && !l.trim().is_empty())
+        {
             names.put(line, &mut text);
             text.push('\n');
         }
@@ -205,8 +271,16 @@ impl Names {
         for layout in layout::ALL {
             add('F', layout.name, quoted(layout.format().as_bytes()));
             add('L', layout.name, layout.len().to_string());
-            add('L', &format!("{}_fields", layout.name), layout.count().to_string());
-            add('F', &format!("no_{}", layout.name), quoted(&vec![0; layout.len()]));
+            add(
+                'L',
+                &format!("{}_fields", layout.name),
+                layout.count().to_string(),
+            );
+            add(
+                'F',
+                &format!("no_{}", layout.name),
+                quoted(&vec![0; layout.len()]),
+            );
             for (at, (field, _)) in layout.fields.iter().enumerate() {
                 if let Some(table) = layout.table {
                     add(table, field, (at + 1).to_string());
@@ -315,7 +389,11 @@ mod tests {
                     .rev()
                     .nth(1)
                     .is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
-                assert!(!(apart && "AFGHLMNOPRSE".contains(table)), "{script:?}: {}", &text[at - 1..(at + 30).min(text.len())]);
+                assert!(
+                    !(apart && "AFGHLMNOPRSE".contains(table)),
+                    "{script:?}: {}",
+                    &text[at - 1..(at + 30).min(text.len())]
+                );
             }
             used.extend(script.parts());
         }

@@ -51,7 +51,10 @@ impl Meta {
 
     fn read(stored: &[u8]) -> Result<Meta, LedgerError> {
         let text = String::from_utf8_lossy(stored);
-        let fields: BTreeMap<_, _> = text.split(' ').filter_map(|field| field.split_once('=')).collect();
+        let fields: BTreeMap<_, _> = text
+            .split(' ')
+            .filter_map(|field| field.split_once('='))
+            .collect();
         let number = |name| fields.get(name).and_then(|n: &&str| n.parse::<u32>().ok());
         let layout = number("layout");
         if layout != Some(layout::VERSION) {
@@ -68,7 +71,8 @@ impl Meta {
                 ready: number("ready")? == 1,
             })
         };
-        meta().ok_or_else(|| LedgerError::LostHistory(format!("the store's own record {META} cannot be read")))
+        meta()
+            .ok_or_else(|| LedgerError::LostHistory(format!("the store's own record {META} cannot be read")))
     }
 }
 
@@ -97,11 +101,16 @@ pub(super) async fn server(node: &Node) -> Result<Server, Fault> {
     let numbers = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if numbers < VERSION_MIN {
         let (major, minor) = VERSION_MIN;
-        return Err(Fault::Setup(format!("version {version} is too old, at least {major}.{minor} is needed")));
+        return Err(Fault::Setup(format!(
+            "version {version} is too old, at least {major}.{minor} is needed"
+        )));
     }
     let cluster = field("cluster_enabled") == Some("1");
     if field("role") == Some("slave") && !cluster {
-        return Err(Fault::NotPrimary(format!("{} is a replica", node.link.endpoint.address)));
+        return Err(Fault::NotPrimary(format!(
+            "{} is a replica",
+            node.link.endpoint.address
+        )));
     }
     Ok(Server {
         version: numbers,
@@ -207,7 +216,12 @@ pub(super) async fn meta(
         .0;
     for n in 0..meta.partitions {
         let key = Keys(n).part();
-        ask(router, Some(n), redis::cmd("SET").arg(&key).arg(part.as_slice()).arg("NX")).await?;
+        ask(
+            router,
+            Some(n),
+            redis::cmd("SET").arg(&key).arg(part.as_slice()).arg("NX"),
+        )
+        .await?;
     }
     let ready = Meta { ready: true, ..meta };
     ask(router, None, redis::cmd("SET").arg(META).arg(ready.text())).await?;
@@ -231,10 +245,17 @@ async fn begin(router: &Router, partitions: u32, epoch: u32) -> Result<Meta, Led
         generation: 1,
         ready: false,
     };
-    ask(router, None, redis::cmd("SET").arg(META).arg(meta.text()).arg("NX")).await?;
+    ask(
+        router,
+        None,
+        redis::cmd("SET").arg(META).arg(meta.text()).arg("NX"),
+    )
+    .await?;
     match ask(router, None, redis::cmd("GET").arg(META)).await? {
         Value::BulkString(stored) => Meta::read(&stored),
-        _ => Err(LedgerError::LostHistory(format!("its own record {META} is missing"))),
+        _ => Err(LedgerError::LostHistory(format!(
+            "its own record {META} is missing"
+        ))),
     }
 }
 
@@ -242,6 +263,8 @@ async fn begin(router: &Router, partitions: u32, epoch: u32) -> Result<Meta, Led
 pub(super) async fn again(router: &Router) -> Result<Meta, LedgerError> {
     match ask(router, None, redis::cmd("GET").arg(META)).await? {
         Value::BulkString(stored) => Meta::read(&stored),
-        _ => Err(LedgerError::LostHistory(format!("its own record {META} is missing"))),
+        _ => Err(LedgerError::LostHistory(format!(
+            "its own record {META} is missing"
+        ))),
     }
 }

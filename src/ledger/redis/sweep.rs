@@ -112,7 +112,8 @@ impl RedisLedger {
         let read = [keys.swept().into_bytes(), keys.open_holds().into_bytes()];
         let found = self.find(Script::Begin, keys, &read, &[]).await?;
         let record = layout::SWEPT.read_all(found.text(0));
-        let record = record.ok_or_else(|| self.lost(keys.0, "has a record of its sweep that cannot be read"))?;
+        let record =
+            record.ok_or_else(|| self.lost(keys.0, "has a record of its sweep that cannot be read"))?;
         Ok(Swept {
             now: found.time,
             examined: record.count("examined"),
@@ -133,10 +134,13 @@ impl RedisLedger {
             if examined >= swept.target {
                 break;
             }
-            let (cursor, names) = self.opened(keys, examined, swept.target, Timestamp::NEVER).await?;
+            let (cursor, names) = self
+                .opened(keys, examined, swept.target, Timestamp::NEVER)
+                .await?;
             // Nothing there: the journal was trimmed.
             let cursor = if cursor == examined { swept.target } else { cursor };
-            self.visit(keys, Visit::Examine, (examined, cursor), &names).await?;
+            self.visit(keys, Visit::Examine, (examined, cursor), &names)
+                .await?;
             examined = cursor;
         }
         Ok(())
@@ -150,27 +154,44 @@ impl RedisLedger {
             if cursor == forgotten {
                 break;
             }
-            self.visit(keys, Visit::Forget, (forgotten, cursor), &names).await?;
+            self.visit(keys, Visit::Forget, (forgotten, cursor), &names)
+                .await?;
             forgotten = cursor;
         }
         Ok(())
     }
 
     /// Holds that entries after one tell of; and the last entry looked at.
-    async fn opened(&self, keys: Keys, after: u64, upto: u64, before: Timestamp) -> Result<(u64, Vec<Name>), LedgerError> {
+    async fn opened(
+        &self,
+        keys: Keys,
+        after: u64,
+        upto: u64,
+        before: Timestamp,
+    ) -> Result<(u64, Vec<Name>), LedgerError> {
         let range = Writer::default()
             .number(after as i64 + 1, 6)
             .number(upto as i64, 6)
             .number(before.micros(), 7)
             .number(ITEMS_MAX, 2)
             .0;
-        let found = self.find(Script::Opened, keys, &[keys.journal().into_bytes()], &[range]).await?;
-        let cursor = layout::CURSOR.read_all(found.text(0)).map_or(after, |record| record.count("seq"));
+        let found = self
+            .find(Script::Opened, keys, &[keys.journal().into_bytes()], &[range])
+            .await?;
+        let cursor = layout::CURSOR
+            .read_all(found.text(0))
+            .map_or(after, |record| record.count("seq"));
         Ok((cursor, found.texts().skip(1).filter_map(Name::read).collect()))
     }
 
     /// Visits holds; those that ran out.
-    async fn visit(&self, keys: Keys, mode: Visit, cursor: (u64, u64), names: &[Name]) -> Result<Vec<Name>, LedgerError> {
+    async fn visit(
+        &self,
+        keys: Keys,
+        mode: Visit,
+        cursor: (u64, u64),
+        names: &[Name],
+    ) -> Result<Vec<Name>, LedgerError> {
         if names.is_empty() && mode == Visit::Revisit {
             return Ok(Vec::new());
         }
@@ -181,7 +202,9 @@ impl RedisLedger {
             .number(cursor.0 as i64, 6)
             .number(cursor.1 as i64, 6)
             .0;
-        let args: Vec<_> = std::iter::once(visit).chain(names.iter().map(|name| name.text.clone())).collect();
+        let args: Vec<_> = std::iter::once(visit)
+            .chain(names.iter().map(|name| name.text.clone()))
+            .collect();
         let found = self.find(Script::Visit, keys, &read, &args).await?;
         Ok(found.texts().filter_map(Name::read).collect())
     }

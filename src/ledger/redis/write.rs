@@ -56,7 +56,9 @@ impl RedisLedger {
                 Answer::Failed(what) => return Err(self.failed(partition, &account, &what)),
             }
         }
-        Err(LedgerError::Unavailable("the command was sent back too often".to_owned()))
+        Err(LedgerError::Unavailable(
+            "the command was sent back too often".to_owned(),
+        ))
     }
 
     /// The journal did not take an entry; nothing was written.
@@ -76,7 +78,12 @@ impl RedisLedger {
     }
 
     /// Sends an operation to the server that has its partition, wherever that is now.
-    async fn submit(&self, script: Script, operation: &Arc<Operation>, deadline: Instant) -> Result<Vec<u8>, Fault> {
+    async fn submit(
+        &self,
+        script: Script,
+        operation: &Arc<Operation>,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Fault> {
         if script != Script::Hot {
             let seen = self.seen.get(operation.partition);
             let cmd = calls::one(&self.scripts, script, self.context(), operation, seen);
@@ -120,7 +127,11 @@ impl RedisLedger {
         let twin = match &owner {
             Some((other, _)) if other != account => {
                 let known = self.read_book(account).await?.is_some();
-                let refusal = if known { Refusal::IdConflict } else { Refusal::UnknownAccount };
+                let refusal = if known {
+                    Refusal::IdConflict
+                } else {
+                    Refusal::UnknownAccount
+                };
                 return Ok(Outcome::Refused(refusal));
             }
             Some((_, twin)) if *twin != key.id => Some(twin),
@@ -137,7 +148,11 @@ impl RedisLedger {
     }
 
     /// Claims a digest for a key, unless it is claimed; whose it was.
-    async fn claim(&self, account: &AccountId, key: &NewKey) -> Result<Option<(AccountId, KeyId)>, LedgerError> {
+    async fn claim(
+        &self,
+        account: &AccountId,
+        key: &NewKey,
+    ) -> Result<Option<(AccountId, KeyId)>, LedgerError> {
         if let Some(owner) = self.read_owner(&key.digest).await? {
             return Ok(Some(owner));
         }
@@ -147,16 +162,25 @@ impl RedisLedger {
         Ok(if ours { None } else { owner })
     }
 
-    async fn set_claim(&self, account: &AccountId, key: &NewKey, only: Option<&str>) -> Result<(), LedgerError> {
+    async fn set_claim(
+        &self,
+        account: &AccountId,
+        key: &NewKey,
+        only: Option<&str>,
+    ) -> Result<(), LedgerError> {
         let n = partition_of_digest(&key.digest, self.partitions);
         let mut cmd = redis::cmd("SET");
-        cmd.arg(Keys(n).digest(&key.digest)).arg(format!("{account}\n{}", key.id)).arg(only);
+        cmd.arg(Keys(n).digest(&key.digest))
+            .arg(format!("{account}\n{}", key.id))
+            .arg(only);
         self.ask(n, &cmd).await.map(|_| ())
     }
 
     async fn drop_claim(&self, key: &NewKey) -> Result<(), LedgerError> {
         let n = partition_of_digest(&key.digest, self.partitions);
-        self.ask(n, redis::cmd("DEL").arg(Keys(n).digest(&key.digest))).await.map(|_| ())
+        self.ask(n, redis::cmd("DEL").arg(Keys(n).digest(&key.digest)))
+            .await
+            .map(|_| ())
     }
 
     /// Sends a plain command about a partition.
@@ -171,7 +195,9 @@ fn only(value: Value) -> Result<Vec<u8>, Fault> {
     let mut answers = lane::strings(value)?;
     match (answers.pop(), answers.is_empty()) {
         (Some(answer), true) => Ok(answer),
-        _ => Err(Fault::Script("the script's answer has another length than its question".to_owned())),
+        _ => Err(Fault::Script(
+            "the script's answer has another length than its question".to_owned(),
+        )),
     }
 }
 

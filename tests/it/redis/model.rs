@@ -20,13 +20,16 @@ const CASES: u32 = 200;
 
 #[test]
 fn g3_the_scripts_decide_as_the_engine_does() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let server = runtime.block_on(RedisServer::start(RedisOptions::default()));
     let config = ProptestConfig {
         cases: CASES,
         ..ProptestConfig::default()
     };
-    let moves = prop::collection::vec(any_move(), 1..90);
+    let moves = prop::collection::vec(any_move(true), 1..90);
     let result = TestRunner::new(config).run(&moves, |moves| {
         runtime.block_on(async {
             server.flushall().await;
@@ -67,7 +70,12 @@ async fn sweep(ledger: &RedisLedger, world: &mut World) -> Result<(), TestCaseEr
     let partition = partition_of(ledger, world).await;
     let before = world.state.seq;
     let ended = ledger.sweep(OnExpiry::Release).await.unwrap();
-    let expired: BTreeSet<_> = world.state.expired_holds(world.now, usize::MAX).into_iter().map(|(_, id)| id).collect();
+    let expired: BTreeSet<_> = world
+        .state
+        .expired_holds(world.now, usize::MAX)
+        .into_iter()
+        .map(|(_, id)| id)
+        .collect();
     prop_assert_eq!(ended, expired.len() as u64);
     // In the order in which the store came upon them.
     for entry in ledger.journal(partition, before, 1_000).await.unwrap() {
@@ -117,10 +125,16 @@ async fn same(ledger: &RedisLedger, world: &World) -> Result<(), TestCaseError> 
 }
 
 async fn journal(ledger: &RedisLedger, world: &World) -> Result<(), TestCaseError> {
+    let report = ledger.verify().await.unwrap();
+    prop_assert_eq!(report.differences, Vec::<String>::new());
+    prop_assert_eq!((report.accounts, report.entries), (1, world.entries.len() as u64));
     let mut entries: Vec<Entry> = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
-        let page = ledger.entries(&world.account, cursor.as_deref(), 7).await.unwrap();
+        let page = ledger
+            .entries(&world.account, cursor.as_deref(), 7)
+            .await
+            .unwrap();
         entries.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
@@ -132,7 +146,10 @@ async fn journal(ledger: &RedisLedger, world: &World) -> Result<(), TestCaseErro
     for id in world.book().holds.keys() {
         let text = id.to_string();
         let of_hold: Vec<_> = entries.iter().filter(|e| *e.subject == text).cloned().collect();
-        prop_assert_eq!(ledger.entries_of_hold(&world.account, *id).await.unwrap(), of_hold);
+        prop_assert_eq!(
+            ledger.entries_of_hold(&world.account, *id).await.unwrap(),
+            of_hold
+        );
     }
     Ok(())
 }

@@ -14,7 +14,11 @@ async fn an_account_is_made_and_pays() {
     let ledger = open(options).await;
     let mut world = World::new("acme", START);
     for (command, expected) in world.history.clone() {
-        assert_eq!(ledger.execute(&command).await.as_ref(), Ok(&expected), "{command:?}");
+        assert_eq!(
+            ledger.execute(&command).await.as_ref(),
+            Ok(&expected),
+            "{command:?}"
+        );
     }
     let due = Command::ApplyDue {
         account: world.account.clone(),

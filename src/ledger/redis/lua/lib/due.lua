@@ -32,7 +32,7 @@ local function deal(a)
       left = left - draw(g, left)
     end
   end
-  a[A.dealt] = a[A.dealt] + (undealt - left)
+  a[A.dealt] = bounded(a[A.dealt] + (undealt - left))
 end
 
 -- When something next happens to a grant by itself.

@@ -61,6 +61,11 @@ local function enter(pi, ai, seen)
   return p, a, answer
 end
 
+-- Kept within what is exact, as the engine keeps it.
+local function bounded(amount)
+  return amount < M.max and amount or M.max
+end
+
 local function available(a)
   return a[A.bound] - a[A.held] - a[A.spent]
 end

@@ -44,7 +44,7 @@ local function clawed_back(a, before)
   local left = available(a)
   local taken = (left < 0 and -left or 0) - (before < 0 and -before or 0)
   if taken > 0 then
-    a[A.clawback] = a[A.clawback] + taken
+    a[A.clawback] = bounded(a[A.clawback] + taken)
   end
 end
 

@@ -77,6 +77,6 @@ local function spend(g, amount, now)
   date(now)
   local day_spent = (g[A.day] == today and g[A.day_spent] or 0) + amount
   local month_spent = (g[A.month] == month and g[A.month_spent] or 0) + amount
-  g[A.day], g[A.day_spent] = today, day_spent < 0 and 0 or day_spent < M.max and day_spent or M.max
-  g[A.month], g[A.month_spent] = month, month_spent < 0 and 0 or month_spent < M.max and month_spent or M.max
+  g[A.day], g[A.day_spent] = today, day_spent < 0 and 0 or bounded(day_spent)
+  g[A.month], g[A.month_spent] = month, month_spent < 0 and 0 or bounded(month_spent)
 end

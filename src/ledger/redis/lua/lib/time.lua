@@ -43,7 +43,7 @@ local function due(p, a, tail, anyway)
   end
 end
 
--- The ending grants, the one that ended first first.
+-- The ending grants: the earlier end, which is under fewer holds, first.
 local function ending_grants()
   local ending = {}
   for i, g in ipairs(grants) do
@@ -52,7 +52,7 @@ local function ending_grants()
     end
   end
   table.sort(ending, function(x, y)
-    local a, b = x[1][G.ended], y[1][G.ended]
+    local a, b = x[1][G.guarded], y[1][G.guarded]
     return a < b or a == b and x[2] < y[2]
   end)
   return ending
@@ -68,7 +68,7 @@ local function hold_ended(p, a, h, freed, charge, tail)
       g[G.guarded] = g[G.guarded] - freed
     end
   end
-  a[A.dealt] = a[A.dealt] + (charge - left)
+  a[A.dealt] = bounded(a[A.dealt] + (charge - left))
   deal(a)
   for _, item in ipairs(order) do
     local g = item[1]

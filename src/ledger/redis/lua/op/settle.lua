@@ -69,8 +69,7 @@ local function settle(op, tail)
   if line > a[A.line] then
     a[A.line] = line
   end
-  local total, of_day = a[A.spent] + spent, a[A.day_charged] + spent
-  a[A.spent], a[A.day_charged], changed[ai] = total < M.max and total or M.max, of_day < M.max and of_day or M.max, pi
+  a[A.spent], a[A.day_charged], changed[ai] = bounded(a[A.spent] + spent), bounded(a[A.day_charged] + spent), pi
   if spent > 0 then
     a[A.day_count] = a[A.day_count] + 1
   end
@@ -82,7 +81,7 @@ local function settle(op, tail)
   short = below(a, line) - short
   if short > 0 then
     local cause = late and A.late or A.overrun
-    a[cause] = a[cause] + short
+    a[cause] = bounded(a[cause] + short)
   end
   local written, ending = nil, a[A.ending] == 1
   if not late or spent ~= 0 then

@@ -1,0 +1,336 @@
+//! Proof of promises 2 and 4 while the ledger is in use: the journal is folded up to an instant, some accounts are read as of that instant, and both are
+//! compared; then the next accounts, and the journal's next entries.
+
+use std::collections::{BTreeMap, HashMap};
+
+use redis::Value;
+
+use super::decode::{self, Group};
+use super::keys::Keys;
+use super::layout;
+use super::read::{Found, text_of};
+use super::script::Script;
+use super::{LedgerError, RedisLedger};
+use crate::domain::account::Balance;
+use crate::domain::credits::Credits;
+use crate::domain::engine::Book;
+use crate::domain::engine::invariants;
+use crate::domain::entry::{Entry, EntryKind};
+use crate::domain::hold::{Hold, HoldState};
+use crate::domain::ids::{AccountId, HoldId, KeyId};
+use crate::domain::time::Timestamp;
+use crate::ledger::VerifyReport;
+
+/// Accounts compared at one instant: a script reads them.
+const CHUNK: usize = 50;
+
+/// Items of the journal read at a time.
+const ITEMS: usize = 500;
+
+/// The most differences that are listed.
+const DIFFERENCES_MAX: usize = 1_000;
+
+/// A report that stops growing.
+#[derive(Debug, Default)]
+pub(super) struct Findings(pub(super) VerifyReport);
+
+impl Findings {
+    pub(super) fn add(&mut self, what: String) {
+        if self.0.differences.len() < DIFFERENCES_MAX {
+            self.0.differences.push(what);
+        }
+    }
+}
+
+/// What the journal says of an account, up to an entry.
+#[derive(Debug, Default)]
+struct Told {
+    balance: Balance,
+    number: u64,
+    last: u64,
+    open: BTreeMap<String, (Credits, u64)>,
+}
+
+/// A partition's journal, folded.
+#[derive(Debug)]
+pub(super) struct Fold {
+    partition: u32,
+    seq: u64,
+    chain: Vec<u8>,
+    time: Timestamp,
+    told: HashMap<AccountId, Told>,
+}
+
+impl Fold {
+    pub(super) fn new(partition: u32) -> Fold {
+        Fold {
+            partition,
+            seq: 0,
+            chain: vec![b'0'; 16],
+            time: Timestamp::ZERO,
+            told: HashMap::new(),
+        }
+    }
+
+    /// The last entry folded, and the chain after it.
+    pub(super) fn end(&self) -> (u64, &[u8]) {
+        (self.seq, &self.chain)
+    }
+
+    /// Takes the journal's next item.
+    pub(super) fn take(&mut self, group: &Group, findings: &mut Findings) {
+        let n = self.partition;
+        if group.before != self.chain {
+            findings.add(format!(
+                "partition {n}: the journal was changed at or before entry {}: the chain is broken",
+                self.seq + 1
+            ));
+        }
+        self.chain.clone_from(&group.after);
+        for entry in &group.entries {
+            if entry.seq != self.seq + 1 {
+                findings.add(format!(
+                    "partition {n}: entry {} follows entry {}",
+                    entry.seq, self.seq
+                ));
+            }
+            if entry.time < self.time {
+                findings.add(format!(
+                    "partition {n}: entry {} is earlier than the one before it",
+                    entry.seq
+                ));
+            }
+            (self.seq, self.time) = (entry.seq, entry.time);
+            self.told
+                .entry(entry.account.clone())
+                .or_default()
+                .take(entry, findings);
+            findings.0.entries += 1;
+        }
+    }
+}
+
+impl Told {
+    fn take(&mut self, entry: &Entry, findings: &mut Findings) {
+        let id = &entry.account;
+        self.balance = self.balance.after(entry);
+        if self.balance.available() != entry.available {
+            findings.add(format!(
+                "account {id}: entry {} says {} available, its history {}",
+                entry.seq,
+                entry.available,
+                self.balance.available()
+            ));
+        }
+        if entry.number != self.number + 1 || entry.previous != self.last {
+            findings.add(format!(
+                "account {id}: entry {} is number {} after {}",
+                entry.seq, entry.number, self.number
+            ));
+        }
+        (self.number, self.last) = (entry.number, entry.seq);
+        match entry.kind {
+            EntryKind::Hold => {
+                self.open
+                    .insert(entry.subject.to_string(), (entry.amount, entry.number));
+            }
+            EntryKind::Extend => {
+                if let Some((amount, _)) = self.open.get_mut(&*entry.subject) {
+                    *amount = amount.saturating_add(entry.amount);
+                }
+            }
+            EntryKind::Capture | EntryKind::Release => {
+                self.open.remove(&*entry.subject);
+            }
+            _ => {}
+        }
+    }
+
+    /// The holds that are open by the journal; of their records only what the laws look at.
+    fn holds(&self, account: &AccountId, key: &KeyId) -> BTreeMap<HoldId, Hold> {
+        let open = self.open.iter().filter_map(|(id, (amount, number))| {
+            let id = id.parse().ok()?;
+            let hold = Hold {
+                id,
+                account: account.clone(),
+                key: key.clone(),
+                state: HoldState::Open,
+                amount: *amount,
+                opened: *amount,
+                charged: Credits::ZERO,
+                opened_at: Timestamp::ZERO,
+                expires_at: Timestamp::NEVER,
+                number: *number,
+                extensions: 0,
+                available: Credits::ZERO,
+                content: 0,
+            };
+            Some((id, hold))
+        });
+        open.collect()
+    }
+}
+
+impl RedisLedger {
+    pub(super) async fn verify_all(&self) -> Result<VerifyReport, LedgerError> {
+        let mut findings = Findings::default();
+        for n in 0..self.partitions {
+            self.verify_partition(Keys(n), &mut findings).await?;
+        }
+        Ok(findings.0)
+    }
+
+    async fn verify_partition(&self, keys: Keys, findings: &mut Findings) -> Result<(), LedgerError> {
+        let mut fold = Fold::new(keys.0);
+        let mut place = 0;
+        loop {
+            self.fold_on(keys, &mut fold, None, findings).await?;
+            let ids = self.accounts_from(keys, place, CHUNK).await?;
+            if ids.is_empty() {
+                break;
+            }
+            place += ids.len();
+            let (found, seq, chain) = self.chunk(keys, &ids).await?;
+            self.fold_on(keys, &mut fold, Some(seq), findings).await?;
+            if fold.end() != (seq, &chain[..]) {
+                findings.add(format!(
+                    "partition {}: the journal ends at entry {}, its record at entry {seq}",
+                    keys.0, fold.seq
+                ));
+            }
+            for (id, stored) in ids.iter().zip(&found.items[1..]) {
+                let told = fold.told.remove(id).unwrap_or_default();
+                compare(id, stored, &told, findings);
+                findings.0.accounts += 1;
+            }
+            // What is written of them from now on is looked at by the next verification.
+            fold.told.retain(|id, told| !ids.contains(id) || told.number == 0);
+        }
+        let listed = self.accounts_from(keys, 0, usize::MAX >> 1).await?;
+        let unknown = fold.told.keys().filter(|id| !listed.contains(id));
+        for id in unknown {
+            findings.add(format!(
+                "account {id} is in the journal and not in the list of accounts"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Folds the journal to its end, or up to an entry that ends an item.
+    async fn fold_on(
+        &self,
+        keys: Keys,
+        fold: &mut Fold,
+        upto: Option<u64>,
+        findings: &mut Findings,
+    ) -> Result<(), LedgerError> {
+        while upto.is_none_or(|upto| fold.seq < upto) {
+            let groups = self.groups(keys, fold.seq, ITEMS).await?;
+            let count = groups.len();
+            for group in groups {
+                if upto.is_some_and(|upto| fold.seq >= upto) {
+                    return Ok(());
+                }
+                fold.take(&group, findings);
+            }
+            if count < ITEMS {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Accounts of a partition from a place in its list on.
+    pub(super) async fn accounts_from(
+        &self,
+        keys: Keys,
+        place: usize,
+        count: usize,
+    ) -> Result<Vec<AccountId>, LedgerError> {
+        let args = [
+            place.to_string().into_bytes(),
+            (place + count - 1).to_string().into_bytes(),
+        ];
+        let found = self
+            .find(Script::Accounts, keys, &[keys.accounts().into_bytes()], &args)
+            .await?;
+        let ids = found
+            .texts()
+            .filter_map(|id| AccountId::new(std::str::from_utf8(id).ok()?).ok());
+        Ok(ids.collect())
+    }
+
+    /// Accounts as they stand at an instant, and where the journal ends then.
+    async fn chunk(&self, keys: Keys, ids: &[AccountId]) -> Result<(Found, u64, Vec<u8>), LedgerError> {
+        let of = |id: &AccountId| {
+            [
+                keys.account(id),
+                keys.grants(id),
+                keys.settings(id),
+                keys.ended(id),
+            ]
+        };
+        let read: Vec<_> = ids.iter().flat_map(of).map(String::into_bytes).collect();
+        let found = self.find(Script::Chunk, keys, &read, &[]).await?;
+        let part = layout::PART.read_all(found.text(0));
+        let part = part.ok_or_else(|| self.lost(keys.0, "has a record that cannot be read"))?;
+        let (seq, chain) = (part.count("seq"), part.bytes("chain").to_vec());
+        if found.items.len() != ids.len() + 1 {
+            return Err(LedgerError::Unavailable(
+                "the script's answer cannot be read".to_owned(),
+            ));
+        }
+        Ok((found, seq, chain))
+    }
+}
+
+/// Compares what is stored of an account with what the journal tells of it.
+fn compare(id: &AccountId, stored: &Value, told: &Told, findings: &mut Findings) {
+    let Value::Array(parts) = stored else {
+        return findings.add(format!("account {id}: its records cannot be read"));
+    };
+    let texts: Vec<&[u8]> = parts.iter().map(text_of).collect();
+    let [hot, cold, plan, limits, reasons, ended @ .., mortal] = texts.as_slice() else {
+        return findings.add(format!("account {id}: its records cannot be read"));
+    };
+    if !mortal.is_empty() {
+        findings.add(format!(
+            "account {id}: {} has a time to live",
+            String::from_utf8_lossy(mortal)
+        ));
+    }
+    let read = || -> Result<Book, decode::Unreadable> {
+        let settings = decode::settings(plan, limits, reasons)?;
+        let mut book = decode::book(id, hot, cold, settings)?;
+        for mut grant in ended.iter().copied() {
+            let grant = decode::grant(&mut grant)?;
+            book.grants.insert(grant.facts.id.as_str().to_owned(), grant);
+        }
+        Ok(book)
+    };
+    let mut book = match read() {
+        Ok(book) => book,
+        Err(what) => return findings.add(format!("account {id}: {what} cannot be read")),
+    };
+    if book.account.balance() != told.balance {
+        findings.add(format!(
+            "account {id}: its record says {:?}, the journal {:?}",
+            book.account.balance(),
+            told.balance
+        ));
+    }
+    let counted = (book.account.entries, book.account.last_entry);
+    if counted != (told.number, told.last) {
+        findings.add(format!(
+            "account {id}: its record says {} entries, the last {}, the journal {}, the last {}",
+            counted.0, counted.1, told.number, told.last
+        ));
+    }
+    // The holds that the journal leaves open: which key each is of does not matter here.
+    if let Ok(key) = KeyId::new("any") {
+        book.holds = told.holds(id, &key);
+    }
+    for violation in invariants::check(&book, decode::credit_line(hot)) {
+        findings.add(format!("account {id}: {violation}"));
+    }
+}
