@@ -1,11 +1,15 @@
 //! The store that a configuration asks for.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::ledger::embedded::{self, EmbeddedLedger};
+use crate::ledger::redis::{self, Network, RedisLedger};
 use crate::ledger::{Ledger, LedgerError};
 
 use super::AppError;
@@ -14,10 +18,11 @@ use super::AppError;
 #[derive(Clone)]
 pub(super) enum Store {
     Embedded(Arc<EmbeddedLedger>),
+    Redis(Arc<RedisLedger>, Arc<redis::Options>),
 }
 
 impl Store {
-    /// Opens the store of a configuration.
+    /// Opens the store of a configuration, and checks it.
     pub(super) async fn open(config: &Config) -> Result<Store, AppError> {
         match &config.ledger.store {
             config::Store::Embedded { path } => {
@@ -28,9 +33,13 @@ impl Store {
                     .map_err(AppError::failed)?;
                 Ok(Store::Embedded(Arc::new(opened.map_err(AppError::failed)?)))
             }
-            config::Store::Redis(_) => Err(AppError::Failed(
-                "the Redis ledger is not built in yet".to_owned(),
-            )),
+            config::Store::Redis(given) => {
+                let options = redis_options(given)?;
+                let ledger = RedisLedger::open(options.clone())
+                    .await
+                    .map_err(AppError::failed)?;
+                Ok(Store::Redis(Arc::new(ledger), Arc::new(options)))
+            }
         }
     }
 
@@ -38,6 +47,7 @@ impl Store {
     pub(super) async fn for_worker(&self) -> Result<Arc<dyn Ledger>, LedgerError> {
         match self {
             Store::Embedded(_) => Ok(self.ledger()),
+            Store::Redis(_, options) => Ok(Arc::new(RedisLedger::open((**options).clone()).await?)),
         }
     }
 
@@ -45,6 +55,7 @@ impl Store {
     pub(super) fn ledger(&self) -> Arc<dyn Ledger> {
         match self {
             Store::Embedded(ledger) => Arc::clone(ledger) as Arc<dyn Ledger>,
+            Store::Redis(ledger, _) => Arc::clone(ledger) as Arc<dyn Ledger>,
         }
     }
 
@@ -60,17 +71,47 @@ impl Store {
                     file.display()
                 ))
             }
+            Store::Redis(..) => {
+                let what = "`backup` is for the embedded ledger; a Redis is copied by its own means, see docs/operations.md";
+                Err(LedgerError::Misconfigured(what.to_owned()))
+            }
         }
     }
 }
 
+fn redis_options(given: &config::Redis) -> Result<redis::Options, AppError> {
+    let tls = given.ca.as_deref().map(trusting).transpose()?;
+    let network = Network::new(tls.map(Arc::new)).map_err(AppError::failed)?;
+    let mut epoch = [0; 4];
+    getrandom::fill(&mut epoch).map_err(AppError::failed)?;
+    let urls = given.urls.iter().map(|url| url.url.expose().to_owned()).collect();
+    let mut options = redis::Options::new(urls, Arc::new(network), u32::from_le_bytes(epoch));
+    options.partitions = given.partitions;
+    Ok(options)
+}
+
+/// TLS that trusts the certificates of a file, and no others.
+fn trusting(ca: &Path) -> Result<rustls::ClientConfig, AppError> {
+    let at = |error: &dyn std::fmt::Display| AppError::at(ca, error);
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).map_err(|error| at(&error))? {
+        let certificate = certificate.map_err(|error| at(&error))?;
+        roots.add(certificate).map_err(|error| at(&error))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Ok(config
+        .map_err(|error| at(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
 /// Puts a backup in the place of a configuration's embedded ledger.
 pub fn restore(config: &Config, from: &Path) -> Result<String, AppError> {
     let config::Store::Embedded { path } = &config.ledger.store else {
         let what = "`restore` is for the embedded ledger; a Redis is restored by its own means, see docs/operations.md";
         return Err(AppError::Failed(what.to_owned()));
     };
-    let folder: PathBuf = path.clone();
+    let folder = path.clone();
     let report = embedded::restore(from, &folder).map_err(AppError::failed)?;
     Ok(format!(
         "{} accounts and {} entries are in {}",

@@ -46,8 +46,8 @@ pub struct Redis {
     pub cluster: bool,
     /// PEM file of the certificates to trust instead of the usual ones, for `rediss`.
     pub ca: Option<PathBuf>,
-    /// How many partitions a Redis that is used for the first time gets.
-    pub partitions: u32,
+    /// How many partitions the Redis must have, and gets if it is used for the first time; `None` for what suits it.
+    pub partitions: Option<u32>,
 }
 
 /// The address of a Redis, user and password included. Prints without the password.
@@ -92,8 +92,7 @@ const HOLD_TTL: &str =
 const ON_EXPIRY: &str =
     "What becomes of a hold that nobody settles in time: release gives it back, capture charges it.";
 const TIMEOUT: &str = "Time for the ledger to answer a request that waits for it; after that it is a 503 and nothing was charged.";
-const PARTITIONS: &str =
-    "Partitions that a Redis which is used for the first time gets; afterwards it cannot be changed.";
+const PARTITIONS: &str = "Partitions that a Redis which is used for the first time gets (not given: 1, or 64 on a cluster); afterwards it cannot be changed.";
 const URL: &str =
     "redis://[user:password@]host[:port][/database], rediss:// for TLS, redis+unix:///path for a socket.";
 
@@ -164,10 +163,10 @@ fn read_redis(s: &Section<'_>, wanted: bool) -> Option<Redis> {
         "ca",
         "PEM file of the certificates to trust instead of the usual ones, for rediss://.",
     );
-    let partitions = s.integer(
+    let partitions = s.integer_or(
         "partitions",
         PARTITIONS,
-        64,
+        None,
         within(1, 4_096, "each has a journal of its own that is read by itself"),
     );
     if !wanted {
@@ -211,6 +210,6 @@ fn read_redis(s: &Section<'_>, wanted: bool) -> Option<Redis> {
         urls,
         cluster,
         ca: ca.map(|ca| ca.value.into()),
-        partitions: u32::try_from(partitions).unwrap_or(64),
+        partitions: partitions.and_then(|partitions| u32::try_from(partitions).ok()),
     })
 }

@@ -189,7 +189,7 @@ fn of_ledger(list: &mut List, ledger: &Ledger) {
             let hidden: Vec<&str> = urls.iter().map(|url| url.url.expose()).collect();
             list.hidden(key, texts.join(", "), hidden.join(" ").as_bytes());
             list.path("ledger.ca", ca.as_deref());
-            list.put("ledger.partitions", partitions);
+            list.maybe("ledger.partitions", *partitions);
         }
     }
     list.time("ledger.hold_ttl", Duration::from(*hold_ttl));

@@ -5,4 +5,5 @@ mod customer;
 mod money;
 mod operator;
 mod race;
+mod redis;
 mod shop;

@@ -163,7 +163,7 @@ fn everything_set_comes_out_typed() {
         redis.urls[0].url.expose(),
         "rediss://fare:canary%2Fpass%40word%3A%231@redis.example.com/3"
     );
-    assert_eq!((redis.cluster, redis.partitions), (false, 16));
+    assert_eq!((redis.cluster, redis.partitions), (false, Some(16)));
     assert_eq!(config.admin.tokens[0].name, "admin");
     assert_eq!(config.admin.tokens[1].token.expose(), "canary-billing-token");
     assert_eq!(config.admin.tokens[1].role, Role::Operate);

@@ -12,7 +12,8 @@ use crate::rig::process::Faregate;
 use crate::rig::{within, within_time};
 
 /// A thousandth of a credit a request.
-const ROUTE: &str = "\n[[routes]]\nmatch = \"POST /v1/rerank\"\nupstream = \"models\"\ncost = 0.001\n";
+pub(super) const ROUTE: &str =
+    "\n[[routes]]\nmatch = \"POST /v1/rerank\"\nupstream = \"models\"\ncost = 0.001\n";
 
 /// What an account of one round can pay.
 const PAYS_FOR: u64 = 1_000;
@@ -27,7 +28,7 @@ const STREAMS: usize = 100;
 const CLIENTS: usize = 8;
 
 /// How often, unless the environment says otherwise: the long run takes 100 rounds and 50 kills.
-fn times(variable: &str, default: usize) -> usize {
+pub(super) fn times(variable: &str, default: usize) -> usize {
     std::env::var(variable)
         .ok()
         .and_then(|times| times.parse().ok())
@@ -66,7 +67,7 @@ async fn rush(proxies: &[&Faregate], key: &str) -> (u64, u64) {
 }
 
 /// Rounds of the race; each on an account of its own.
-async fn race(shop: &Shop, proxies: &[&Faregate], rounds: usize) {
+pub(super) async fn race(shop: &Shop, proxies: &[&Faregate], rounds: usize) {
     for round in 0..rounds {
         let account = format!("racer{round}");
         let key = shop.customer(&account, "1").await;

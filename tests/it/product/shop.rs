@@ -84,6 +84,11 @@ impl Shop {
         Shop { faregate, upstream }
     }
 
+    /// Another proxy in front of the same upstream; with Redis, on the same ledger.
+    pub(super) async fn second(&self, ledger: &str, rest: &str) -> Faregate {
+        Faregate::serve(&config(ledger, &self.upstream, rest)).await
+    }
+
     /// Another configuration for the running proxy.
     pub(super) fn configure(&self, ledger: &str, rest: &str) {
         self.faregate.configure(&config(ledger, &self.upstream, rest));
@@ -130,11 +135,24 @@ impl Shop {
     pub(super) async fn settled(&self, id: &str) -> Value {
         within("nothing held", async {
             loop {
-                let account = self.account(id).await;
+                let account = self.when_answered(["account", "show", id]).await;
                 if account["held"] == "0.000000" {
                     return account;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+    }
+
+    /// A command's JSON, once the ledger answers: one that is just coming back may say 503 for a while.
+    async fn when_answered<const N: usize>(&self, args: [&str; N]) -> Value {
+        within("an answer from the ledger", async {
+            loop {
+                let done = self.faregate.cli(args.into_iter().chain(["--json"])).run().await;
+                if !done.stderr.contains("(503)") {
+                    return done.ok().json();
+                }
             }
         })
         .await
@@ -151,7 +169,7 @@ impl Shop {
 
     /// The books must be in order.
     pub(super) async fn verify(&self) {
-        let report = self.cli(["ledger", "verify"]).await;
+        let report = self.when_answered(["ledger", "verify"]).await;
         assert_eq!(report["ok"], true, "{report:#}");
     }
 }

@@ -1,0 +1,115 @@
+//! The whole product on a real Redis: two proxies on one account, and a Redis that is away, full or wiped.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::race::{ROUTE, race, times};
+use super::shop::{ROUTES, Shop};
+use crate::rig::redis::{Persistence, RedisOptions, RedisServer};
+use crate::rig::within;
+
+fn ledger(redis: &RedisServer) -> String {
+    format!("backend = \"redis\"\nurl = \"{}\"", redis.url())
+}
+
+async fn redis() -> RedisServer {
+    RedisServer::start(RedisOptions::default().persistence(Persistence::EverySec)).await
+}
+
+#[tokio::test]
+async fn g8_five_thousand_at_once_through_two_proxies_pay_exactly_a_thousand_times() {
+    let redis = redis().await;
+    // Debug builds on a busy machine are slow: what is asked here is who pays, not how fast.
+    let patient = format!("{}\ntimeout = \"10s\"", ledger(&redis));
+    let shop = Shop::with(&patient, ROUTE).await;
+    let second = shop.second(&patient, ROUTE).await;
+    race(&shop, &[&shop.faregate, &second], times("FAREGATE_RACES", 1)).await;
+}
+
+#[tokio::test]
+async fn a_key_revoked_through_one_proxy_opens_nothing_on_the_other() {
+    let redis = redis().await;
+    let shop = Shop::with(&ledger(&redis), ROUTES).await;
+    let second = shop.second(&ledger(&redis), ROUTES).await;
+    let key = shop.customer("acme", "10").await;
+    let on_second = || {
+        second
+            .client()
+            .bearer(&key)
+            .post_json("/v1/rerank", &json!({}))
+            .send()
+    };
+    assert_eq!(on_second().await.status(), 200);
+    let keys = shop.cli(["key", "list", "--account", "acme"]).await;
+    let id = keys["items"][0]["id"].as_str().unwrap().to_owned();
+    shop.cli(["key", "revoke", &id, "--account", "acme"]).await;
+    assert_eq!(on_second().await.status(), 401);
+    shop.verify().await;
+}
+
+#[tokio::test]
+async fn b1_with_redis_down_the_answer_is_503_within_a_second_and_nothing_is_served() {
+    let mut redis = redis().await;
+    let shop = Shop::with(&ledger(&redis), ROUTES).await;
+    let key = shop.customer("acme", "10").await;
+    assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
+    let served = shop.upstream.reached();
+    redis.kill9();
+    for _ in 0..3 {
+        let asked = Instant::now();
+        let mut answer = shop.buy(&key, "/v1/chat/completions").await;
+        assert_eq!(answer.status(), 503);
+        assert!(
+            asked.elapsed() < Duration::from_millis(1_500),
+            "{:?}",
+            asked.elapsed()
+        );
+        assert!(answer.header("retry-after").is_some());
+        assert_eq!(answer.json().await["error"]["code"], "ledger_unavailable");
+    }
+    assert_eq!(shop.upstream.reached(), served);
+    redis.restart().await;
+    within("the gate opens again", async {
+        while shop.buy(&key, "/v1/rerank").await.status() != 200 {}
+    })
+    .await;
+    shop.settled("acme").await;
+    shop.verify().await;
+}
+
+#[tokio::test]
+async fn b6_a_wiped_redis_serves_nobody() {
+    let redis = redis().await;
+    let shop = Shop::with(&ledger(&redis), ROUTES).await;
+    let key = shop.customer("acme", "10").await;
+    assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
+    shop.settled("acme").await;
+    let served = shop.upstream.reached();
+    redis.flushall().await;
+    for _ in 0..3 {
+        assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 503);
+    }
+    assert_eq!(shop.client(&key).get("/v1/models").send().await.status(), 503);
+    assert_eq!(shop.upstream.reached(), served);
+}
+
+#[tokio::test]
+async fn b2_redis_away_when_the_answer_ends_is_settled_later_exactly_once() {
+    let mut redis = redis().await;
+    let shop = Shop::with(&ledger(&redis), ROUTES).await;
+    let key = shop.customer("acme", "10").await;
+    let (upstream, reply) = crate::rig::upstream::Reply::stepped();
+    shop.upstream.answer_next(reply);
+    let request = tokio::spawn(shop.client(&key).post_json("/v1/rerank", &json!({})).send());
+    shop.upstream.next_request().await;
+    redis.kill9();
+    upstream.send("late").await;
+    drop(upstream);
+    let mut answer = request.await.unwrap();
+    assert_eq!((answer.status(), answer.text().await), (200, "late".to_owned()));
+    redis.restart().await;
+    let account = shop.settled("acme").await;
+    assert_eq!(account["spent"], "0.250000");
+    shop.verify().await;
+}
