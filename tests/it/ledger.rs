@@ -8,20 +8,23 @@ pub(crate) mod fixture;
 mod memory;
 pub(crate) mod moves;
 mod promises;
+mod scenario;
 pub(crate) mod teller;
 
 use fixture::{Embedded, Fixture, Memory};
 
-async fn prove_all(fixture: &dyn Fixture) {
+/// Promises, then stories.
+async fn prove(fixture: &dyn Fixture) {
     promises::prove_all(fixture).await;
+    scenario::play_all(fixture).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_model_keeps_every_promise() {
-    prove_all(&Memory).await;
+    prove(&Memory).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_ledger_keeps_every_promise() {
-    prove_all(&Embedded).await;
+    prove(&Embedded).await;
 }
