@@ -1,8 +1,20 @@
 //! A real Redis takes `redis.conf` and `redis.acl`, and they mean what the ledger wants.
 
+use std::sync::Arc;
+
 use ::redis::{Client, ErrorKind, RedisError, ServerErrorKind};
+use faregate::clock::{Clock, ManualClock, SystemClock};
+use faregate::domain::command::{AccountChange, Command};
+use faregate::domain::credits::Credits;
+use faregate::domain::hold::OnExpiry;
+use faregate::domain::ids::Reason;
+use faregate::domain::limits::Limits;
+use faregate::domain::time::Timestamp;
+use faregate::ledger::Ledger;
+use faregate::ledger::redis::{Network, Options, RedisLedger};
 
 use super::{path, text};
+use crate::ledger::teller::Teller;
 use crate::rig::process::{Process, Spawn, find_program};
 use crate::rig::temp::TempDir;
 use crate::rig::{ports, within};
@@ -154,6 +166,84 @@ async fn nobody_else_gets_in_and_the_file_as_shipped_lets_nobody_in() {
         let refused = as_shipped.ask::<String>(login, &["PING"]).await;
         assert!(refused.is_err(), "{login} got in");
     }
+}
+
+/// Everything that a gate ever asks of its ledger.
+async fn use_all(ledger: &RedisLedger) {
+    let clock = ManualClock::new(SystemClock.now());
+    let acme = Teller::open(ledger, &clock, "acme").await;
+    let credits = |text: &str| text.parse::<Credits>().unwrap();
+    acme.grant("g", credits("10")).await;
+    acme.adjust("a", credits("-1")).await.receipt().unwrap();
+    let limits = Limits {
+        requests_per_minute: Some(60),
+        ..Limits::NONE
+    };
+    let mut second = acme.key_command(1, limits, Timestamp::NEVER);
+    if let Command::PutKey { key, .. } = &mut second {
+        // As unlike the first as any two digests are.
+        key.digest.0[0] ^= 1;
+    }
+    acme.execute(&second).await.receipt().unwrap();
+    let manual = || Reason::new("manual").unwrap();
+    acme.set(AccountChange::Pause(manual())).await.receipt().unwrap();
+    acme.set(AccountChange::Resume(manual())).await.receipt().unwrap();
+    let (charged, given_back) = (acme.hold(credits("2")).await, acme.hold(credits("3")).await);
+    acme.extend(charged, 1, credits("1")).await.receipt().unwrap();
+    acme.renew(charged).await.receipt().unwrap();
+    acme.capture(charged, credits("2.5")).await.receipt().unwrap();
+    acme.release(given_back).await.receipt().unwrap();
+    acme.revoke(1).await.receipt().unwrap();
+    acme.apply_due().await;
+    assert_eq!(acme.available().await, credits("6.5"));
+    assert!(acme.hold_now(charged).await.is_some());
+    assert!(acme.entries().await.len() > 8);
+    let account = &acme.account;
+    assert_eq!(ledger.keys(account).await.unwrap().len(), 2);
+    assert_eq!(
+        ledger.accounts(None, 10).await.unwrap().items,
+        std::slice::from_ref(account)
+    );
+    assert!(!ledger.entries_of_hold(account, charged).await.unwrap().is_empty());
+    let today = ledger.ready().await.unwrap().day();
+    assert_eq!(
+        ledger
+            .usage_by_day(account, today - 1, today)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert!(!ledger.journal(0, 0, 100).await.unwrap().is_empty());
+    assert_eq!(ledger.sweep(OnExpiry::Release).await, Ok(0));
+    let report = ledger.verify().await.unwrap();
+    assert_eq!((report.accounts, report.differences), (1, Vec::new()));
+}
+
+#[tokio::test]
+async fn the_ledger_needs_no_right_that_the_shipped_user_lacks_and_finds_that_nothing_is_lost() {
+    let inspector = "user inspector on >inspect ~* &* +@all\n";
+    let server = Shipped::start(Some(&(users() + inspector))).listening().await;
+    let url = format!("redis://faregate:{PASSWORD}@127.0.0.1:{}/0", server.port);
+    let options = Options::new(vec![url], Arc::new(Network::new(None).unwrap()), 7);
+    let opened = within("the ledger to open", RedisLedger::open(options)).await;
+    let ledger = opened.unwrap_or_else(|e| panic!("{e}"));
+    assert!(
+        ledger
+            .durability()
+            .contains("nothing is lost when a process or the power fails"),
+        "{}",
+        ledger.durability()
+    );
+    within("everything", use_all(&ledger)).await;
+    let refused: Vec<::redis::Value> = server.ask("inspector:inspect@", &["ACL", "LOG"]).await.unwrap();
+    // Clients introduce themselves where the server knows how; whether they may is all the same.
+    let refused: Vec<_> = refused
+        .iter()
+        .map(|entry| format!("{entry:?}"))
+        .filter(|entry| !entry.contains("setinfo"))
+        .collect();
+    assert!(refused.is_empty(), "deploy/redis.acl lacks: {refused:#?}");
 }
 
 fn is_wrong_password(error: &RedisError) -> bool {
