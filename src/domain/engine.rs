@@ -170,6 +170,12 @@ impl State {
         }
     }
 
+    /// Makes room for so many more accounts.
+    pub fn reserve(&mut self, accounts: usize) {
+        self.books.reserve(accounts);
+        self.digests.reserve(accounts);
+    }
+
     /// Puts a whole book in place of what is there: how a store returns to what it has kept.
     pub fn put_book(&mut self, book: Book) {
         let id = book.account.id.clone();

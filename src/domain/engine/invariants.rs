@@ -48,9 +48,12 @@ impl fmt::Display for Violation {
 /// All laws on one book; `credit_line` is the lowest floor that ever counted for it.
 pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut law = |id, holds: bool, what: String| {
+    let mut law = |id, holds: bool, what: fmt::Arguments<'_>| {
         if !holds {
-            found.push(Violation { id, what });
+            found.push(Violation {
+                id,
+                what: what.to_string(),
+            });
         }
     };
     let account = &book.account;
@@ -69,14 +72,14 @@ pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
     law(
         InvariantId::I1,
         sum == i128::from(granted.micros()),
-        format!("{balance:?} does not add up"),
+        format_args!("{balance:?} does not add up"),
     );
 
     let negative = [held, spent, expired, voided].iter().any(|c| c.is_negative());
     law(
         InvariantId::I2,
         !negative,
-        format!("a part is negative: {balance:?}"),
+        format_args!("a part is negative: {balance:?}"),
     );
     check_holds(book, &mut law);
     check_keys(book, &mut law);
@@ -90,7 +93,7 @@ pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
     law(
         InvariantId::I3,
         balance.available() >= floor,
-        format!("available {} < {floor}", balance.available()),
+        format_args!("available {} < {floor}", balance.available()),
     );
 
     check_charges(book, &mut law);
@@ -101,7 +104,7 @@ pub fn check(book: &Book, credit_line: Credits) -> Vec<Violation> {
 }
 
 /// What the account counts of its open holds is what they are.
-fn check_holds(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+fn check_holds(book: &Book, law: &mut impl FnMut(InvariantId, bool, fmt::Arguments<'_>)) {
     let (held, count) = (book.account.gauge.held, book.account.gauge.open);
     let open: Vec<_> = book
         .holds
@@ -112,17 +115,17 @@ fn check_holds(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
     law(
         InvariantId::I2,
         open_sum == held,
-        format!("held is {held}, open holds have {open_sum}"),
+        format_args!("held is {held}, open holds have {open_sum}"),
     );
     law(
         InvariantId::I2,
         open.len() as u64 == count,
-        format!("{count} open holds counted, {} there", open.len()),
+        format_args!("{count} open holds counted, {} there", open.len()),
     );
 }
 
 /// A key with caps counts its own open holds; one without counts nothing.
-fn check_keys(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+fn check_keys(book: &Book, law: &mut impl FnMut(InvariantId, bool, fmt::Arguments<'_>)) {
     for key in book.keys.values() {
         let of_key = |h: &&Hold| h.state == HoldState::Open && h.key == key.id && key.limits != Limits::NONE;
         let open = || book.holds.values().filter(of_key);
@@ -130,12 +133,12 @@ fn check_keys(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
         law(
             InvariantId::I2,
             (open().count() as u64, held) == (key.gauge.open, key.gauge.held),
-            format!("key {} has {:?}, its open holds {held}", key.id, key.gauge),
+            format_args!("key {} has {:?}, its open holds {held}", key.id, key.gauge),
         );
     }
 }
 
-fn check_charges(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+fn check_charges(book: &Book, law: &mut impl FnMut(InvariantId, bool, fmt::Arguments<'_>)) {
     for hold in book.holds.values() {
         let charge_fits = match hold.state {
             HoldState::Open | HoldState::Released => hold.charged.is_zero(),
@@ -145,12 +148,12 @@ fn check_charges(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
         law(
             InvariantId::I4,
             charge_fits,
-            format!("hold {} is {:?} with {}", hold.id, hold.state, hold.charged),
+            format_args!("hold {} is {:?} with {}", hold.id, hold.state, hold.charged),
         );
     }
 }
 
-fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, fmt::Arguments<'_>)) {
     let account = &book.account;
     let started = || book.grants.values().filter(|g| g.has_started());
     let sum = |part: fn(&Grant) -> Credits| started().map(part).sum::<Credits>();
@@ -158,7 +161,7 @@ fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
     law(
         InvariantId::I6,
         granted == account.granted,
-        format!("grants say {granted} granted, not {}", account.granted),
+        format_args!("grants say {granted} granted, not {}", account.granted),
     );
     for (name, by_grants, counted) in [
         ("expired", sum(|g| g.expired), account.expired),
@@ -168,7 +171,7 @@ fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
         law(
             InvariantId::I6,
             by_grants == counted,
-            format!("grants say {by_grants} {name}, the account {counted}"),
+            format_args!("grants say {by_grants} {name}, the account {counted}"),
         );
     }
     for grant in book.grants.values().filter(|g| !g.has_started()) {
@@ -176,7 +179,7 @@ fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
         law(
             InvariantId::I6,
             untouched,
-            format!("a grant that never started was used: {grant:?}"),
+            format_args!("a grant that never started was used: {grant:?}"),
         );
     }
     let next_due = book.grants.values().map(Grant::next_due).min();
@@ -184,18 +187,18 @@ fn check_grants(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
     law(
         InvariantId::I6,
         next_due == account.next_due,
-        format!("next due is {:?}, not {next_due:?}", account.next_due),
+        format_args!("next due is {:?}, not {next_due:?}", account.next_due),
     );
     let negative = book.grants.values().find(|g| g.remaining().is_negative());
     law(
         InvariantId::I6,
         negative.is_none(),
-        format!("a grant is overdrawn: {negative:?}"),
+        format_args!("a grant is overdrawn: {negative:?}"),
     );
 }
 
 /// Every sum is one that a double still holds exactly.
-fn check_numbers(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+fn check_numbers(book: &Book, law: &mut impl FnMut(InvariantId, bool, fmt::Arguments<'_>)) {
     let account = &book.account;
     let pending = book.grants.values().filter(|g| g.state == GrantState::Pending);
     let balance = account.balance();
@@ -211,13 +214,13 @@ fn check_numbers(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
         law(
             InvariantId::I1,
             sum.abs() <= i128::from(Credits::MAX.micros()),
-            format!("{name} is out of range: {sum}"),
+            format_args!("{name} is out of range: {sum}"),
         );
     }
 }
 
 /// What ending grants keep lies under the holds that were open when they ended.
-fn check_ending(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
+fn check_ending(book: &Book, law: &mut impl FnMut(InvariantId, bool, fmt::Arguments<'_>)) {
     let mut ending: Vec<_> = book
         .grants
         .values()
@@ -227,7 +230,7 @@ fn check_ending(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
     law(
         InvariantId::I6,
         ending.is_empty() != book.account.ending,
-        format!("ending is {}, of {ending:?}", book.account.ending),
+        format_args!("ending is {}, of {ending:?}", book.account.ending),
     );
     let open = || book.holds.values().filter(|h| h.state == HoldState::Open);
     let mut kept = Credits::ZERO;
@@ -238,12 +241,12 @@ fn check_ending(book: &Book, law: &mut impl FnMut(InvariantId, bool, String)) {
         law(
             InvariantId::I6,
             held == grant.guarded && !grant.remaining().is_zero(),
-            format!("an ending grant lies under {held}: {grant:?}"),
+            format_args!("an ending grant lies under {held}: {grant:?}"),
         );
         law(
             InvariantId::I6,
             kept <= held,
-            format!("{kept} is kept for holds of {held}: {grant:?}"),
+            format_args!("{kept} is kept for holds of {held}: {grant:?}"),
         );
     }
 }
