@@ -40,9 +40,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use self::fault::Fault;
+use self::load::Loaded;
 use self::lock::Lock;
 use self::reads::Readers;
 use self::writer::{Broken, Request, Writer};
@@ -122,9 +124,7 @@ impl EmbeddedLedger {
         let conn = schema::open_writer(&file, &store_id()?, clock.now()).map_err(at_start)?;
         // What an earlier process could not sync is read back from the log and written anew, before anything is built on it.
         writer::checkpoint(&conn, "TRUNCATE").map_err(at_start)?;
-        schema::quick_check(&conn, JOURNAL_CHECKED_AT_START).map_err(at_start)?;
-        let loaded = load::everything(&conn).map_err(at_start)?;
-        load::check(&conn, &loaded).map_err(at_start)?;
+        let loaded = check_and_load(&conn, &file).map_err(at_start)?;
         sync_folder(&folder)?;
 
         let broken: Broken = Arc::new(OnceLock::new());
@@ -335,6 +335,21 @@ impl Ledger for EmbeddedLedger {
          disk keeps what it said it has synced"
             .to_owned()
     }
+}
+
+/// Loads all accounts and checks them, while another thread checks the file.
+fn check_and_load(conn: &Connection, file: &Path) -> Result<Loaded, Fault> {
+    let check_file = || schema::quick_check(&schema::open_reader(file)?, JOURNAL_CHECKED_AT_START);
+    let (checked, loaded) = std::thread::scope(|scope| {
+        let checking = scope.spawn(check_file);
+        let loaded = load::everything(conn).and_then(|loaded| {
+            load::check(conn, &loaded)?;
+            Ok(loaded)
+        });
+        (checking.join(), loaded)
+    });
+    checked.map_err(|_| Fault::Broken("the check of the file failed".to_owned()))??;
+    loaded
 }
 
 fn timed_out(within: Duration) -> LedgerError {

@@ -1,16 +1,18 @@
 //! From the tables to the engine's state: all of it at start, one account's book when a batch has failed or a proof wants it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
+use rusqlite::{Connection, OptionalExtension, Row, Rows, Statement};
 
 use super::chain::Chain;
 use super::fault::Fault;
 use super::rows::{self, ACCOUNTS, COMMANDS, GRANTS, HOLDS, KEYS, REASONS, Table};
 use crate::domain::account::Settings;
 use crate::domain::credits::Credits;
-use crate::domain::engine::{Book, Change, State, invariants};
+use crate::domain::engine::{Book, State, invariants};
 use crate::domain::ids::{AccountId, Reason};
 use crate::domain::time::Timestamp;
 
@@ -57,7 +59,15 @@ pub(super) fn meta(conn: &Connection) -> Result<Meta, Fault> {
 pub(super) fn everything(conn: &Connection) -> Result<Loaded, Fault> {
     let mut state = State::default();
     let mut lines = HashMap::new();
-    books(conn, Which::All, &mut state, &mut lines)?;
+    let accounts: i64 = conn.query_row("SELECT count(*) FROM accounts", [], |row| row.get(0))?;
+    state.reserve(usize::try_from(accounts).unwrap_or_default());
+    books(conn, Which::All, |book, line| {
+        if !line.is_zero() {
+            lines.insert(book.account.id.clone(), line);
+        }
+        state.put_book(book);
+        Ok(())
+    })?;
     let meta = meta(conn)?;
     (state.seq, state.time) = (meta.seq, meta.time);
     let last: Option<(i64, String)> = conn
@@ -86,11 +96,12 @@ pub(super) fn everything(conn: &Connection) -> Result<Loaded, Fault> {
 
 /// Loads one account's book and its largest credit line.
 pub(super) fn book(conn: &Connection, account: &AccountId) -> Result<Option<(Book, Credits)>, Fault> {
-    let mut state = State::default();
-    let mut lines = HashMap::new();
-    books(conn, Which::One(account), &mut state, &mut lines)?;
-    let line = lines.get(account).copied().unwrap_or_default();
-    Ok(state.remove_book(account).map(|book| (book, line)))
+    let mut found = None;
+    books(conn, Which::One(account), |book, line| {
+        found = Some((book, line));
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// The first law that an account breaks, as a fault. Of the journal only each account's last entry is looked at: it must say what is available.
@@ -124,89 +135,146 @@ pub(super) fn check(conn: &Connection, loaded: &Loaded) -> Result<(), Fault> {
     }
 }
 
-/// Loads books into a state; an error names the row that cannot be.
+/// Reads books in the order of their accounts; an error names the row that cannot be.
+///
+/// All tables are in that order, so they are read side by side and each book is put together once.
 pub(super) fn books(
     conn: &Connection,
     which: Which<'_>,
-    state: &mut State,
-    lines: &mut HashMap<AccountId, Credits>,
+    mut take: impl FnMut(Book, Credits) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let mut reasons: HashMap<AccountId, BTreeSet<Reason>> = HashMap::new();
-    each(conn, &REASONS, which, rows::reason, |(account, reason)| {
-        reasons.entry(account).or_default().insert(reason);
-        Ok(())
-    })?;
-    each(conn, &ACCOUNTS, which, rows::account, |(mut account, line)| {
-        if let Some(reasons) = reasons.remove(&account.id) {
-            let settings = Settings {
-                reasons,
-                ..(*account.settings).clone()
-            };
-            account.settings = Arc::new(settings);
-        }
-        if !line.is_zero() {
-            lines.insert(account.id.clone(), line);
-        }
+    let select = |table| Select::new(conn, table, which);
+    let (mut reasons, mut grants, mut keys) = (select(&REASONS)?, select(&GRANTS)?, select(&KEYS)?);
+    let (mut holds, mut commands) = (select(&HOLDS)?, select(&COMMANDS)?);
+    let (mut reasons, mut grants, mut keys) = (reasons.rows()?, grants.rows()?, keys.rows()?);
+    let (mut holds, mut commands) = (holds.rows()?, commands.rows()?);
+    let mut accounts = select(&ACCOUNTS)?;
+    let mut accounts = accounts.rows()?;
+    while let Some(row) = accounts.rows.next()? {
+        let (account, line) = rows::account(row)?;
         let id = account.id.clone();
-        state.apply(&id, Change::Account(account));
-        Ok(())
-    })?;
-    if let Some(account) = reasons.keys().next() {
-        return Err(orphan(&REASONS, account));
+        let mut book = Book::new(account);
+        let paused: BTreeSet<Reason> = reasons.of(&id, rows::reason)?;
+        if !paused.is_empty() {
+            let settings = Settings {
+                reasons: paused,
+                ..(*book.account.settings).clone()
+            };
+            book.account.settings = Arc::new(settings);
+        }
+        book.grants = grants.of(&id, |row| {
+            rows::grant(row).map(|grant| (grant.facts.id.as_str().to_owned(), grant))
+        })?;
+        book.keys = keys.of(&id, |row| rows::key(row).map(|key| (key.id.clone(), key)))?;
+        book.holds = holds.of(&id, |row| rows::hold(row, &id).map(|hold| (hold.id, hold)))?;
+        book.commands = commands.of(&id, rows::command)?;
+        take(book, line)?;
     }
-    each(conn, &GRANTS, which, rows::grant, |(account, grant)| {
-        put(state, &GRANTS, &account, Change::Grant(grant))
-    })?;
-    each(conn, &KEYS, which, rows::key, |(account, key)| {
-        put(state, &KEYS, &account, Change::Key(key))
-    })?;
-    each(conn, &HOLDS, which, rows::hold, |hold| {
-        let account = hold.account.clone();
-        put(state, &HOLDS, &account, Change::Hold(hold))
-    })?;
-    each(conn, &COMMANDS, which, rows::command, |(account, id, record)| {
-        put(state, &COMMANDS, &account, Change::Command(id, record))
-    })
-}
-
-fn put(state: &mut State, table: &Table, account: &AccountId, change: Change) -> Result<(), Fault> {
-    if state.book(account).is_none() {
-        return Err(orphan(table, account));
+    for rest in [reasons, grants, keys, holds, commands] {
+        rest.ended()?;
     }
-    state.apply(account, change);
     Ok(())
 }
 
-fn orphan(table: &Table, account: &AccountId) -> Fault {
+/// A table's rows, all or some accounts', in the order of their accounts.
+struct Select<'c, 'w> {
+    statement: Statement<'c>,
+    table: &'static Table,
+    which: Which<'w>,
+}
+
+impl<'c, 'w> Select<'c, 'w> {
+    fn new(conn: &'c Connection, table: &'static Table, which: Which<'w>) -> Result<Select<'c, 'w>, Fault> {
+        let account = table.key[0];
+        let condition = match which {
+            Which::All => String::new(),
+            Which::One(_) => format!("WHERE {account} = ?1"),
+            Which::Between(..) => format!("WHERE {account} > ?1 AND {account} <= ?2"),
+        };
+        let key = table.key.join(", ");
+        let sql = format!(
+            "SELECT {} FROM {} {condition} ORDER BY {key}",
+            table.list(),
+            table.name
+        );
+        Ok(Select {
+            statement: conn.prepare(&sql)?,
+            table,
+            which,
+        })
+    }
+
+    fn rows(&mut self) -> Result<Side<'_>, Fault> {
+        let rows = match self.which {
+            Which::All => self.statement.query([])?,
+            Which::One(account) => self.statement.query([account.as_str()])?,
+            Which::Between(after, upto) => self.statement.query([after, upto])?,
+        };
+        Ok(Side {
+            rows,
+            table: self.table,
+            waits: false,
+        })
+    }
+}
+
+/// A table that is read side by side with the accounts.
+struct Side<'s> {
+    rows: Rows<'s>,
+    table: &'static Table,
+    /// The row that was read last is of a later account.
+    waits: bool,
+}
+
+impl Side<'_> {
+    /// The rows of an account. All before it must have been read.
+    fn of<T, C: FromIterator<T>>(
+        &mut self,
+        account: &AccountId,
+        read: impl Fn(&Row<'_>) -> Result<T, Fault>,
+    ) -> Result<C, Fault> {
+        let next = || self.one(account, &read).transpose();
+        std::iter::from_fn(next).collect()
+    }
+
+    fn one<T>(
+        &mut self,
+        account: &AccountId,
+        read: impl Fn(&Row<'_>) -> Result<T, Fault>,
+    ) -> Result<Option<T>, Fault> {
+        if !self.waits {
+            self.rows.advance()?;
+        }
+        self.waits = true;
+        let Some(row) = self.rows.get() else {
+            return Ok(None);
+        };
+        let owner = rows::owner(row, self.table)?;
+        match owner.cmp(account.as_str()) {
+            Ordering::Less => Err(orphan(self.table, owner)),
+            Ordering::Greater => Ok(None),
+            Ordering::Equal => {
+                self.waits = false;
+                read(row).map(Some)
+            }
+        }
+    }
+
+    /// Nothing may be left after the last account.
+    fn ended(mut self) -> Result<(), Fault> {
+        if !self.waits {
+            self.rows.advance()?;
+        }
+        match self.rows.get() {
+            Some(row) => Err(orphan(self.table, rows::owner(row, self.table)?)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn orphan(table: &Table, account: &str) -> Fault {
     Fault::Damaged(format!(
         "`{}` has a row of account {account}, which is not in `accounts`",
         table.name
     ))
-}
-
-/// Reads a table's rows, all or one account's.
-fn each<T>(
-    conn: &Connection,
-    table: &Table,
-    which: Which<'_>,
-    read: impl Fn(&Row<'_>) -> Result<T, Fault>,
-    mut take: impl FnMut(T) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    let mut sql = format!("SELECT {} FROM {}", table.list(), table.name);
-    let account = table.key[0];
-    match which {
-        Which::All => {}
-        Which::One(_) => sql.push_str(&format!(" WHERE {account} = ?1")),
-        Which::Between(..) => sql.push_str(&format!(" WHERE {account} > ?1 AND {account} <= ?2")),
-    }
-    let mut statement = conn.prepare(&sql)?;
-    let mut rows = match which {
-        Which::All => statement.query([])?,
-        Which::One(account) => statement.query([account.as_str()])?,
-        Which::Between(after, upto) => statement.query([after, upto])?,
-    };
-    while let Some(row) = rows.next()? {
-        take(read(row)?)?;
-    }
-    Ok(())
 }

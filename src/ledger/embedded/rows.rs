@@ -262,6 +262,24 @@ fn columns<'r, 's>(row: &'r Row<'s>, table: &Table) -> Columns<'r, 's> {
     }
 }
 
+/// The account that a row is of: the first column of every table but the journal.
+pub(super) fn owner<'r>(row: &'r Row<'_>, table: &Table) -> Result<&'r str, Fault> {
+    let text = row.get_ref(0)?.as_str();
+    text.map_err(|e| {
+        Fault::Damaged(format!(
+            "a row of `{}` has an unreadable account: {e}",
+            table.name
+        ))
+    })
+}
+
+fn after_owner<'r, 's>(row: &'r Row<'s>, table: &Table) -> Columns<'r, 's> {
+    Columns {
+        next: 1,
+        ..columns(row, table)
+    }
+}
+
 /// An account (without its reasons, which have their own table) and its largest credit line.
 pub(super) fn account(row: &Row<'_>) -> Result<(Account, Credits), Fault> {
     let mut c = columns(row, &ACCOUNTS);
@@ -297,14 +315,12 @@ pub(super) fn account(row: &Row<'_>) -> Result<(Account, Credits), Fault> {
 }
 
 /// A reason for which an account is paused.
-pub(super) fn reason(row: &Row<'_>) -> Result<(AccountId, Reason), Fault> {
-    let mut c = columns(row, &REASONS);
-    Ok((c.account()?, c.text(|t| Reason::new(t).ok())?))
+pub(super) fn reason(row: &Row<'_>) -> Result<Reason, Fault> {
+    after_owner(row, &REASONS).text(|t| Reason::new(t).ok())
 }
 
-pub(super) fn grant(row: &Row<'_>) -> Result<(AccountId, Grant), Fault> {
-    let mut c = columns(row, &GRANTS);
-    let account = c.account()?;
+pub(super) fn grant(row: &Row<'_>) -> Result<Grant, Fault> {
+    let mut c = after_owner(row, &GRANTS);
     let facts = GrantFacts {
         id: c.text(|t| GrantId::new(t).ok())?,
         amount: c.credits()?,
@@ -317,7 +333,7 @@ pub(super) fn grant(row: &Row<'_>) -> Result<(AccountId, Grant), Fault> {
         voided_at: c.time_or_none()?,
         note: c.take::<Option<String>>()?.map(Arc::from),
     };
-    let grant = Grant {
+    Ok(Grant {
         facts,
         state: c.text(grant_state)?,
         drawn: c.credits()?,
@@ -325,14 +341,12 @@ pub(super) fn grant(row: &Row<'_>) -> Result<(AccountId, Grant), Fault> {
         voided: c.credits()?,
         guarded: c.credits()?,
         ended: c.count()?,
-    };
-    Ok((account, grant))
+    })
 }
 
-pub(super) fn key(row: &Row<'_>) -> Result<(AccountId, Key), Fault> {
-    let mut c = columns(row, &KEYS);
-    let account = c.account()?;
-    let key = Key {
+pub(super) fn key(row: &Row<'_>) -> Result<Key, Fault> {
+    let mut c = after_owner(row, &KEYS);
+    Ok(Key {
         id: c.text(|t| KeyId::new(t).ok())?,
         digest: c.text(digest_from_hex)?,
         name: c.take::<Option<String>>()?.map(Arc::from),
@@ -341,14 +355,13 @@ pub(super) fn key(row: &Row<'_>) -> Result<(AccountId, Key), Fault> {
         revoked_at: c.time_or_none()?,
         limits: c.limits()?,
         gauge: c.gauge()?,
-    };
-    Ok((account, key))
+    })
 }
 
-pub(super) fn hold(row: &Row<'_>) -> Result<Hold, Fault> {
-    let mut c = columns(row, &HOLDS);
+pub(super) fn hold(row: &Row<'_>, account: &AccountId) -> Result<Hold, Fault> {
+    let mut c = after_owner(row, &HOLDS);
     Ok(Hold {
-        account: c.account()?,
+        account: account.clone(),
         id: c.text(|t| t.parse::<HoldId>().ok())?,
         key: c.text(|t| KeyId::new(t).ok())?,
         state: c.text(hold_state)?,
@@ -364,9 +377,8 @@ pub(super) fn hold(row: &Row<'_>) -> Result<Hold, Fault> {
     })
 }
 
-pub(super) fn command(row: &Row<'_>) -> Result<(AccountId, CommandId, CommandRecord), Fault> {
-    let mut c = columns(row, &COMMANDS);
-    let account = c.account()?;
+pub(super) fn command(row: &Row<'_>) -> Result<(CommandId, CommandRecord), Fault> {
+    let mut c = after_owner(row, &COMMANDS);
     let id = c.text(|t| CommandId::new(t).ok())?;
     let record = CommandRecord {
         amount: c.credits()?,
@@ -377,7 +389,7 @@ pub(super) fn command(row: &Row<'_>) -> Result<(AccountId, CommandId, CommandRec
             expires_at: c.time()?,
         },
     };
-    Ok((account, id, record))
+    Ok((id, record))
 }
 
 /// An entry and its link of the chain.

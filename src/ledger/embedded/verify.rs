@@ -1,6 +1,6 @@
 //! Proof of promises 2 and 4: the laws on each account, its journal folded, the chain of the whole journal, and that memory and tables say the same.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -11,7 +11,7 @@ use super::load::{self, Which};
 use super::rows::{self, JOURNAL};
 use super::{EmbeddedLedger, reads, schema};
 use crate::domain::credits::Credits;
-use crate::domain::engine::{Book, State, invariants};
+use crate::domain::engine::{Book, invariants};
 use crate::domain::entry::Entry;
 use crate::domain::ids::AccountId;
 use crate::ledger::{LedgerError, VerifyReport};
@@ -79,7 +79,8 @@ pub(super) fn file(path: &Path) -> Result<VerifyReport, Fault> {
     let loaded = load::everything(&conn)?;
     let mut findings = Findings::default();
     for book in loaded.state.books() {
-        one_account(&conn, book, &loaded.lines, &mut findings)?;
+        let line = loaded.lines.get(&book.account.id).copied();
+        one_account(&conn, book, line.unwrap_or_default(), &mut findings)?;
     }
     chain(&conn, &mut findings)?;
     Ok(findings.0)
@@ -98,24 +99,26 @@ fn one_page(
     books: &[Book],
     findings: &mut Findings,
 ) -> Result<(), Fault> {
-    let mut state = State::default();
-    let mut lines = HashMap::new();
-    match load::books(conn, Which::Between(after, upto), &mut state, &mut lines) {
+    let mut stored = BTreeMap::new();
+    let loaded = load::books(conn, Which::Between(after, upto), |book, line| {
+        stored.insert(book.account.id.clone(), (book, line));
+        Ok(())
+    });
+    match loaded {
         Ok(()) => {}
         Err(Fault::Damaged(what)) => findings.add(format!("accounts after {after:?} up to {upto}: {what}")),
         Err(fault) => return Err(fault),
     }
-    for book in state.books() {
-        one_account(conn, book, &lines, findings)?;
-        let id = &book.account.id;
+    for (id, (book, line)) in &stored {
+        one_account(conn, book, *line, findings)?;
         if !books.iter().any(|b| b.account.id == *id) {
             findings.add(format!("account {id} is in the file and not in memory"));
         }
     }
     for book in books {
         let id = &book.account.id;
-        match state.book(id) {
-            Some(stored) => compare(book, stored, "memory", "the file", findings),
+        match stored.get(id) {
+            Some((stored, _)) => compare(book, stored, "memory", "the file", findings),
             None => findings.add(format!("account {id} is in memory and not readable in the file")),
         }
     }
@@ -123,14 +126,8 @@ fn one_page(
 }
 
 /// The laws on one account, and its journal.
-fn one_account(
-    conn: &Connection,
-    book: &Book,
-    lines: &HashMap<AccountId, Credits>,
-    findings: &mut Findings,
-) -> Result<(), Fault> {
+fn one_account(conn: &Connection, book: &Book, line: Credits, findings: &mut Findings) -> Result<(), Fault> {
     let account = &book.account;
-    let line = lines.get(&account.id).copied().unwrap_or_default();
     let mut violations = invariants::check(book, line);
     let mut count = 0;
     let mut fault = None;
