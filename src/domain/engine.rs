@@ -10,7 +10,7 @@ mod holds;
 pub mod invariants;
 mod settings;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::account::Account;
@@ -22,6 +22,7 @@ use super::hold::{Hold, HoldState};
 use super::ids::{AccountId, CommandId, HoldId, KeyDigest, KeyId};
 use super::key::{Identity, Key};
 use super::refusal::Refusal;
+use super::shelf::Shelf;
 use super::time::Timestamp;
 use draft::Draft;
 
@@ -33,13 +34,13 @@ pub struct Book {
     /// The account.
     pub account: Account,
     /// All its grants, whatever their state, by id.
-    pub grants: BTreeMap<String, Grant>,
+    pub grants: Shelf<String, Grant>,
     /// Its keys, revoked ones included, by public name.
-    pub keys: BTreeMap<KeyId, Key>,
+    pub keys: Shelf<KeyId, Key>,
     /// Its open holds, and the ended ones as long as ids are remembered.
-    pub holds: BTreeMap<HoldId, Hold>,
+    pub holds: Shelf<HoldId, Hold>,
     /// Adjustments made, by idempotency key.
-    pub commands: BTreeMap<CommandId, CommandRecord>,
+    pub commands: Shelf<CommandId, CommandRecord>,
 }
 
 /// An adjustment that was made.
@@ -258,10 +259,10 @@ impl Book {
     pub fn new(account: Account) -> Book {
         Book {
             account,
-            grants: BTreeMap::new(),
-            keys: BTreeMap::new(),
-            holds: BTreeMap::new(),
-            commands: BTreeMap::new(),
+            grants: Shelf::new(),
+            keys: Shelf::new(),
+            holds: Shelf::new(),
+            commands: Shelf::new(),
         }
     }
 

@@ -328,7 +328,7 @@ fn compare(id: &AccountId, stored: &Value, told: &Told, findings: &mut Findings)
     }
     // The holds that the journal leaves open: which key each is of does not matter here.
     if let Ok(key) = KeyId::new("any") {
-        book.holds = told.holds(id, &key);
+        book.holds = told.holds(id, &key).into_iter().collect();
     }
     for violation in invariants::check(&book, decode::credit_line(hot)) {
         findings.add(format!("account {id}: {violation}"));
