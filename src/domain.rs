@@ -16,4 +16,5 @@ pub mod key;
 pub mod limits;
 pub mod price;
 pub mod refusal;
+pub mod shelf;
 pub mod time;

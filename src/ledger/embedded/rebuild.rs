@@ -1,6 +1,6 @@
 //! Balances from the journal alone, put in place of what differs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -22,7 +22,7 @@ use crate::domain::credits::Credits;
 use crate::domain::engine::invariants::{InvariantId, check};
 use crate::domain::engine::{Book, State};
 use crate::domain::hold::{Hold, HoldState};
-use crate::domain::ids::{AccountId, HoldId};
+use crate::domain::ids::AccountId;
 use crate::domain::time::{Span, Timestamp};
 use crate::ledger::{LedgerError, VerifyReport};
 
@@ -178,7 +178,7 @@ fn adopt(mut book: Book, stored: Option<&Book>, line: Credits, now: Timestamp) -
             adopt_hold(hold, old, now)
         })
         .map(|hold| (hold.id, hold))
-        .collect::<BTreeMap<HoldId, Hold>>();
+        .collect();
     for (id, key) in &mut book.keys {
         if let Some(old) = stored.and_then(|b| b.keys.get(id)) {
             key.name.clone_from(&old.name);
