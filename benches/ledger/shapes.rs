@@ -160,8 +160,8 @@ fn load(client: &mut Client, shape: &Shape, partitions: usize) -> io::Result<()>
     Ok(())
 }
 
-/// '<BI4I4ddddI2dI2ddfI4': status, version, open, bound, held, spent, rate, day, its spending, month, its spending, due,
-/// interval, burst in milliseconds.
+/// '<BI4I4ddddI2dI2ddfI4I4ddd': status, version, open, bound, held, spent, rate, day, its spending, month, its spending,
+/// due, interval, burst in milliseconds, most open, caps of day and month, overrun.
 fn compact() -> Vec<u8> {
     let mut record = vec![0; 9];
     record.extend(doubles(&[1e12, 0.0, 0.0, 0.0]));
@@ -169,6 +169,8 @@ fn compact() -> Vec<u8> {
     record.extend(doubles(&[0.0, 9e15]));
     record.extend(1_f32.to_le_bytes());
     record.extend(60_000_u32.to_le_bytes());
+    record.extend(1000_u32.to_le_bytes());
+    record.extend(doubles(&[1e13, 1e13, 0.0]));
     record
 }
 

@@ -7,10 +7,16 @@ local places = ARGV[1]
 local records = byte(places)
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
-local day = math.floor(now / 86400000000)
+local floor = math.floor
+local day = floor(now / 86400000000)
+local z = day + 719468
+local era = floor(z / 146097)
+local doe = z - era * 146097
+local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
+local month = yoe * 12 + floor((5 * (doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))) + 2) / 153)
 local v = call('MGET', _G.unpack(KEYS, 1, records))
 local changed, parts, out = {}, {}, {}
-local ACCOUNT = '<BI4I4ddddI2dI2ddfI4'
+local ACCOUNT = '<BI4I4ddddI2dI2ddfI4I4ddd'
 --#if BUCKET
 local asked, held_in = {}, {}
 for n = 2, #ARGV do
@@ -35,7 +41,9 @@ for n = 2, #ARGV do
   local answer
   local t = parts[p]
   if not t then
+    if not v[p] then return redis.error_reply('WIPED the partition has no record') end
     t = { unpack('<ddddc16', v[p]) }
+    if now < t[4] then now = t[4] end
     t[6], t[7] = { 'XADD', KEYS[records + j], '' }, { t[5] }
     parts[p] = t
   end
@@ -46,21 +54,24 @@ for n = 2, #ARGV do
   --#if !BUCKET
   local was = v[h]
   --#end
-  local status, ver, open, bound, held, spent, tat, d, day_spent, m, month_spent, due, rate, burst = unpack(ACCOUNT, v[a])
+  if not v[a] then return redis.error_reply('ERR no such account') end
+  local status, ver, open, bound, held, spent, tat, d, day_spent, m, month_spent, due, rate, burst, most_open, day_max, month_max, over
+    = unpack(ACCOUNT, v[a])
   if t[2] ~= g then answer = 'stale'
   elseif now >= due then answer = 'due'
   else
     local amount, hold
     if d ~= day then d, day_spent = day, 0 end
+    if m ~= month then m, month_spent = month, 0 end
     if kind == 1 then
       if tat < now then tat = now end
       local available = bound - spent - held
       if was then answer = 'again'
       elseif status ~= 0 then answer = 'paused'
       elseif tat - now > burst * 1000 then answer = 'rate'
-      elseif open >= 1000 then answer = 'open'
-      elseif day_spent + held + least > 1e13 then answer = 'day'
-      elseif month_spent + held + least > 1e14 then answer = 'month'
+      elseif most_open > 0 and open >= most_open then answer = 'open'
+      elseif day_max > 0 and day_spent + held + least > day_max then answer = 'day'
+      elseif month_max > 0 and month_spent + held + least > month_max then answer = 'month'
       elseif available < least then answer = 'credits'
       else
         amount = most > available and available or most
@@ -73,6 +84,7 @@ for n = 2, #ARGV do
       if state ~= 0 then answer = 'closed'
       else
         amount = least
+        if amount > kept then over = over + amount - kept end
         held, open, spent = held - kept, open - 1, spent + amount
         day_spent, month_spent = day_spent + amount, month_spent + amount
         hold = pack('<Bdddc8', 1, amount, t[3] + 1, now, first)
@@ -81,7 +93,8 @@ for n = 2, #ARGV do
     if hold then
       local seq = t[3] + 1
       t[3] = seq
-      v[a] = pack(ACCOUNT, status, ver + 1, open, bound, held, spent, tat, d, day_spent, m, month_spent, due, rate, burst)
+      v[a] = pack(ACCOUNT, status, ver + 1, open, bound, held, spent, tat, d, day_spent, m, month_spent, due, rate, burst,
+        most_open, day_max, month_max, over)
       answer = pack('<Bdddd', 0, now, seq, amount, bound - spent - held)
       changed[a], changed[p] = true, true
       --#if BUCKET
