@@ -14,6 +14,7 @@ use faregate::domain::ids::AccountId;
 use faregate::ledger::{Ledger, Page, Statement};
 
 use super::plan::{AccountPlan, Meddling};
+use super::proxy::healed;
 use super::witness::{Served, Witness};
 use super::world::{Run, now};
 
@@ -29,7 +30,7 @@ struct Told {
 
 /// Reads everything and compares.
 pub(super) async fn audit(run: &Run, ledger: &Arc<dyn Ledger>) {
-    match ledger.verify().await {
+    match healed(|| ledger.verify()).await {
         Ok(report) => {
             for difference in report.differences {
                 run.witness().wrong(now(), format!("verify: {difference}"));
@@ -63,9 +64,9 @@ async fn read(ledger: &Arc<dyn Ledger>, account: &AccountPlan) -> Result<(Statem
     let id: AccountId = account.id.parse().expect("a name");
     for _ in 0..10 {
         let due = Command::ApplyDue { account: id.clone() };
-        let answer = ledger.execute(&due).await;
+        let answer = healed(|| ledger.execute(&due)).await;
         answer.map_err(|e| format!("{id}: what is due is not applied: {e}"))?;
-        let statement = ledger.statement(&id).await;
+        let statement = healed(|| ledger.statement(&id)).await;
         let entries = all_entries(ledger, &id).await;
         match (statement, entries) {
             (Ok(Some(statement)), Ok(entries)) if statement.account.entries == entries.len() as u64 => {
@@ -87,7 +88,7 @@ async fn all_entries(
 ) -> Result<Vec<Entry>, faregate::ledger::LedgerError> {
     let (mut all, mut cursor) = (Vec::new(), None::<String>);
     loop {
-        let Page { items, next } = ledger.entries(id, cursor.as_deref(), 1_000).await?;
+        let Page { items, next } = healed(|| ledger.entries(id, cursor.as_deref(), 1_000)).await?;
         all.extend(items);
         cursor = next;
         if cursor.is_none() {

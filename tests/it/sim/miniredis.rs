@@ -43,9 +43,18 @@ pub(crate) struct MiniRedis {
 impl MiniRedis {
     /// Starts on what the disk has; `now` tells the time in microseconds since the epoch.
     pub(crate) fn start(disk: Disk, now: impl Fn() -> i64 + 'static) -> MiniRedis {
+        MiniRedis::spoilt(disk, now, |script| script.to_owned())
+    }
+
+    /// The same, but it runs something else in place of the scripts that it is given.
+    pub(crate) fn spoilt(
+        disk: Disk,
+        now: impl Fn() -> i64 + 'static,
+        spoil: impl Fn(&str) -> String + 'static,
+    ) -> MiniRedis {
         let core = Rc::new(RefCell::new(Core::new(disk, Box::new(now))));
         MiniRedis {
-            scripts: Scripts::new(Rc::clone(&core)),
+            scripts: Scripts::new(Rc::clone(&core), Box::new(spoil)),
             core,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use faregate::domain::command::AccountChange;
 use faregate::domain::grant::{Category, GrantFacts};
 use faregate::domain::ids::{AccountId, CommandId, GrantId, PlanId, Reason};
+use faregate::domain::limits::Limits;
 use faregate::domain::time::{Span, Timestamp};
 use faregate::ledger::{Ledger, LedgerError};
 use faregate::service::accounts::{self, Actor, Changed, ControlError};
@@ -107,14 +108,19 @@ async fn open(run: &Run, ledger: &Arc<dyn Ledger>, account: &AccountPlan) {
     let line = account.credit_line.micros();
     {
         let mut witness = run.witness();
-        witness
-            .accounts
-            .entry(account.id.clone())
-            .or_default()
-            .credit_line = line;
+        let owed = witness.accounts.entry(account.id.clone()).or_default();
+        (owed.credit_line, owed.concurrent, owed.daily) = (line, account.concurrent, account.daily);
     }
     let plan = Some(plan_of(line));
     set(run, ledger, &id, AccountChange::Create(plan)).await;
+    let limits = Limits {
+        concurrent: account.concurrent,
+        spend_per_day: account.daily.map(credits),
+        ..Limits::NONE
+    };
+    if limits != Limits::NONE {
+        set(run, ledger, &id, AccountChange::Limits(limits)).await;
+    }
     for key in &account.keys {
         let key = SecretKey::import(key).expect("long enough");
         let by = by();

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     /// By how much each proxy's clock is wrong, in microseconds.
     pub(crate) skews: Vec<i64>,
     pub(crate) chaos: Chaos,
+    /// What becomes of one certain call to the store, counted from when the world is busy.
+    pub(crate) nth: Option<(u64, Nth)>,
     pub(crate) faults: Vec<(Duration, Fault)>,
 }
 
@@ -39,6 +41,9 @@ pub(crate) struct AccountPlan {
     /// When, how much, and for how long where it expires.
     pub(crate) grants: Vec<(Duration, Credits, Option<Duration>)>,
     pub(crate) credit_line: Credits,
+    /// Caps of its own: requests at once, and micro-credits a day.
+    pub(crate) concurrent: Option<u64>,
+    pub(crate) daily: Option<i64>,
     /// Paused and resumed, or a key revoked, while requests run.
     pub(crate) meddling: Vec<(Duration, Meddling)>,
 }
@@ -62,6 +67,34 @@ pub(crate) struct Chaos {
     /// Answered with "cannot be used now", not applied.
     pub(crate) refused: u64,
     pub(crate) slow: u64,
+}
+
+/// What becomes of the n-th call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nth {
+    /// It never arrives.
+    LostBefore,
+    /// It is done, and its answer never arrives.
+    LostAfter,
+    /// It is done, and the connection breaks in the middle of the answer.
+    CutMidway,
+    /// The server says that it cannot do it now.
+    Refused,
+    /// It is done, and the proxy that asked dies before it has the answer.
+    ProxyDies,
+    /// The server dies before it does it.
+    StoreDies,
+}
+
+impl Nth {
+    pub(crate) const ALL: [Nth; 6] = [
+        Nth::LostBefore,
+        Nth::LostAfter,
+        Nth::CutMidway,
+        Nth::Refused,
+        Nth::ProxyDies,
+        Nth::StoreDies,
+    ];
 }
 
 /// What happens once.
@@ -105,6 +138,7 @@ impl Plan {
             overruns: [0, 0, 50][rng.index(3)],
             skews,
             chaos: Chaos::new(&mut rng),
+            nth: None,
             faults: Vec::new(),
         };
         plan.draw_faults(&mut rng);
@@ -130,6 +164,43 @@ impl Plan {
         }
         plan.faults.sort_by_key(|(at, _)| *at);
         plan
+    }
+
+    /// One proxy, one account, some requests, and one call that goes wrong.
+    pub(crate) fn nth(n: u64, what: Nth) -> Plan {
+        let long = Duration::from_secs(3_600);
+        let account = AccountPlan {
+            id: "a0".to_owned(),
+            keys: vec!["key-0-of-account-0".to_owned()],
+            grants: vec![
+                (Duration::ZERO, credits(30_000), None),
+                (Duration::from_millis(100), credits(9_000), Some(long)),
+            ],
+            credit_line: Credits::ZERO,
+            concurrent: None,
+            daily: None,
+            meddling: vec![
+                (Duration::from_millis(120), Meddling::Adjust(-2_000)),
+                (Duration::from_millis(150), Meddling::Adjust(5_000)),
+            ],
+        };
+        Plan {
+            seed: 11,
+            tick: Duration::from_millis(5),
+            proxies: 1,
+            accounts: vec![account],
+            hold_ttl: Duration::from_millis(1_500),
+            deadline: Duration::from_secs(1),
+            on_expiry: OnExpiry::Release,
+            busy: Duration::from_millis(400),
+            gap: Duration::from_millis(40),
+            clients_leave: 0,
+            overruns: 0,
+            skews: vec![0],
+            chaos: Chaos::default(),
+            nth: Some((n, what)),
+            faults: Vec::new(),
+        }
     }
 
     fn draw_faults(&mut self, rng: &mut Rng) {
@@ -168,7 +239,7 @@ impl Plan {
             slow,
             ..
         } = self.chaos;
-        lasting || lost_before + lost_after + refused + slow > 0
+        lasting || self.nth.is_some() || lost_before + lost_after + refused + slow > 0
     }
 
     /// Messages arrive in the order in which they were sent, and once.
@@ -177,7 +248,7 @@ impl Plan {
     }
 
     pub(crate) fn kills_proxies(&self) -> bool {
-        self.faults.iter().any(|(_, f)| matches!(f, Fault::KillProxy(..)))
+        self.nth.is_some() || self.faults.iter().any(|(_, f)| matches!(f, Fault::KillProxy(..)))
     }
 
     /// For how long the store's time may stand still, since it never goes back.
@@ -218,11 +289,9 @@ impl AccountPlan {
         if rng.chance(300) {
             meddling.push((rng.millis(200, latest), Meddling::Revoke));
         }
-        if rng.chance(300) {
-            meddling.push((
-                rng.millis(200, latest),
-                Meddling::Adjust(rng.between(-10, 10) * 1_000 + 1),
-            ));
+        for _ in 0..rng.index(4) {
+            let amount = rng.between(-10, 10) * 1_000 + 1;
+            meddling.push((rng.millis(200, latest), Meddling::Adjust(amount)));
         }
         meddling.sort_by_key(|(at, _)| *at);
         AccountPlan {
@@ -232,6 +301,8 @@ impl AccountPlan {
                 .collect(),
             grants,
             credit_line: credits([0, 0, 5_000][rng.index(3)]),
+            concurrent: rng.chance(200).then(|| rng.below(6) + 1),
+            daily: rng.chance(200).then(|| rng.between(5, 60) * 1_000),
             meddling,
         }
     }

@@ -65,7 +65,11 @@ pub(super) async fn live(run: Arc<Run>, proxy: usize, life: u64) -> turmoil::Res
         Arc::new(ids),
         Arc::clone(&meters),
     ));
-    tokio::spawn(sweeper::run(ledger, plan.on_expiry, Arc::clone(&meters)));
+    tokio::spawn(sweeper::run(
+        Arc::clone(&ledger),
+        plan.on_expiry,
+        Arc::clone(&meters),
+    ));
     run.at_work(proxy, Arc::clone(&gate));
     let mut rng = Rng::new(seed ^ 0xc11e);
     loop {
@@ -77,7 +81,7 @@ pub(super) async fn live(run: Arc<Run>, proxy: usize, life: u64) -> turmoil::Res
             }
             Phase::Probing(which) if which == proxy => {
                 check_meters(&run, &meters);
-                probe(&run, proxy, &gate).await;
+                probe(&run, proxy, &gate, &ledger).await;
                 run.probed(proxy);
             }
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -272,11 +276,14 @@ fn denied(run: &Run, ask: &Ask, denial: &Denial) {
     };
     witness.count(what);
     let account = &ask.account;
+    let capped = witness.accounts.get(account).cloned().unwrap_or_default();
     witness
         .trace
         .note(now(), &format_args!("p{} {account} {what}", ask.proxy));
     match denial {
         Denial::Refused(Refusal::InsufficientCredits { available, required }) if available < required => {}
+        Denial::Refused(Refusal::TooManyConcurrent { .. }) if capped.concurrent.is_some() => {}
+        Denial::Refused(Refusal::SpendLimitReached { .. }) if capped.daily.is_some() => {}
         Denial::Refused(refusal) => {
             let what = format!("{account} was refused: {refusal:?}");
             witness.wrong(now(), what);
@@ -292,11 +299,10 @@ fn denied(run: &Run, ask: &Ask, denial: &Denial) {
 }
 
 /// All is healed: what can be paid is let through, what can't is refused.
-async fn probe(run: &Arc<Run>, proxy: usize, gate: &Arc<Gate>) {
-    let ledger = &gate_ledger(run, proxy).await;
+async fn probe(run: &Arc<Run>, proxy: usize, gate: &Arc<Gate>, ledger: &Arc<dyn Ledger>) {
     for account in &run.plan.accounts {
         let id = account.id.parse().expect("a name");
-        let statement = match ledger.statement(&id).await {
+        let statement = match healed(|| ledger.statement(&id)).await {
             Ok(Some(statement)) => statement,
             answer => {
                 let what = format!("no statement of {id} when all is healed: {answer:?}");
@@ -304,7 +310,9 @@ async fn probe(run: &Arc<Run>, proxy: usize, gate: &Arc<Gate>) {
                 continue;
             }
         };
-        let left = statement.account.available().micros() + account.credit_line.micros();
+        let (free, spent) = (statement.account.available(), statement.account.spent.micros());
+        let left = free.micros() + account.credit_line.micros();
+        let left = account.daily.map_or(left, |cap| left.min(cap - spent));
         for (least, expected) in [(1, left >= 1), (left.max(0) + 1, false)] {
             let ask = Ask {
                 account: account.id.clone(),
@@ -315,8 +323,12 @@ async fn probe(run: &Arc<Run>, proxy: usize, gate: &Arc<Gate>) {
                 most: least,
             };
             let revoked = run.plan.revokes_first_key(account);
-            match admit(run, gate, &ask).await {
-                Ok(held) => {
+            let admitted = healed(async || match admit(run, gate, &ask).await {
+                Err(Denial::Failed(error)) => Err(error),
+                decided => Ok(decided),
+            });
+            match admitted.await {
+                Ok(Ok(held)) => {
                     run.witness()
                         .admitted(&run.plan, now(), &ask, held.request(), held.amount());
                     run.witness().ended(now(), held.request());
@@ -326,11 +338,13 @@ async fn probe(run: &Arc<Run>, proxy: usize, gate: &Arc<Gate>) {
                         run.witness().wrong(now(), what);
                     }
                 }
-                Err(Denial::InvalidKey) if revoked => {}
-                Err(Denial::Refused(Refusal::InsufficientCredits { .. })) if !expected => {}
-                Err(denial) => {
+                Ok(Err(Denial::InvalidKey)) if revoked => {}
+                Ok(Err(Denial::Refused(
+                    Refusal::InsufficientCredits { .. } | Refusal::SpendLimitReached { .. },
+                ))) if !expected => {}
+                denied => {
                     let what =
-                        format!("{id} with {left} left was denied {least} when all is healed: {denial:?}");
+                        format!("{id} with {left} left was denied {least} when all is healed: {denied:?}");
                     run.witness().wrong(now(), what);
                 }
             }
@@ -341,6 +355,16 @@ async fn probe(run: &Arc<Run>, proxy: usize, gate: &Arc<Gate>) {
     }
 }
 
-async fn gate_ledger(run: &Arc<Run>, proxy: usize) -> Arc<dyn Ledger> {
-    connect(run, &name(proxy)).await
+/// Asks until there is an answer, some times: what went silent before the healing is only noticed when it is used.
+pub(super) async fn healed<T, F: Future<Output = Result<T, LedgerError>>>(
+    ask: impl Fn() -> F,
+) -> Result<T, LedgerError> {
+    let mut answer = ask().await;
+    for _ in 0..10 {
+        if !answer.as_ref().is_err_and(LedgerError::is_transient) {
+            break;
+        }
+        answer = ask().await;
+    }
+    answer
 }

@@ -1,18 +1,25 @@
 //! A store that is the simulated Redis, behind a simulated network.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use faregate::ledger::Ledger;
+use faregate::ledger::redis::{Address, Connect, Options, RedisLedger, Stream};
 use tokio::task::spawn_local;
 use turmoil::Sim;
-use turmoil::net::TcpListener;
+use turmoil::net::{TcpListener, TcpStream};
 
+use super::lua_bugs::{LuaBug, Planted};
 use super::miniredis::MiniRedis;
+use super::miniredis::commands::Condition;
 use super::miniredis::disk::{Disk, Fsync};
 use super::miniredis::serve::{Fate, Server};
-use super::plan::Chaos;
+use super::plan::{Chaos, Nth};
 use super::rng::Rng;
-use super::store::HOST;
+use super::store::{Connecting, Dies, HOST, Store};
 
 /// Where it listens.
 pub(crate) const PORT: u16 = 6379;
@@ -31,6 +38,31 @@ struct Shared {
     rng: Rng,
     /// By how much its clock is wrong, in microseconds.
     skew: i64,
+    bug: Option<(LuaBug, Planted)>,
+    /// Calls until a certain one, and what becomes of that.
+    nth: Option<(u64, Nth)>,
+    dies: Option<Dies>,
+    /// Hosts that are cut off, and whether what they send is kept for later or lost.
+    cut_off: BTreeMap<String, bool>,
+}
+
+/// The simulated network.
+#[derive(Debug)]
+struct Network;
+
+impl Connect for Network {
+    fn connect<'a>(
+        &'a self,
+        to: &'a Address,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>> {
+        Box::pin(async move {
+            let Address::Tcp(host, port) = to else {
+                return Err(io::Error::other("not simulated"));
+            };
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        })
+    }
 }
 
 impl fmt::Debug for RedisStore {
@@ -47,22 +79,43 @@ impl RedisStore {
             raging: false,
             rng: Rng::new(seed ^ 0x2ed15),
             skew: 0,
+            bug: None,
+            nth: None,
+            dies: None,
+            cut_off: BTreeMap::new(),
         })))
+    }
+
+    /// With one call that goes wrong.
+    pub(crate) fn with_nth(self, nth: Option<(u64, Nth)>) -> RedisStore {
+        self.lock().nth = nth;
+        self
+    }
+
+    /// Whether that call came.
+    pub(crate) fn nth_came(&self) -> bool {
+        self.lock().nth.is_none()
+    }
+
+    /// With a bug in its scripts; `planted` tells afterwards whether there was a place for it.
+    pub(crate) fn with(self, bug: LuaBug, planted: &Planted) -> RedisStore {
+        self.lock().bug = Some((bug, planted.clone()));
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.0.lock().expect("nothing panics with it")
     }
 
-    pub(crate) fn install(&self, sim: &mut Sim<'_>) {
-        let store = self.clone();
-        sim.host(HOST, move || store.clone().run());
-    }
-
     /// A server's life, from loading its file until it is killed.
     async fn run(self) -> turmoil::Result {
         let (store, disk) = (self.clone(), self.lock().disk.clone());
-        let redis = MiniRedis::start(disk.clone(), move || store.time());
+        let bug = self.lock().bug.clone();
+        let spoil = move |script: &str| match &bug {
+            Some((bug, planted)) => bug.plant(script, planted),
+            None => script.to_owned(),
+        };
+        let redis = MiniRedis::spoilt(disk.clone(), move || store.time(), spoil);
         let store = self.clone();
         let server = Server::new(redis, move || store.fate());
         if disk.fsync() == Fsync::EverySec {
@@ -90,8 +143,82 @@ impl RedisStore {
         if !shared.raging {
             return Fate::Fine;
         }
-        let chaos = shared.chaos;
-        Fate::draw(chaos, &mut shared.rng)
+        match shared.nth {
+            Some((0, what)) => {
+                shared.nth = None;
+                shared.dies = match what {
+                    Nth::ProxyDies => Some(Dies::Proxy),
+                    Nth::StoreDies => Some(Dies::Store),
+                    _ => None,
+                };
+                match what {
+                    Nth::LostBefore | Nth::StoreDies => Fate::SilentBefore,
+                    Nth::LostAfter | Nth::ProxyDies => Fate::SilentAfter,
+                    Nth::CutMidway => Fate::CutAfter(500),
+                    Nth::Refused => Fate::Refused(Condition::Full),
+                }
+            }
+            Some((more, what)) => {
+                shared.nth = Some((more - 1, what));
+                Fate::Fine
+            }
+            None => {
+                let chaos = shared.chaos;
+                Fate::draw(chaos, &mut shared.rng)
+            }
+        }
+    }
+}
+
+impl Store for RedisStore {
+    fn install(&self, sim: &mut Sim<'_>) {
+        let store = self.clone();
+        sim.host(HOST, move || store.clone().run());
+    }
+
+    fn connect(&self, _: &str) -> Connecting {
+        let url = format!("redis://{HOST}:{PORT}");
+        let mut options = Options::new(vec![url], Arc::new(Network), 7);
+        options.partitions = Some(2);
+        Box::pin(async move {
+            let ledger = RedisLedger::open(options).await?;
+            Ok(Arc::new(ledger) as Arc<dyn Ledger>)
+        })
+    }
+
+    fn cut_off(&self, sim: &Sim<'_>, host: &str, cut: bool) {
+        let mut shared = self.lock();
+        if cut {
+            let kept = shared.rng.chance(500);
+            shared.cut_off.insert(host.to_owned(), kept);
+            if kept {
+                sim.hold(host, HOST)
+            } else {
+                sim.partition(host, HOST)
+            }
+        } else if shared.cut_off.remove(host) == Some(true) {
+            sim.release(host, HOST);
+        } else {
+            sim.repair(host, HOST);
+        }
+    }
+
+    fn lose_tail(&self) -> bool {
+        let mut shared = self.lock();
+        let Shared { disk, rng, .. } = &mut *shared;
+        disk.lose_power(rng)
+    }
+
+    fn step_clock(&self, micros: i64) {
+        self.lock().skew += micros;
+    }
+
+    fn dies_now(&self) -> Option<Dies> {
+        self.lock().dies.take()
+    }
+
+    fn rage(&self, on: bool) {
+        self.lock().raging = on;
     }
 }
 
@@ -101,7 +228,6 @@ mod tests {
 
     use redis::aio::MultiplexedConnection;
     use redis::{AsyncConnectionConfig, RedisConnectionInfo, Value};
-    use turmoil::net::TcpStream;
 
     use super::*;
 

@@ -28,8 +28,20 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     /// Moves the store's clock.
     fn step_clock(&self, micros: i64);
 
+    /// Who shall die now, because a certain call was made.
+    fn dies_now(&self) -> Option<Dies> {
+        None
+    }
+
     /// From now on, or no longer, messages are lost, doubled, slow, refused.
     fn rage(&self, on: bool);
+}
+
+/// Who dies of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dies {
+    Proxy,
+    Store,
 }
 
 /// The name of the store's host.

@@ -51,6 +51,8 @@ pub(crate) struct Owed {
     tellings: BTreeSet<usize>,
     pub(crate) taken: i64,
     pub(crate) credit_line: i64,
+    pub(crate) concurrent: Option<u64>,
+    pub(crate) daily: Option<i64>,
     /// Grants whose end had come before the ledger was known to have heard of them.
     pub(crate) too_late: BTreeSet<String>,
     /// When a pause was acknowledged, while nothing lifts it.
@@ -118,13 +120,13 @@ impl Witness {
         if self.served.insert(id, served).is_some() {
             self.wrong(now, format!("{id} was let through twice"));
         }
-        self.never_more_than_paid(plan, now, account);
+        self.never_more_than_allowed(plan, now, account);
     }
 
-    /// What runs and what was charged is covered, at this instant. Where renewals may fail, only young requests count: the hold of an older one may have
+    /// What runs and what was charged is covered, and under the account's caps, at this instant. Where renewals may fail, only young requests count: the hold of an older one may have
     /// run out, and its charge may come late.
-    fn never_more_than_paid(&mut self, plan: &Plan, now: Duration, account: &str) {
-        let (mut taken, mut excused) = (0, 0);
+    fn never_more_than_allowed(&mut self, plan: &Plan, now: Duration, account: &str) {
+        let (mut taken, mut excused, mut at_once) = (0, 0, 0);
         let counts = |s: &&Served| {
             let young = now - s.at < plan.hold_ttl / 3;
             s.account == account
@@ -138,12 +140,19 @@ impl Witness {
                 excused += (served.charge - served.held).max(0);
             } else {
                 taken += served.held;
+                at_once += 1;
             }
         }
         let owed = &self.accounts[account];
         let paid = owed.told + owed.credit_line + excused;
-        if taken > paid {
-            self.wrong(now, format!("{account} is served {taken} and has paid {paid}"));
+        let mut caps = vec![("has paid", taken, paid)];
+        caps.extend(owed.daily.map(|cap| ("may spend a day", taken, cap + excused)));
+        let cap = owed.concurrent.and_then(|cap| i64::try_from(cap).ok());
+        caps.extend(cap.map(|cap| ("may have at once", at_once, cap)));
+        for (what, is, cap) in caps {
+            if is > cap {
+                self.wrong(now, format!("{account} {what} {cap}, and has {is}"));
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use super::client_bugs::ClientBug;
 use super::operator;
 use super::plan::{Fault, Plan};
 use super::proxy;
-use super::store::{self, Store};
+use super::store::{self, Dies, Store};
 use super::witness::Witness;
 
 /// After healing, what nobody settled is settled within this and the life of a hold: a round of the sweep, and what a charge task waits between two tries.
@@ -212,10 +212,10 @@ impl World {
     /// All phases, one after the other.
     fn pass(&mut self) {
         let run = Arc::clone(&self.run);
-        run.store.rage(true);
         if !self.until("accounts are made", |run| run.stage().opened) {
             return;
         }
+        run.store.rage(true);
         let began = self.sim.elapsed();
         run.stage().phase = Phase::Busy;
         for (at, fault) in &run.plan.faults {
@@ -241,6 +241,11 @@ impl World {
     }
 
     fn step(&mut self) {
+        match self.run.store.dies_now() {
+            Some(Dies::Proxy) => self.strike(Fault::KillProxy(0, Duration::from_millis(100))),
+            Some(Dies::Store) => self.strike(Fault::KillStore(Duration::from_millis(100))),
+            None => {}
+        }
         if let Err(error) = self.sim.step() {
             let now = self.sim.elapsed();
             self.run.witness().wrong(now, format!("a host failed: {error}"));

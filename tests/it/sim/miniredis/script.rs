@@ -20,7 +20,12 @@ pub(crate) struct Scripts {
     core: Rc<RefCell<Core>>,
     under_way: Rc<RefCell<UnderWay>>,
     known: RefCell<BTreeMap<String, Script>>,
+    /// What is run in place of a script.
+    spoil: Spoil,
 }
+
+/// Changes a script as it is loaded; it keeps its name.
+pub(crate) type Spoil = Box<dyn Fn(&str) -> String>;
 
 #[derive(Clone)]
 struct Script {
@@ -49,7 +54,7 @@ impl fmt::Debug for Scripts {
 }
 
 impl Scripts {
-    pub(super) fn new(core: Rc<RefCell<Core>>) -> Scripts {
+    pub(super) fn new(core: Rc<RefCell<Core>>, spoil: Spoil) -> Scripts {
         let under_way = Rc::new(RefCell::new(UnderWay::default()));
         let (lua, run) = environment(&core, &under_way).expect("the prelude is sound");
         Scripts {
@@ -58,6 +63,7 @@ impl Scripts {
             core,
             under_way,
             known: RefCell::default(),
+            spoil,
         }
     }
 
@@ -91,7 +97,8 @@ impl Scripts {
     fn load(&self, text: &[u8]) -> Result<String, Reply> {
         let sha = sha1::hex(text);
         if !self.known.borrow().contains_key(&sha) {
-            let script = self.compile(text)?;
+            let spoilt = (self.spoil)(&String::from_utf8_lossy(text));
+            let script = self.compile(spoilt.as_bytes())?;
             self.known.borrow_mut().insert(sha.clone(), script);
         }
         Ok(sha)

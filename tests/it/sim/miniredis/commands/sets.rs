@@ -80,7 +80,7 @@ pub(super) const SPECS: &[Spec] = &[
     },
     Spec {
         name: "zadd",
-        arity: 4,
+        arity: -4,
         run: zadd,
         ..WRITE
     },
@@ -201,12 +201,20 @@ fn zrangebyscore(call: &mut Call<'_>) -> Answer {
     Ok(Reply::bulks(found.map(|(member, _)| member)))
 }
 
+/// Without options.
 fn zadd(call: &mut Call<'_>) -> Answer {
-    let score = score(&call.args[2])?;
+    let (pairs, rest) = call.args[2..].as_chunks::<2>();
+    if !rest.is_empty() {
+        return refuse(SYNTAX);
+    }
+    let read = |[text, member]: &[Vec<u8>; 2]| score(text).map(|score| (member.clone(), score));
+    let pairs = pairs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let mut members = sorted(call)?;
-    let new = members.scores.insert(call.args[3].clone(), score).is_none();
+    let before = members.scores.len();
+    members.scores.extend(pairs);
+    let new = members.scores.len() - before;
     call.put(&call.args[1], Value::Sorted(members));
-    Ok(Reply::Int(i64::from(new)))
+    Ok(Reply::int(new))
 }
 
 fn zrem(call: &mut Call<'_>) -> Answer {
