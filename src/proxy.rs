@@ -13,6 +13,7 @@ mod body;
 mod charge;
 mod code;
 mod cors;
+mod descriptors;
 mod exchange;
 mod fault;
 mod forward;

@@ -34,7 +34,7 @@ pub(super) struct Passed {
     /// None once it has been taken away from a client that left.
     body: Option<Incoming>,
     stall: Stall,
-    tail: Option<Box<Tail>>,
+    tail: Option<Tail>,
     /// Its client has left.
     alone: bool,
     /// How it broke off, until that is said.
@@ -83,7 +83,7 @@ impl ReplyBody {
 
     pub(super) fn passed(body: Incoming, stall: Stall, exchange: Box<Exchange>, lease: Lease) -> ReplyBody {
         exchange.worker.meters.streams.up();
-        let tail = Some(Box::new(Tail { exchange, lease }));
+        let tail = Some(Tail { exchange, lease });
         ReplyBody::Passed(Passed {
             body: Some(body),
             stall,
@@ -97,7 +97,7 @@ impl ReplyBody {
 impl Passed {
     fn ended(&mut self, outcome: Option<Outcome>) {
         let Some(tail) = self.tail.take() else { return };
-        let Tail { mut exchange, lease } = *tail;
+        let Tail { mut exchange, lease } = tail;
         exchange.worker.meters.streams.down();
         match outcome {
             // The connection can carry the next request.
@@ -181,6 +181,9 @@ impl Passed {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
+        if let Some(tail) = &self.tail {
+            tail.exchange.in_flight.taken();
+        }
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
@@ -194,6 +197,7 @@ impl Passed {
                 if let Some(tail) = &mut self.tail {
                     if let Some(data) = frame.data_ref() {
                         tail.exchange.sent += data.remaining() as u64;
+                        tail.exchange.in_flight.gave();
                     } else if let (Some(trailers), Some(route)) = (frame.trailers_mut(), &tail.exchange.route)
                     {
                         clean_trailers(trailers, route.upstream.response_rules());

@@ -1,6 +1,8 @@
 //! Connections of clients: accepted, watched, drained.
 
 mod conn;
+mod conns;
+mod serve;
 mod socket;
 mod watched;
 
@@ -14,13 +16,14 @@ use tokio::time::Instant;
 
 use crate::telemetry::access;
 
-use conn::Conns;
+use conns::Conns;
+use serve::Server;
 
 use super::tls::Tls;
 use super::worker::Worker;
 
 pub(super) use conn::InFlight;
-pub(super) use conn::Limits;
+pub(super) use serve::Limits;
 pub(super) use socket::bind;
 
 /// How far the end has come.
@@ -49,7 +52,7 @@ pub(super) async fn run(
     mut phase: watch::Receiver<Phase>,
 ) {
     let conns = Arc::new(Conns::new(limits.connections_max));
-    let server = conn::Server::new(Arc::clone(&worker), Arc::clone(&conns), limits, tls);
+    let server = Server::new(Arc::clone(&worker), Arc::clone(&conns), limits, tls);
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&worker), Arc::clone(&conns)));
     tokio::select! {
         () = accept(&server, listener) => {}
@@ -79,7 +82,7 @@ pub(super) async fn run(
 }
 
 /// Accepts for ever.
-async fn accept(server: &conn::Server<impl super::stage::Whole>, listener: TcpListener) {
+async fn accept(server: &Server<impl super::stage::Whole>, listener: TcpListener) {
     let mut pause = NO_DESCRIPTORS.0;
     loop {
         let place = server.conns().place().await;

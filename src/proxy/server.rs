@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::service::plans::Plans;
 
+use super::descriptors;
 use super::listener::{self, Limits, Phase};
 use super::live::LiveError;
 use super::tls::{Tls, TlsError};
@@ -92,6 +93,7 @@ impl Server {
         make: impl Fn(usize) -> Making + Send + Sync + 'static,
     ) -> Result<Server, StartError> {
         let count = workers(config);
+        let connections = descriptors::room_for(config.server.connections_max);
         let tls = config
             .server
             .tls
@@ -125,7 +127,7 @@ impl Server {
                 config: config.clone(),
                 plans: Arc::clone(plans),
                 make: Arc::clone(&make),
-                limits: limits(config, count),
+                limits: limits(config, connections, count),
             };
             // What was started before stops with the server that is dropped.
             server.add(begin)?;
@@ -225,9 +227,9 @@ impl Drop for Server {
     }
 }
 
-fn limits(config: &Config, workers: usize) -> Limits {
+fn limits(config: &Config, connections: usize, workers: usize) -> Limits {
     Limits {
-        connections_max: config.server.connections_max.div_ceil(workers.max(1)),
+        connections_max: connections.div_ceil(workers.max(1)),
         streams_max: config.server.streams_max,
         header_max: config.server.header_max,
         headers_max: config.server.headers_max,

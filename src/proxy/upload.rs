@@ -1,7 +1,8 @@
 //! A request's body on its way to the upstream.
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,25 +26,43 @@ struct Stream {
     left: u64,
     max: u64,
     stall: Stall,
-    ended: Arc<OnceLock<Instant>>,
+    moved: Arc<Moved>,
 }
 
-/// Tells when a body has been sent.
-pub(super) struct Progress(Option<Arc<OnceLock<Instant>>>);
+/// When the upstream last took something of a body, its end included.
+struct Moved {
+    since: Instant,
+    micros: AtomicU64,
+}
+
+impl Moved {
+    fn new() -> Moved {
+        Moved {
+            since: Instant::now(),
+            micros: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) {
+        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.micros.store(micros, Ordering::Relaxed);
+    }
+}
+
+/// Tells how long the upstream has taken nothing of a body.
+pub(super) struct Progress(Option<Arc<Moved>>);
 
 impl Progress {
-    /// For how long it has been; none while it is on its way.
-    pub(super) fn since_end(&self) -> Option<Duration> {
-        match &self.0 {
-            None => Some(Duration::MAX),
-            Some(ended) => ended.get().map(Instant::elapsed),
-        }
+    /// Since when; none for a body that was there from the beginning.
+    pub(super) fn last(&self) -> Option<Instant> {
+        let moved = self.0.as_ref()?;
+        Some(moved.since + Duration::from_micros(moved.micros.load(Ordering::Relaxed)))
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let _ = self.ended.set(Instant::now());
+        self.moved.now();
     }
 }
 
@@ -81,7 +100,7 @@ impl Upload {
                 left: max,
                 max,
                 stall,
-                ended: Arc::default(),
+                moved: Arc::new(Moved::new()),
             })
         })
     }
@@ -97,7 +116,7 @@ impl Upload {
     /// Watches how far it is.
     pub(super) fn progress(&self) -> Progress {
         match &self.0 {
-            Kind::Stream(stream) => Progress(Some(Arc::clone(&stream.ended))),
+            Kind::Stream(stream) => Progress(Some(Arc::clone(&stream.moved))),
             Kind::Empty | Kind::Whole(_) => Progress(None),
         }
     }
@@ -146,6 +165,7 @@ impl Stream {
                 return self.stall.poll(cx).map(|()| Some(Err(UploadError::Stalled)));
             };
             self.stall.moved();
+            self.moved.now();
             return Poll::Ready(match frame.map(|frame| frame.map(Frame::into_data)) {
                 Some(Ok(Ok(data))) => match self.left.checked_sub(data.len() as u64) {
                     Some(rest) => {

@@ -2,7 +2,6 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::http::{Request, Response};
 use hyper::body::Incoming;
@@ -13,7 +12,7 @@ use crate::service::charge::Held;
 
 use super::super::fault::Fault;
 use super::super::live::Route;
-use super::super::upload::{Upload, UploadError};
+use super::super::upload::{Progress, Upload, UploadError};
 use super::endpoint::{Endpoint, Lease, NoLease, Sender};
 use super::outbound::Message;
 use super::settle;
@@ -136,26 +135,20 @@ impl Call<'_> {
         }
     }
 
-    /// Waits for the first byte from when the whole request was sent.
-    async fn first_byte<F: Future>(
-        &self,
-        future: F,
-        sent: super::super::upload::Progress,
-    ) -> Option<F::Output> {
+    /// Waits for the first byte from when the upstream last took something of the request. (That the client sends its body fast enough is the body's own
+    /// business.)
+    async fn first_byte<F: Future>(&self, future: F, sent: Progress) -> Option<F::Output> {
         let mut future = std::pin::pin!(future);
-        let mut wait: Duration = self.route.first_byte_timeout;
+        let wait = self.route.first_byte_timeout;
+        let mut due = Instant::now() + wait;
         loop {
-            let due = Instant::now() + wait;
-            let due = self.end.map_or(due, |end| end.min(due));
-            match tokio::time::timeout_at(due, future.as_mut()).await {
-                Ok(output) => return Some(output),
-                Err(_) if self.end.is_some_and(|end| end <= Instant::now()) => return None,
-                // While the body is on its way its own limit counts.
-                Err(_) => match sent.since_end() {
-                    Some(since) if since >= self.route.first_byte_timeout => return None,
-                    Some(since) => wait = self.route.first_byte_timeout.saturating_sub(since),
-                    None => wait = self.route.first_byte_timeout,
-                },
+            let until = self.end.map_or(due, |end| end.min(due));
+            if let Ok(output) = tokio::time::timeout_at(until, future.as_mut()).await {
+                return Some(output);
+            }
+            match sent.last().map(|last| last + wait) {
+                Some(later) if later > due && self.end.is_none_or(|end| until < end) => due = later,
+                _ => return None,
             }
         }
     }

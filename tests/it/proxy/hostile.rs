@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::gatehouse::{Gatehouse, KEY};
 use super::{routes, simple};
 use crate::rig::body::RigBody;
+use crate::rig::process::Faregate;
 use crate::rig::raw::RawClient;
 use crate::rig::upstream::{FakeUpstream, Reply};
 
@@ -461,4 +462,29 @@ cost = 0.002
         );
     }
     assert_eq!(upstream.reached(), 1);
+}
+
+#[tokio::test]
+async fn a22_out_of_descriptors_it_neither_spins_nor_forgets_its_operator() {
+    let upstream = FakeUpstream::start().await;
+    let config = simple(&upstream)
+        + "[server]\nlisten = \"@LISTEN@\"\nworkers = 1\nheader_timeout = \"2s\"\n[admin]\nlisten = \"@ADMIN@\"\ntoken = \"${FAREGATE_ADMIN_TOKEN}\"\n[ledger]\nbackend = \"embedded\"\npath = \"@DIR@/data\"\n";
+    let gate = Faregate::start(&config, |spawn| spawn.open_files_max(64));
+    gate.wait_ready().await;
+    let mut crowd = Vec::new();
+    for _ in 0..300 {
+        crowd.push(RawClient::connect(gate.listen()).await);
+    }
+    let before = gate.process().cpu_micros();
+    for _ in 0..10 {
+        assert_eq!(gate.admin_client().get("/healthz").send().await.status(), 200);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let spent = gate.process().cpu_micros() - before;
+    assert!(
+        spent < 500_000,
+        "{spent} us of processor time in a second of nothing"
+    );
+    drop(crowd);
+    assert_eq!(gate.client().get("/v1/models").send().await.status(), 401);
 }

@@ -182,6 +182,47 @@ async fn a9_a_client_that_reads_nothing_is_cut_off_and_holds_no_more_than_buffer
 }
 
 #[tokio::test]
+async fn a9_over_http2_an_answer_that_nobody_takes_is_cut_off() {
+    let upstream = FakeUpstream::start().await;
+    let (sender, reply) = Reply::stepped();
+    upstream.answer(reply);
+    let toml = simple(&upstream) + "[server]\nlisten = \"127.0.0.1:0\"\nidle_timeout = \"1s\"\n";
+    let house = Gatehouse::start("1", &toml).await;
+    let client = house.client().http2().connect().await;
+    let answer = client.post("/v1/x", "").send().await;
+    let mut sent = 0_usize;
+    while sender.send(vec![b'x'; 64 * 1024]).await {
+        sent += 64 * 1024;
+        assert!(sent < 64 * 1024 * 1024, "there is no end to what is taken");
+    }
+    upstream.wait_cancelled(1).await;
+    house
+        .line("of a client that did not read", |line| {
+            line["outcome"] == "client_gone"
+        })
+        .await;
+    drop(answer);
+}
+
+#[tokio::test]
+async fn a12_an_upstream_that_does_not_read_the_request_is_a_timeout() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer(Reply::stall().early());
+    let toml = simple(&upstream).replace("headers =", "first_byte_timeout = \"500ms\"\nheaders =");
+    let house = Gatehouse::start("1", &toml).await;
+    let mut answer = house
+        .client()
+        .post("/v1/x", vec![b'x'; 9 * 1024 * 1024])
+        .send()
+        .await;
+    assert_eq!(
+        (answer.status(), answer.json().await["error"]["code"].as_str()),
+        (504, Some("upstream_timeout"))
+    );
+    assert_eq!(house.settled().await, "1.000000");
+}
+
+#[tokio::test]
 async fn a10_an_unreachable_upstream_is_502_and_costs_nothing() {
     let mut upstream = FakeUpstream::start().await;
     let house = Gatehouse::start("1", &simple(&upstream)).await;

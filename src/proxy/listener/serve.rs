@@ -1,0 +1,206 @@
+//! Serves a connection: TLS, HTTP/1.1 or HTTP/2, and what it is told meanwhile.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tower::ServiceExt;
+
+use crate::http::framing::GuardedIo;
+
+use super::super::stack::stack;
+use super::super::stage::{Received, Whole};
+use super::super::tls::Tls;
+use super::super::worker::Worker;
+use super::conn::{Conn, Order};
+use super::conns::Conns;
+use super::watched::Watched;
+
+/// What connections may be at most.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Limits {
+    /// At once, for this worker.
+    pub(in super::super) connections_max: usize,
+    /// HTTP/2 requests at once on one connection.
+    pub(in super::super) streams_max: u32,
+    /// Bytes of a head.
+    pub(in super::super) header_max: usize,
+    /// Lines of a head.
+    pub(in super::super) headers_max: usize,
+    /// For the TLS handshake.
+    pub(in super::super) tls_timeout: Duration,
+}
+
+/// Bytes of requests and answers that wait in memory on an HTTP/1 connection, and per request on an HTTP/2 connection.
+const BUFFER_MAX: usize = 64 * 1024;
+/// HTTP/2: bytes of bodies that a client may send ahead of the upstream, per request and in all.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// HTTP/2: requests that were reset before they were looked at, after which the connection is closed (H10).
+const RESETS_MAX: usize = 20;
+/// HTTP/2: how often a quiet connection is asked whether it lives, and how long it has to answer.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// Headers that hyper reads without asking for memory.
+const HEADERS_USUAL: usize = 100;
+
+/// Serves connections.
+pub(super) struct Server<S> {
+    worker: Arc<Worker>,
+    conns: Arc<Conns>,
+    stack: S,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    tls: Option<Arc<Tls>>,
+    tls_timeout: Duration,
+}
+
+impl Server<()> {
+    pub(super) fn new(
+        worker: Arc<Worker>,
+        conns: Arc<Conns>,
+        limits: Limits,
+        tls: Option<Arc<Tls>>,
+    ) -> Server<impl Whole> {
+        Server {
+            worker,
+            conns,
+            stack: stack(),
+            builder: Arc::new(builder(limits)),
+            tls,
+            tls_timeout: limits.tls_timeout,
+        }
+    }
+}
+
+impl<S: Whole> Server<S> {
+    pub(super) fn conns(&self) -> &Conns {
+        &self.conns
+    }
+
+    /// Serves a new connection in a task of its own.
+    pub(super) fn spawn(&self, socket: TcpStream, place: Option<OwnedSemaphorePermit>) {
+        let Some(place) = place else { return };
+        // Latency counts for more than a few packets.
+        let _ = socket.set_nodelay(true);
+        let conn = self.conns.begin(place);
+        let open = Open::new(&conn, &self.conns, &self.worker);
+        let (worker, stack, builder) = (
+            Arc::clone(&self.worker),
+            self.stack.clone(),
+            Arc::clone(&self.builder),
+        );
+        let socket = Watched::new(socket, Arc::clone(&conn));
+        match &self.tls {
+            None => drop(tokio::spawn(async move {
+                conn.obey(serve(GuardedIo::new(socket), &worker, &conn, stack, &builder))
+                    .await;
+                drop(open);
+            })),
+            Some(tls) => {
+                let handshake = tokio::time::timeout(self.tls_timeout, tls.acceptor().accept(socket));
+                drop(tokio::spawn(async move {
+                    conn.obey(async {
+                        let Ok(Ok(stream)) = handshake.await else {
+                            return worker.meters.turned_away.one();
+                        };
+                        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                        let io = if h2 {
+                            GuardedIo::transparent(stream)
+                        } else {
+                            GuardedIo::new(stream)
+                        };
+                        serve(io, &worker, &conn, stack, &builder).await;
+                    })
+                    .await;
+                    drop(open);
+                }));
+            }
+        }
+    }
+}
+
+async fn serve<T, S>(
+    io: GuardedIo<T>,
+    worker: &Arc<Worker>,
+    conn: &Arc<Conn>,
+    stack: S,
+    builder: &auto::Builder<TokioExecutor>,
+) where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Whole,
+{
+    conn.may_upgrade(io.upgrade_gate());
+    let service = service_fn(|request: Request<Incoming>| {
+        let in_flight = conn.begin(request.version());
+        stack.clone().oneshot(Received::new(worker, in_flight, request))
+    });
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
+    let mut finishing = false;
+    let ended = std::future::poll_fn(|cx| {
+        if !finishing && conn.told() == Order::Finish {
+            finishing = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "a client's connection broke off");
+    }
+}
+
+fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Heads are timed by `Conns::look_over`, without a timer per request.
+    builder
+        .http1()
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER_MAX.max(2 * limits.header_max));
+    if limits.headers_max > HEADERS_USUAL {
+        builder.http1().max_headers(limits.headers_max);
+    }
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1)
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(u32::try_from(limits.header_max).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(BUFFER_MAX);
+    builder
+}
+
+/// A connection that counts as open while this lives.
+struct Open {
+    conn: Arc<Conn>,
+    conns: Arc<Conns>,
+    worker: Arc<Worker>,
+}
+
+impl Open {
+    fn new(conn: &Arc<Conn>, conns: &Arc<Conns>, worker: &Arc<Worker>) -> Open {
+        worker.meters.accepted.one();
+        worker.meters.connections.up();
+        Open {
+            conn: Arc::clone(conn),
+            conns: Arc::clone(conns),
+            worker: Arc::clone(worker),
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.meters.connections.down();
+        self.conns.end(&self.conn);
+    }
+}
