@@ -29,11 +29,14 @@ struct Stream {
     moved: Arc<Moved>,
 }
 
-/// When the upstream last took something of a body, its end included.
+/// When the upstream last took something of a body, its end included; or that it would take more and the client has none.
 struct Moved {
     since: Instant,
     micros: AtomicU64,
 }
+
+/// In [`Moved::micros`]: it is the client that is waited for.
+const CLIENTS_TURN: u64 = u64::MAX;
 
 impl Moved {
     fn new() -> Moved {
@@ -44,8 +47,12 @@ impl Moved {
     }
 
     fn now(&self) {
-        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(CLIENTS_TURN);
         self.micros.store(micros, Ordering::Relaxed);
+    }
+
+    fn awaits_the_client(&self) {
+        self.micros.store(CLIENTS_TURN, Ordering::Relaxed);
     }
 }
 
@@ -56,7 +63,10 @@ impl Progress {
     /// Since when; none for a body that was there from the beginning.
     pub(super) fn last(&self) -> Option<Instant> {
         let moved = self.0.as_ref()?;
-        Some(moved.since + Duration::from_micros(moved.micros.load(Ordering::Relaxed)))
+        Some(match moved.micros.load(Ordering::Relaxed) {
+            CLIENTS_TURN => Instant::now(),
+            micros => moved.since + Duration::from_micros(micros),
+        })
     }
 }
 
@@ -162,6 +172,7 @@ impl Stream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                self.moved.awaits_the_client();
                 return self.stall.poll(cx).map(|()| Some(Err(UploadError::Stalled)));
             };
             self.stall.moved();

@@ -328,6 +328,8 @@ async fn a12_the_first_byte_is_waited_for_from_the_end_of_the_request() {
         assert!(upload.send("slowly ").await);
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
+    // It is not the upstream that is slow here.
+    tokio::time::sleep(Duration::from_millis(900)).await;
     drop(upload);
     assert_eq!(sending.await.unwrap().status(), 200);
 }
