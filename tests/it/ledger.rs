@@ -6,6 +6,7 @@
 
 pub(crate) mod fixture;
 mod memory;
+mod model;
 pub(crate) mod moves;
 mod promises;
 mod scenario;

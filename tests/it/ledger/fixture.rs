@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use faregate::clock::{Clock, ManualClock};
+use faregate::domain::command::Command;
 use faregate::domain::time::{Span, Timestamp};
 use faregate::ledger::Ledger;
 use faregate::ledger::embedded::{EmbeddedLedger, Options};
@@ -67,6 +68,25 @@ impl Fixture for Memory {
     fn fresh(&self) -> Pin<Box<dyn Future<Output = Fresh> + Send + '_>> {
         let clock = Arc::new(ManualClock::new(START));
         let ledger = Arc::new(MemoryLedger::new(clock.clone()));
+        Box::pin(std::future::ready(Fresh {
+            ledger,
+            clock,
+            _keep: Box::new(()),
+        }))
+    }
+}
+
+/// The model with a planted bug.
+pub(crate) struct Buggy(pub(crate) fn(&mut Command));
+
+impl Fixture for Buggy {
+    fn name(&self) -> &'static str {
+        "buggy"
+    }
+
+    fn fresh(&self) -> Pin<Box<dyn Future<Output = Fresh> + Send + '_>> {
+        let clock = Arc::new(ManualClock::new(START));
+        let ledger = Arc::new(MemoryLedger::with_bug(clock.clone(), self.0));
         Box::pin(std::future::ready(Fresh {
             ledger,
             clock,

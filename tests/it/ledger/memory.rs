@@ -17,6 +17,8 @@ use faregate::ledger::{Answer, DayUsage, Ledger, LedgerError, PAGE_MAX, Page, St
 pub(crate) struct MemoryLedger {
     inner: Mutex<Inner>,
     clock: Arc<dyn Clock>,
+    /// What it makes of a command before it does it; a planted bug.
+    bug: Option<fn(&mut Command)>,
 }
 
 #[derive(Default)]
@@ -36,6 +38,15 @@ impl MemoryLedger {
         MemoryLedger {
             inner: Mutex::default(),
             clock,
+            bug: None,
+        }
+    }
+
+    /// One that does something else than it is told.
+    pub(crate) fn with_bug(clock: Arc<dyn Clock>, bug: fn(&mut Command)) -> MemoryLedger {
+        MemoryLedger {
+            bug: Some(bug),
+            ..MemoryLedger::new(clock)
         }
     }
 
@@ -99,7 +110,11 @@ fn answer<'a, T: Send + 'a>(answer: T) -> Answer<'a, T> {
 
 impl Ledger for MemoryLedger {
     fn execute<'a>(&'a self, command: &'a Command) -> Answer<'a, Outcome> {
-        answer(self.lock().execute(command, self.now()))
+        let mut command = command.clone();
+        if let Some(bug) = self.bug {
+            bug(&mut command);
+        }
+        answer(self.lock().execute(&command, self.now()))
     }
 
     fn identify<'a>(&'a self, digest: &'a KeyDigest) -> Answer<'a, Option<Identity>> {

@@ -287,6 +287,7 @@ pub(crate) struct World {
     pub(crate) entries: Vec<Entry>,
     /// What was done, and the answer it got.
     pub(crate) history: Vec<(Command, Outcome)>,
+    began: Timestamp,
     opened: u64,
     told: i64,
 }
@@ -301,6 +302,7 @@ impl World {
             now,
             entries: Vec::new(),
             history: Vec::new(),
+            began: now,
             opened: 0,
             told: 0,
         };
@@ -497,8 +499,8 @@ impl World {
                 },
                 effective_at: seconds(told.starts),
                 expires_at: told.ends.map_or(Timestamp::NEVER, seconds),
-                created_at: START,
-                updated_at: START.plus(Span::from_secs(if told.newer {
+                created_at: self.began,
+                updated_at: self.began.plus(Span::from_secs(if told.newer {
                     self.told
                 } else {
                     self.told / 2
@@ -580,7 +582,7 @@ impl World {
                 digest: digest(&self.account, key),
                 name: None,
                 expires_at: if key == 2 {
-                    START.plus(Span::from_secs(7_200))
+                    self.began.plus(Span::from_secs(7_200))
                 } else {
                     Timestamp::NEVER
                 },

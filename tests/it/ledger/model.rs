@@ -1,0 +1,254 @@
+//! G3: a store against the engine, on random histories: every answer, and every few steps everything that can be seen.
+//!
+//! `FAREGATE_MODEL_CASES` and `FAREGATE_MODEL_MOVES` make it longer; by default it takes seconds.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use faregate::domain::account::Account;
+use faregate::domain::command::{Command, Outcome};
+use faregate::domain::entry::{Entry, EntryKind};
+use faregate::domain::hold::OnExpiry;
+use faregate::domain::ids::HoldId;
+use faregate::domain::time::{Span, Timestamp};
+use faregate::ledger::Ledger;
+use proptest::prelude::*;
+use proptest::test_runner::{TestError, TestRunner};
+
+use super::fixture::{Buggy, Embedded, Fixture, Fresh, Memory, TestClock};
+use super::moves::{Move, START, World, any_history, digest, micros};
+use super::teller::Teller;
+use crate::rig::within_time;
+
+type Same = Result<(), TestCaseError>;
+
+/// Moves between two looks at everything.
+const LOOK_EVERY: usize = 12;
+
+fn from_env(name: &str, usual: usize) -> usize {
+    let value = std::env::var(name)
+        .ok()
+        .map(|v| v.parse().expect("a whole number"));
+    value.unwrap_or(usual)
+}
+
+/// Runs so many random histories on a store and on the engine.
+fn agree(fixture: &dyn Fixture, cases: usize) -> Result<(), String> {
+    let cases = from_env("FAREGATE_MODEL_CASES", cases);
+    let moves = from_env("FAREGATE_MODEL_MOVES", 90);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    // All histories share the store, each with an account and a day of its own: making a store takes longer than using it.
+    let fresh = runtime.block_on(fixture.fresh());
+    let run = Cell::new(0);
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: u32::try_from(cases).expect("not that many"),
+        failure_persistence: None,
+        max_shrink_iters: 3_000,
+        ..ProptestConfig::default()
+    });
+    let result = runner.run(&any_history(moves), |moves| {
+        run.set(run.get() + 1);
+        runtime.block_on(play(&fresh, run.get(), &moves))
+    });
+    runtime.block_on(async {
+        let fresh = fresh;
+        drop(fresh);
+    });
+    result.map_err(|error| match error {
+        TestError::Fail(why, moves) => format!("{}: {why}\nafter {moves:#?}", fixture.name()),
+        abort @ TestError::Abort(_) => abort.to_string(),
+    })
+}
+
+async fn play(fresh: &Fresh, run: i64, moves: &[Move]) -> Same {
+    let began = fresh.clock.now().max(START.plus(Span::from_secs(run * 86_400)));
+    fresh.clock.set(began);
+    let mut pair = Pair {
+        ledger: &*fresh.ledger,
+        clock: &*fresh.clock,
+        world: World::new(&format!("history-{run}"), began),
+    };
+    let length = std::time::Duration::from_secs(60);
+    within_time(length, "a history", pair.play(moves)).await
+}
+
+/// The store and the engine, side by side.
+struct Pair<'a> {
+    ledger: &'a dyn Ledger,
+    clock: &'a dyn TestClock,
+    world: World,
+}
+
+impl Pair<'_> {
+    async fn play(&mut self, moves: &[Move]) -> Same {
+        for (command, expected) in self.world.history.clone() {
+            self.compare(&command, expected).await?;
+        }
+        for (at, next) in moves.iter().enumerate() {
+            if let Some(command) = self.world.command(next) {
+                let step = self.world.execute(&command);
+                self.compare(&command, step.outcome).await?;
+            } else {
+                self.clock.set(self.world.now);
+                if at % 3 == 0 {
+                    self.sweep().await?;
+                }
+            }
+            if at % LOOK_EVERY == LOOK_EVERY - 1 {
+                self.look().await?;
+            }
+        }
+        self.look().await?;
+        self.journals().await
+    }
+
+    async fn compare(&self, command: &Command, expected: Outcome) -> Same {
+        let answer = self.ledger.execute(command).await;
+        prop_assert_eq!(answer, Ok(expected), "{:?}", command);
+        Ok(())
+    }
+
+    /// Sweeps the store dry; the engine ends the same holds, in the order in which the store came upon them.
+    async fn sweep(&mut self) -> Same {
+        let on_expiry = [OnExpiry::Release, OnExpiry::Capture][self.world.history.len() % 2];
+        let all = self.world.state.expired_holds(self.world.now, usize::MAX);
+        let expected: BTreeSet<_> = all.into_iter().map(|(_, hold)| hold).collect();
+        while self.ledger.sweep(on_expiry).await.unwrap() > 0 {}
+        let before = self.world.entries.len() as u64;
+        let mut ended = BTreeSet::new();
+        for entry in self.entries().await {
+            let is_end = matches!(entry.kind, EntryKind::Capture | EntryKind::Release);
+            let Some(hold) = entry.subject.parse::<HoldId>().ok().filter(|_| is_end) else {
+                continue;
+            };
+            if entry.number > before {
+                ended.insert(hold);
+                let account = self.world.account.clone();
+                self.world.execute(&Command::ExpireHold {
+                    account,
+                    hold,
+                    on_expiry,
+                });
+            }
+        }
+        prop_assert_eq!(ended, expected);
+        self.look().await
+    }
+
+    fn teller(&self) -> Teller<'_> {
+        Teller::of(self.ledger, self.clock, self.world.account.as_str())
+    }
+
+    async fn entries(&self) -> Vec<Entry> {
+        self.teller().entries().await
+    }
+
+    /// Everything that can be seen, but for the journal.
+    async fn look(&self) -> Same {
+        let (book, account) = (self.world.book(), &self.world.account);
+        let statement = self.teller().statement().await;
+        let (expected, grants) = book.statement(self.world.now);
+        prop_assert_eq!(unnumbered(statement.account), unnumbered(expected));
+        prop_assert_eq!(statement.grants, grants);
+        prop_assert_eq!(statement.time, self.world.now.max(self.world.state.time));
+        let keys = self.ledger.keys(account).await.unwrap();
+        prop_assert_eq!(keys, book.keys.values().cloned().collect::<Vec<_>>());
+        for n in 0..3 {
+            let digest = digest(account, n);
+            let identity = self.ledger.identify(&digest).await.unwrap();
+            prop_assert_eq!(identity, self.world.state.identify(&digest));
+        }
+        for (id, hold) in &book.holds {
+            // An ended one may be forgotten when its time is over.
+            if let Some(found) = self.ledger.hold(account, *id).await.unwrap() {
+                prop_assert_eq!(&found, hold);
+            } else {
+                prop_assert!(may_be_forgotten(hold, self.world.now), "{:?}", hold);
+            }
+        }
+        Ok(())
+    }
+
+    async fn journals(&self) -> Same {
+        let found: Vec<_> = self.entries().await.into_iter().map(placeless).collect();
+        let expected: Vec<_> = self.world.entries.iter().cloned().map(placeless).collect();
+        prop_assert_eq!(found, expected);
+        Ok(())
+    }
+}
+
+fn may_be_forgotten(hold: &faregate::domain::hold::Hold, now: Timestamp) -> bool {
+    let open = hold.state == faregate::domain::hold::HoldState::Open;
+    !open && now.since(hold.expires_at) > faregate::domain::command::HOLDS_REMEMBERED
+}
+
+/// Without its place in the store's journal, which it shares with others.
+fn unnumbered(account: Account) -> Account {
+    Account {
+        last_entry: 0,
+        ..account
+    }
+}
+
+fn placeless(entry: Entry) -> Entry {
+    Entry {
+        seq: 0,
+        previous: 0,
+        ..entry
+    }
+}
+
+#[test]
+fn g3_the_model_agrees_with_the_engine() {
+    agree(&Memory, 60).unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn g3_the_embedded_ledger_agrees_with_the_engine() {
+    agree(&Embedded, 40).unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn g3_planted_bugs_are_found() {
+    let bugs: [(&str, fn(&mut Command)); 6] = [
+        ("a charge is one micro-credit too low", |command| {
+            if let Command::Capture(capture) = command {
+                capture.used = capture.used.saturating_sub(micros(1)).at_least_zero();
+            }
+        }),
+        ("a hold's end is not told", |command| {
+            if let Command::Renew(renew) = command {
+                renew.ttl = Span::ZERO;
+            }
+        }),
+        ("a hold that ran out is charged whatever was said", |command| {
+            if let Command::ExpireHold { on_expiry, .. } = command {
+                *on_expiry = OnExpiry::Capture;
+            }
+        }),
+        ("paid and promotional are mixed up", |command| {
+            if let Command::PutGrant { facts, .. } = command {
+                facts.category = faregate::domain::grant::Category::Paid;
+            }
+        }),
+        ("tokens are not counted", |command| {
+            if let Command::Admit(admit) = command {
+                admit.tokens = 0;
+            }
+        }),
+        ("an outdated caller is let in", |command| {
+            if let Command::Admit(admit) = command {
+                let mut caller = (*admit.caller).clone();
+                caller.version += u64::from(caller.version == 3);
+                admit.caller = caller.into();
+            }
+        }),
+    ];
+    for (what, bug) in bugs {
+        assert!(agree(&Buggy(bug), 200).is_err(), "not found: {what}");
+    }
+}
