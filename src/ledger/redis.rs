@@ -23,6 +23,9 @@ mod sweep;
 mod verify;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -12,7 +12,7 @@ mod promises;
 mod scenario;
 pub(crate) mod teller;
 
-use fixture::{Embedded, Fixture, Memory};
+use fixture::{Embedded, Fixture, Memory, OneRedis, ThreeMasters};
 
 /// Promises, then stories.
 async fn prove(fixture: &dyn Fixture) {
@@ -28,4 +28,14 @@ async fn the_model_keeps_every_promise() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_ledger_keeps_every_promise() {
     prove(&Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ledger_on_redis_keeps_every_promise() {
+    prove(&OneRedis::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b14_the_ledger_on_a_cluster_keeps_every_promise() {
+    prove(&ThreeMasters::default()).await;
 }

@@ -1,6 +1,5 @@
 //! The ledger on Redis, on real servers.
 
-mod model;
 mod scripts;
 
 use std::sync::Arc;

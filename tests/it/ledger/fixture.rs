@@ -1,5 +1,7 @@
 //! The stores under test. Each gives ledgers that are empty and whose time a test moves.
 
+mod redis;
+
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -16,10 +18,17 @@ use super::memory::MemoryLedger;
 use super::moves::START;
 use crate::rig::temp::TempDir;
 
+pub(crate) use redis::{OneRedis, ThreeMasters};
+
 /// Makes ledgers of one kind.
 pub(crate) trait Fixture: Send + Sync {
     /// For messages.
     fn name(&self) -> &'static str;
+
+    /// Whether it can make balances from the journal.
+    fn rebuilds(&self) -> bool {
+        true
+    }
 
     /// An empty ledger whose clock stands at [`START`]. One at a time: a store may be shared by those that it gives one after the other.
     fn fresh(&self) -> Pin<Box<dyn Future<Output = Fresh> + Send + '_>>;

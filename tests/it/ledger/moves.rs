@@ -17,6 +17,7 @@ use faregate::domain::limits::Limits;
 use faregate::domain::time::{Span, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::Index;
+use sha2::{Digest, Sha256};
 
 /// The deepest credit line that a move's caller has.
 pub(crate) const LINE_MAX: i64 = 40;
@@ -608,12 +609,7 @@ pub(crate) fn hold_id(account: &AccountId, n: u64, now: Timestamp) -> HoldId {
     HoldId::new(now.millis(), random)
 }
 
-/// The digest of one of an account's keys: its name, and the key's number.
+/// The digest of one of an account's keys: any two differ in every part, as real ones do.
 pub(crate) fn digest(account: &AccountId, key: u8) -> KeyDigest {
-    let mut digest = [0; 32];
-    for (at, byte) in account.as_str().bytes().enumerate() {
-        digest[at % 31] ^= byte.rotate_left(u32::try_from(at / 31).unwrap_or(0));
-    }
-    digest[31] = key;
-    KeyDigest(digest)
+    KeyDigest(Sha256::digest(format!("{account} {key}")).into())
 }
