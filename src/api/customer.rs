@@ -56,10 +56,9 @@ impl Customer {
     /// Answers a request whose path begins with [`PREFIX`]. A denial is answered by whoever answers denials.
     pub async fn answer(&self, call: Call<'_>) -> Result<Reply, Denial> {
         let known = call.gate.recognise(call.plans, call.presented).await?;
-        Ok(self
-            .route(&call, &known)
-            .await
-            .unwrap_or_else(|problem| problem.reply()))
+        // A statement may take its time for an operator; a customer gets an answer as soon as for any request.
+        let answer = call.gate.in_time(self.route(&call, &known)).await?;
+        Ok(answer.unwrap_or_else(|problem| problem.reply()))
     }
 
     async fn route(&self, call: &Call<'_>, known: &Known) -> Result<Reply, Problem> {

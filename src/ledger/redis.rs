@@ -68,6 +68,8 @@ pub struct Options {
     pub attempt: Duration,
     /// How long an operation may take in all.
     pub patience: Duration,
+    /// How long an attempt may take to read what can be long: lists, histories, statements, pieces of a verification.
+    pub reading: Duration,
     /// Shared connections per server for what requests do; more than one only helps where one is busy.
     pub lanes: usize,
     /// Connections per server for everything else.
@@ -87,6 +89,7 @@ impl Options {
             partitions: None,
             attempt: Duration::from_millis(500),
             patience: Duration::from_millis(900),
+            reading: Duration::from_secs(5),
             lanes: 2,
             pool: 8,
             epoch,

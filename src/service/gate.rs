@@ -118,6 +118,17 @@ impl Gate {
             .saturating_sub(self.requests.available_permits())
     }
 
+    /// What becomes of something else that a request waits for, within the time that it waits for the ledger.
+    pub async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Denial> {
+        let answer = tokio::time::timeout(self.options.deadline, answer).await;
+        answer.map_err(|_| self.timed_out())
+    }
+
+    fn timed_out(&self) -> Denial {
+        let millis = u64::try_from(self.options.deadline.as_millis()).unwrap_or(u64::MAX);
+        Denial::Failed(LedgerError::TimedOut(millis))
+    }
+
     /// Waits until all is settled.
     pub async fn settled(&self) {
         let all = u32::try_from(self.options.requests_max).unwrap_or(u32::MAX);
@@ -252,10 +263,7 @@ impl Gate {
             Ok(Err(_)) => Err(Denial::Failed(LedgerError::Unavailable(
                 "the charge task ended".to_owned(),
             ))),
-            Err(_) => {
-                let millis = u64::try_from(self.options.deadline.as_millis()).unwrap_or(u64::MAX);
-                Err(Denial::Failed(LedgerError::TimedOut(millis)))
-            }
+            Err(_) => Err(self.timed_out()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod customer;
+mod long_reads;
 mod money;
 mod operator;
 mod race;

@@ -221,6 +221,11 @@ impl Connection {
         })
     }
 
+    /// From now on an attempt may take so long.
+    pub(super) fn within(&mut self, attempt: Duration) {
+        self.attempt = attempt;
+    }
+
     /// Sends a command and waits for its answer, for at most the time of one attempt.
     pub(super) async fn ask(&mut self, command: &Cmd) -> Result<Value, Fault> {
         let asking = self.inner.req_packed_command(command);

@@ -24,7 +24,7 @@ pub(super) struct Link {
     /// The server is a cluster's: the keys of a call must lie in one slot.
     pub(super) cluster: bool,
     connect: Arc<dyn Connect>,
-    attempt: Duration,
+    pub(super) attempt: Duration,
 }
 
 impl fmt::Debug for Link {
@@ -179,9 +179,16 @@ impl Node {
         }
     }
 
-    /// Calls a script on a connection of the pool.
-    pub(super) async fn call(&self, script: Script, cmd: &Cmd, ask: bool) -> Result<Value, Fault> {
+    /// Calls a script on a connection of the pool; an attempt may take `attempt`.
+    pub(super) async fn call(
+        &self,
+        script: Script,
+        cmd: &Cmd,
+        ask: bool,
+        attempt: Duration,
+    ) -> Result<Value, Fault> {
         let mut connection = self.connection().await?;
+        connection.within(attempt);
         if ask {
             self.link.run_here(&mut connection, script, cmd).await
         } else {
@@ -192,6 +199,7 @@ impl Node {
     /// Sends a command on a connection of the pool.
     pub(super) async fn ask(&self, cmd: &Cmd, here: bool) -> Result<Value, Fault> {
         let mut connection = self.connection().await?;
+        connection.within(self.link.attempt);
         if here {
             connection.ask_here(cmd).await
         } else {

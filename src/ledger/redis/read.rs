@@ -1,8 +1,10 @@
 //! Reads: scripts that change nothing, so that what belongs together is of one instant.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use redis::Value;
+use tokio::time::Instant;
 
 use super::codes::Code;
 use super::decode::{self, Group, Unreadable};
@@ -27,6 +29,23 @@ const STEPS_MAX: usize = 100;
 
 /// The most days of usage that are told at once.
 const DAYS_MAX: i64 = 400;
+
+/// After so long without an answer a job is given up: long enough for a Redis that restarts.
+const STALLED: Duration = Duration::from_secs(15);
+
+/// Pause between two attempts at a piece of a job.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Who waits for a read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reader {
+    /// A request, or something that asks again by itself: one quick attempt.
+    Request,
+    /// A person, for an answer that can be long: one attempt that takes its time.
+    Person,
+    /// A job of many pieces, of which none may be missing: attempts until it has stalled.
+    Job,
+}
 
 /// What a read found, as of when.
 pub(super) struct Found {
@@ -63,7 +82,7 @@ impl RedisLedger {
         Keys(partition_of(account, self.partitions))
     }
 
-    /// Calls a script that reads about a partition. `keys` come after the partition's record, `args` after the head.
+    /// Calls a script that reads about a partition, for a request. `keys` come after the partition's record, `args` after the head.
     pub(super) async fn find(
         &self,
         script: Script,
@@ -71,6 +90,46 @@ impl RedisLedger {
         read: &[Vec<u8>],
         args: &[Vec<u8>],
     ) -> Result<Found, LedgerError> {
+        self.find_for(Reader::Request, script, keys, read, args).await
+    }
+
+    /// The same, for any reader.
+    pub(super) async fn find_for(
+        &self,
+        reader: Reader,
+        script: Script,
+        keys: Keys,
+        read: &[Vec<u8>],
+        args: &[Vec<u8>],
+    ) -> Result<Found, LedgerError> {
+        let attempt = match reader {
+            Reader::Request => self.options.attempt,
+            Reader::Person | Reader::Job => self.options.reading.max(self.options.attempt),
+        };
+        let stalled = Instant::now() + STALLED;
+        loop {
+            match self.find_once(attempt, script, keys, read, args).await {
+                Err(error)
+                    if error.is_transient()
+                        && reader == Reader::Job
+                        && Instant::now() + ASK_AGAIN < stalled =>
+                {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn find_once(
+        &self,
+        attempt: Duration,
+        script: Script,
+        keys: Keys,
+        read: &[Vec<u8>],
+        args: &[Vec<u8>],
+    ) -> Result<Found, LedgerError> {
+        let millis = u64::try_from(attempt.as_millis()).unwrap_or(u64::MAX);
         for _ in 0..2 {
             let mut cmd = redis::cmd("EVALSHA");
             cmd.arg(self.scripts.hash(script))
@@ -83,8 +142,8 @@ impl RedisLedger {
             for arg in args {
                 cmd.arg(arg.as_slice());
             }
-            let answer = self.router.call(keys.0, script, &cmd).await;
-            match answer.map_err(|fault| fault.for_caller("", self.millis()))? {
+            let answer = self.router.call_within(keys.0, script, &cmd, attempt).await;
+            match answer.map_err(|fault| fault.for_caller("", millis))? {
                 Value::Array(items) => return self.found(items),
                 Value::BulkString(answer) => match answer.first().and_then(|code| Code::of(*code)) {
                     Some(Code::Stamp) => self.learn_stamp().await?,
@@ -192,8 +251,9 @@ impl RedisLedger {
             keys.grants(account),
             keys.ended(account),
         ];
+        let read = read.map(String::into_bytes);
         let found = self
-            .find(Script::Statement, keys, &read.map(String::into_bytes), &[])
+            .find_for(Reader::Person, Script::Statement, keys, &read, &[])
             .await?;
         if found.text(0).is_empty() {
             return Ok(None);
@@ -313,8 +373,9 @@ impl RedisLedger {
             let keys = Keys(partition);
             let last = place + limit - items.len() - 1;
             let args = [place.to_string().into_bytes(), last.to_string().into_bytes()];
+            let list = [keys.accounts().into_bytes()];
             let found = self
-                .find(Script::Accounts, keys, &[keys.accounts().into_bytes()], &args)
+                .find_for(Reader::Person, Script::Accounts, keys, &list, &args)
                 .await?;
             place += found.items.len();
             items.extend(
@@ -355,7 +416,9 @@ impl RedisLedger {
                 .map_err(|_| LedgerError::Misconfigured("not a cursor of this list".to_owned()))?;
             let most = (limit - items.len()).min(STEPS_MAX);
             let args = [from.to_string().into_bytes(), most.to_string().into_bytes()];
-            let found = self.find(Script::Entries, keys, &read, &args).await?;
+            let found = self
+                .find_for(Reader::Person, Script::Entries, keys, &read, &args)
+                .await?;
             items.extend(
                 self.entries_in(&found, account)?
                     .into_iter()
@@ -435,17 +498,26 @@ impl RedisLedger {
         limit: usize,
     ) -> Result<Vec<Entry>, LedgerError> {
         let limit = limit.clamp(1, PAGE_MAX);
-        let mut entries = Vec::new();
-        for group in self.groups(Keys(partition), after, limit).await? {
-            entries.extend(group.entries.into_iter().filter(|entry| entry.seq > after));
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut after = after;
+        while entries.len() < limit {
+            let groups = self.groups(Reader::Person, Keys(partition), after, limit).await?;
+            // The first item may begin before.
+            let new = groups.into_iter().flat_map(|group| group.entries);
+            entries.extend(new.filter(|entry| entry.seq > after));
+            match entries.last() {
+                Some(last) if last.seq > after => after = last.seq,
+                _ => break,
+            }
         }
         entries.truncate(limit);
         Ok(entries)
     }
 
-    /// Items of a partition's journal from that on which has the entry after `after`.
+    /// Items of a partition's journal, from that on which has the entry after `after`, until they have `most` entries; none at the journal's end.
     pub(super) async fn groups(
         &self,
+        reader: Reader,
         keys: Keys,
         after: u64,
         most: usize,
@@ -455,7 +527,13 @@ impl RedisLedger {
             most.to_string().into_bytes(),
         ];
         let found = self
-            .find(Script::Journal, keys, &[keys.journal().into_bytes()], &args)
+            .find_for(
+                reader,
+                Script::Journal,
+                keys,
+                &[keys.journal().into_bytes()],
+                &args,
+            )
             .await?;
         let read = found.items.iter().skip(1).map(decode::group);
         read.collect::<Result<_, _>>()

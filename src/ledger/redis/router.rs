@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use redis::{Cmd, Value};
 
@@ -90,14 +91,26 @@ impl Router {
 
     /// Calls a script about a partition.
     pub(super) async fn call(&self, partition: u32, script: Script, cmd: &Cmd) -> Result<Value, Fault> {
-        self.follow(Some(partition), Some(script), cmd).await
+        let attempt = self.usage.attempt;
+        self.follow(Some(partition), Some((script, attempt)), cmd).await
+    }
+
+    /// The same for what may take longer.
+    pub(super) async fn call_within(
+        &self,
+        partition: u32,
+        script: Script,
+        cmd: &Cmd,
+        attempt: Duration,
+    ) -> Result<Value, Fault> {
+        self.follow(Some(partition), Some((script, attempt)), cmd).await
     }
 
     /// Asks at the node that should know, and at those that it sends to.
     async fn follow(
         &self,
         partition: Option<u32>,
-        script: Option<Script>,
+        script: Option<(Script, Duration)>,
         cmd: &Cmd,
     ) -> Result<Value, Fault> {
         let owner = partition.map(|n| self.of(n));
@@ -108,7 +121,7 @@ impl Router {
         let mut here = false;
         for _ in 0..REDIRECTS_MAX {
             let answer = match script {
-                Some(script) => node.call(script, cmd, here).await,
+                Some((script, attempt)) => node.call(script, cmd, here, attempt).await,
                 None => node.ask(cmd, here).await,
             };
             match answer {

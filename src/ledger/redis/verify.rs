@@ -1,5 +1,5 @@
-//! Proof of promises 2 and 4 while the ledger is in use: the journal is folded up to an instant, some accounts are read as of that instant, and both are
-//! compared; then the next accounts, and the journal's next entries.
+//! Proof of promises 2 and 4 while the ledger is in use: some accounts are read as of an instant, the journal is folded up to that instant, and both are
+//! compared; then the next accounts, and the journal's next entries. Each read is a small piece, so that requests do not wait for Redis meanwhile.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use redis::Value;
 use super::decode::{self, Group};
 use super::keys::Keys;
 use super::layout;
-use super::read::{Found, text_of};
+use super::read::{Found, Reader, text_of};
 use super::script::Script;
 use super::{LedgerError, RedisLedger};
 use crate::domain::account::Balance;
@@ -24,8 +24,8 @@ use crate::ledger::VerifyReport;
 /// Accounts compared at one instant: a script reads them.
 const CHUNK: usize = 50;
 
-/// Items of the journal read at a time.
-const ITEMS: usize = 500;
+/// Entries of the journal read at a time: a few hundred kilobytes, and a few milliseconds of Redis.
+const ENTRIES: usize = 1_000;
 
 /// The most differences that are listed.
 const DIFFERENCES_MAX: usize = 1_000;
@@ -49,6 +49,8 @@ struct Told {
     number: u64,
     last: u64,
     open: BTreeMap<String, (Credits, u64)>,
+    /// It was found in the list of accounts, and compared.
+    compared: bool,
 }
 
 /// A partition's journal, folded.
@@ -182,33 +184,23 @@ impl RedisLedger {
 
     async fn verify_partition(&self, keys: Keys, findings: &mut Findings) -> Result<(), LedgerError> {
         let mut fold = Fold::new(keys.0);
+        let mut names: Vec<Vec<u8>> = Vec::new();
         let mut place = 0;
+        // Nobody's records at first: what the journal has so far is of accounts that the list has from now on.
         loop {
-            self.fold_on(keys, &mut fold, None, findings).await?;
-            let ids = self.accounts_from(keys, place, CHUNK).await?;
-            if ids.is_empty() {
+            let ids: Vec<_> = names
+                .iter()
+                .filter_map(|name| known(keys, name, findings))
+                .collect();
+            self.verify_accounts(keys, &mut fold, &ids, findings).await?;
+            names = self.accounts_from(keys, place, CHUNK).await?;
+            if names.is_empty() {
                 break;
             }
-            place += ids.len();
-            let (found, seq, chain) = self.chunk(keys, &ids).await?;
-            self.fold_on(keys, &mut fold, Some(seq), findings).await?;
-            if fold.end() != (seq, &chain[..]) {
-                findings.add(format!(
-                    "partition {}: the journal ends at entry {}, its record at entry {seq}",
-                    keys.0, fold.seq
-                ));
-            }
-            for (id, stored) in ids.iter().zip(&found.items[1..]) {
-                let told = fold.told.remove(id).unwrap_or_default();
-                compare(id, stored, &told, findings);
-                findings.0.accounts += 1;
-            }
-            // What is written of them from now on is looked at by the next verification.
-            fold.told.retain(|id, told| !ids.contains(id) || told.number == 0);
+            place += names.len();
         }
-        let listed = self.accounts_from(keys, 0, usize::MAX >> 1).await?;
-        let unknown = fold.told.keys().filter(|id| !listed.contains(id));
-        for id in unknown {
+        let unlisted = fold.told.iter().filter(|(_, told)| !told.compared);
+        for (id, _) in unlisted {
             findings.add(format!(
                 "account {id} is in the journal and not in the list of accounts"
             ));
@@ -216,48 +208,72 @@ impl RedisLedger {
         Ok(())
     }
 
-    /// Folds the journal to its end, or up to an entry that ends an item.
-    async fn fold_on(
+    /// Reads accounts as of an instant, the journal up to that instant, and compares.
+    async fn verify_accounts(
         &self,
         keys: Keys,
         fold: &mut Fold,
-        upto: Option<u64>,
+        ids: &[AccountId],
         findings: &mut Findings,
     ) -> Result<(), LedgerError> {
-        while upto.is_none_or(|upto| fold.seq < upto) {
-            let groups = self.groups(keys, fold.seq, ITEMS).await?;
-            let count = groups.len();
-            for group in groups {
-                if upto.is_some_and(|upto| fold.seq >= upto) {
+        let (found, seq, chain) = self.chunk(keys, ids).await?;
+        self.fold_upto(keys, fold, seq, findings).await?;
+        if fold.end() != (seq, &chain[..]) {
+            findings.add(format!(
+                "partition {}: the journal ends at entry {}, its record at entry {seq}",
+                keys.0, fold.seq
+            ));
+        }
+        for (id, stored) in ids.iter().zip(&found.items[1..]) {
+            // It stays: what is written of it from now on follows what was read.
+            let told = fold.told.entry(id.clone()).or_default();
+            compare(id, stored, told, findings);
+            told.compared = true;
+            findings.0.accounts += 1;
+        }
+        Ok(())
+    }
+
+    /// Folds the journal up to an entry that ends an item.
+    async fn fold_upto(
+        &self,
+        keys: Keys,
+        fold: &mut Fold,
+        upto: u64,
+        findings: &mut Findings,
+    ) -> Result<(), LedgerError> {
+        while fold.seq < upto {
+            let before = fold.seq;
+            for group in self.groups(Reader::Job, keys, before, ENTRIES).await? {
+                if fold.seq >= upto {
                     return Ok(());
                 }
                 fold.take(&group, findings);
             }
-            if count < ITEMS {
+            // The end; or what is there does not go on, which was noted.
+            if fold.seq <= before {
                 return Ok(());
             }
         }
         Ok(())
     }
 
-    /// Accounts of a partition from a place in its list on.
-    pub(super) async fn accounts_from(
+    /// Names in a partition's list of accounts, from a place on.
+    async fn accounts_from(
         &self,
         keys: Keys,
         place: usize,
         count: usize,
-    ) -> Result<Vec<AccountId>, LedgerError> {
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
         let args = [
             place.to_string().into_bytes(),
             (place + count - 1).to_string().into_bytes(),
         ];
+        let list = [keys.accounts().into_bytes()];
         let found = self
-            .find(Script::Accounts, keys, &[keys.accounts().into_bytes()], &args)
+            .find_for(Reader::Job, Script::Accounts, keys, &list, &args)
             .await?;
-        let ids = found
-            .texts()
-            .filter_map(|id| AccountId::new(std::str::from_utf8(id).ok()?).ok());
-        Ok(ids.collect())
+        Ok(found.texts().map(<[u8]>::to_vec).collect())
     }
 
     /// Accounts as they stand at an instant, and where the journal ends then.
@@ -271,7 +287,9 @@ impl RedisLedger {
             ]
         };
         let read: Vec<_> = ids.iter().flat_map(of).map(String::into_bytes).collect();
-        let found = self.find(Script::Chunk, keys, &read, &[]).await?;
+        let found = self
+            .find_for(Reader::Job, Script::Chunk, keys, &read, &[])
+            .await?;
         let part = layout::PART.read_all(found.text(0));
         let part = part.ok_or_else(|| self.lost(keys.0, "has a record that cannot be read"))?;
         let (seq, chain) = (part.count("seq"), part.bytes("chain").to_vec());
@@ -282,6 +300,21 @@ impl RedisLedger {
         }
         Ok((found, seq, chain))
     }
+}
+
+/// The account of a name in the list.
+fn known(keys: Keys, name: &[u8], findings: &mut Findings) -> Option<AccountId> {
+    let id = std::str::from_utf8(name)
+        .ok()
+        .and_then(|id| AccountId::new(id).ok());
+    if id.is_none() {
+        let name = String::from_utf8_lossy(name);
+        findings.add(format!(
+            "partition {}: the list of accounts has {name:?}, which is no account",
+            keys.0
+        ));
+    }
+    id
 }
 
 /// Compares what is stored of an account with what the journal tells of it.
