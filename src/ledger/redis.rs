@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`keys`] and [`layout`] (what is stored where), `lua/` with [`script`] and [`codes`] (what happens), [`encode`] and [`answer`]
 //! (commands in, outcomes out), [`calls`] and [`lane`] (many operations in one call), [`connect`], [`node`] and [`router`] (servers), [`start`]
-//! (what is checked first), [`write`] and [`read`] (the port itself).
+//! (what is checked first), [`write`], [`find`] and [`read`] (the port itself).
 
 mod answer;
 mod calls;
@@ -11,6 +11,7 @@ mod connect;
 mod decode;
 mod encode;
 mod fault;
+mod find;
 mod keys;
 mod lane;
 mod layout;

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use redis::Value;
 
 use super::decode::{self, Group};
+use super::find::{Found, Reader, text_of};
 use super::keys::Keys;
 use super::layout;
-use super::read::{Found, Reader, text_of};
 use super::script::Script;
 use super::{LedgerError, RedisLedger};
 use crate::domain::account::Balance;
