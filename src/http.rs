@@ -9,8 +9,7 @@
 //! | [`body`] | reading a body whole within limits; the body of an answer |
 //! | [`fuzzing`] | the laws of the above as functions of any bytes |
 //!
-//! A listener puts the guard around every connection (HTTP/2 by ALPN: `GuardedIo::transparent`), and leaves hyper's
-//! parser as strict as it is:
+//! A listener puts the guard around every connection, over TLS inside it, and leaves hyper's parser as strict as it is:
 //!
 //! ```no_run
 //! # use faregate::http::framing::GuardedIo;

@@ -11,9 +11,10 @@
 //! by itself (`+3`, folded lines, spaces before a colon, a NUL, ...) is left to hyper; [`Violation`] lists the rest.
 //!
 //! It costs about a hundred nanoseconds per request, and nothing per byte of a body. An HTTP/2 connection is recognised
-//! by its preface and left alone after it.
+//! by its preface and left alone after it, but for a count of the frames that only keep it busy (H11).
 
 mod chunked;
+mod frames;
 mod guard;
 mod head;
 mod io;
@@ -60,6 +61,9 @@ pub enum Violation {
     /// Bytes after a chunk's data where CRLF must stand.
     #[error("a chunk is longer than its size says")]
     ChunkSpill,
+    /// More than 1,000 HTTP/2 frames in a second that ask for nothing: PING, SETTINGS, PRIORITY, unknown ones.
+    #[error("too many frames that ask for nothing")]
+    Flood,
 }
 
 #[cfg(test)]

@@ -87,6 +87,10 @@ impl Drop for Exchange {
         }
         let took = self.started.elapsed();
         let meters = &self.worker.meters;
+        let unanswered = self.status.is_none() && self.outcome == Outcome::ClientGone;
+        if unanswered && self.in_flight.left_unanswered(took) {
+            meters.turned_away.one();
+        }
         meters.requests_under_way.down();
         let route = self
             .route

@@ -2,11 +2,15 @@
 
 mod basics;
 mod draining;
+mod floods;
+mod frames;
 mod gatehouse;
 mod hostile;
 mod memory;
+mod process;
 mod protocols;
 mod settling;
+mod tls;
 mod upstreams;
 
 use crate::rig::upstream::FakeUpstream;

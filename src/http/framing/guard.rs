@@ -2,6 +2,7 @@
 
 use super::Violation;
 use super::chunked::Chunked;
+use super::frames::Frames;
 use super::head::{Body, Head};
 
 /// What a client sends first when it speaks HTTP/2 (RFC 9113 section 3.4).
@@ -24,6 +25,8 @@ enum State {
     /// Bytes left of a body with `Content-Length`.
     Length(u64),
     Chunked(Chunked),
+    /// Behind the HTTP/2 preface.
+    Http2(Frames),
     Transparent,
     Refused(Violation),
 }
@@ -61,14 +64,6 @@ impl Default for FrameGuard {
 }
 
 impl FrameGuard {
-    /// A guard that lets everything pass.
-    pub fn transparent() -> Self {
-        Self {
-            state: State::Transparent,
-            upgrade: Upgrade::Unasked,
-        }
-    }
-
     /// From here on, everything passes: the connection speaks another protocol.
     pub fn pass_through(&mut self) {
         self.state = State::Transparent;
@@ -76,7 +71,15 @@ impl FrameGuard {
 
     /// Whether everything passes.
     pub fn is_transparent(&self) -> bool {
-        matches!(self.state, State::Transparent)
+        matches!(self.state, State::Transparent | State::Http2(_))
+    }
+
+    /// The frames of a connection that speaks HTTP/2.
+    pub(super) fn frames(&mut self) -> Option<&mut Frames> {
+        match &mut self.state {
+            State::Http2(frames) => Some(frames),
+            _ => None,
+        }
     }
 
     /// Whether a request has begun and not ended, or was refused: its client may still be sending.
@@ -85,7 +88,7 @@ impl FrameGuard {
             State::Preface(seen) => *seen > 0,
             State::Head(head) => head.has_begun(),
             State::Length(_) | State::Chunked(_) | State::Refused(_) => true,
-            State::Transparent => false,
+            State::Transparent | State::Http2(_) => false,
         }
     }
 
@@ -128,6 +131,10 @@ impl FrameGuard {
     fn step(&mut self, bytes: &[u8]) -> Result<usize, (usize, Violation)> {
         match &mut self.state {
             State::Transparent => Ok(bytes.len()),
+            State::Http2(frames) => {
+                frames.feed(bytes);
+                Ok(bytes.len())
+            }
             State::Refused(violation) => Err((0, *violation)),
             State::Preface(_) => self.preface(bytes),
             State::Head(head) => {
@@ -173,7 +180,7 @@ impl FrameGuard {
             .take_while(|(byte, want)| byte == want)
             .count();
         if same == want.len() {
-            self.state = State::Transparent;
+            self.state = State::Http2(Frames::default());
             Ok(same)
         } else if same == bytes.len() {
             self.state = State::Preface(seen + same);

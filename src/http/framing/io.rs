@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::Violation;
 use super::guard::{FrameGuard, Upgrade};
@@ -25,6 +25,10 @@ const POISON: &[u8] = b"\0\r\n\r\n";
 const LINGER_BYTES: usize = 1024 * 1024;
 /// Time for that.
 const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// HTTP/2: so many frames that ask for nothing within such a time are a flood (H11). A client that asks now and then whether the connection lives, or measures
+/// it, is far from it.
+const FLOOD: (u32, Duration) = (1_000, Duration::from_secs(1));
 
 pin_project! {
     /// A client's connection whose reads pass through a [`FrameGuard`]. Hand it to hyper in place of the socket.
@@ -42,6 +46,8 @@ pin_project! {
         feed: Feed,
         gate: UpgradeGate,
         linger: Linger,
+        // When the frames that ask for nothing were counted last.
+        counted: Instant,
     }
 }
 
@@ -68,23 +74,15 @@ enum Linger {
 }
 
 impl<T> GuardedIo<T> {
-    /// Guards a new connection.
+    /// Guards a new connection, whatever protocol was agreed upon for it: what the client speaks is what it sends.
     pub fn new(io: T) -> Self {
-        Self::with(io, FrameGuard::default())
-    }
-
-    /// Wraps a connection that is known to speak HTTP/2, as by ALPN, so that both kinds have one type.
-    pub fn transparent(io: T) -> Self {
-        Self::with(io, FrameGuard::transparent())
-    }
-
-    fn with(io: T, guard: FrameGuard) -> Self {
         Self {
             io,
-            guard,
+            guard: FrameGuard::default(),
             feed: Feed::Open,
             gate: UpgradeGate::default(),
             linger: Linger::No,
+            counted: Instant::now(),
         }
     }
 
@@ -154,7 +152,7 @@ pub fn violation(error: &(dyn Error + 'static)) -> Option<Violation> {
 impl<T: AsyncRead> AsyncRead for GuardedIo<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
-        if this.guard.is_transparent() {
+        if this.guard.is_transparent() && this.guard.frames().is_none() {
             return this.io.poll_read(cx, buf);
         }
         match this.feed {
@@ -175,6 +173,16 @@ impl<T: AsyncRead> AsyncRead for GuardedIo<T> {
             // These bytes came behind a 101: they are not HTTP.
             this.guard.pass_through();
             return Poll::Ready(Ok(()));
+        }
+        if let Some(frames) = this.guard.frames()
+            && frames.idle() >= FLOOD.0
+        {
+            let now = Instant::now();
+            if now.duration_since(*this.counted) < FLOOD.1 {
+                *this.feed = Feed::Broken(Violation::Flood);
+            }
+            *this.counted = now;
+            frames.forget();
         }
         if let Err(refused) = verdict {
             buf.set_filled(before + refused.good);

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use ::http::Version;
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,6 +13,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::http::framing::UpgradeGate;
 
 use super::conns::Conns;
+
+/// HTTP/2: so many requests may be taken back before they were answered, and beyond that half of all.
+const LEFT_EARLY_MAX: u32 = 200;
+
+/// A request that was taken back later than this may have tried its client's patience.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// What is known of a connection, in whole seconds of its worker's time.
 pub(in super::super) struct Conn {
@@ -28,6 +35,9 @@ pub(in super::super) struct Conn {
     order: AtomicU8,
     task: OnceLock<Waker>,
     upgrades: OnceLock<UpgradeGate>,
+    /// HTTP/2: requests so far, and those of them that their client took back at once.
+    begun: AtomicU32,
+    left_early: AtomicU32,
     /// HTTP/2: for each answer since when its client takes nothing, plus one; 0 where it takes all there is.
     streams: Mutex<Vec<Arc<AtomicU32>>>,
     _place: OwnedSemaphorePermit,
@@ -56,6 +66,8 @@ impl Conn {
             order: AtomicU8::new(Order::GoOn as u8),
             task: OnceLock::new(),
             upgrades: OnceLock::new(),
+            begun: AtomicU32::new(0),
+            left_early: AtomicU32::new(0),
             streams: Mutex::default(),
             _place: place,
         })
@@ -122,6 +134,7 @@ impl Conn {
         let mut stuck = None;
         if version == Version::HTTP_2 {
             self.h2.store(true, Ordering::Relaxed);
+            self.begun.fetch_add(1, Ordering::Relaxed);
             let stream = Arc::new(AtomicU32::new(0));
             self.streams().push(Arc::clone(&stream));
             stuck = Some(stream);
@@ -134,17 +147,25 @@ impl Conn {
         }
     }
 
+    /// A request was taken back before it was answered. On HTTP/2 that ends no connection, makes room for the next request, and each may have been asked of
+    /// the ledger (H10): a client that does little else is cut off. Says whether that was now.
+    fn left_early(&self) -> bool {
+        let left = self.left_early.fetch_add(1, Ordering::Relaxed) + 1;
+        left >= LEFT_EARLY_MAX && left > self.begun.load(Ordering::Relaxed) / 2 && self.tell(Order::Stop)
+    }
+
     fn streams(&self) -> MutexGuard<'_, Vec<Arc<AtomicU32>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn tell(&self, order: Order) {
+    /// Says whether it is news.
+    pub(super) fn tell(&self, order: Order) -> bool {
         let order = order as u8;
-        if self.order.fetch_max(order, Ordering::Relaxed) < order
-            && let Some(task) = self.task.get()
-        {
+        let news = self.order.fetch_max(order, Ordering::Relaxed) < order;
+        if news && let Some(task) = self.task.get() {
             task.wake_by_ref();
         }
+        news
     }
 
     /// Whether it has passed a limit.
@@ -183,6 +204,11 @@ impl InFlight {
     /// Lets the connection leave HTTP, before 101 is answered. `false`: it must not, since the client did not wait.
     pub(in super::super) fn open_upgrade_gate(&self) -> bool {
         self.conn.upgrades.get().is_some_and(UpgradeGate::open)
+    }
+
+    /// The client took the request back before it was answered, after such a time. Says whether its connection was cut off for that.
+    pub(in super::super) fn left_unanswered(&self, after: Duration) -> bool {
+        self.stuck.is_some() && after < EARLY && self.conn.left_early()
     }
 
     /// Something of the answer was handed over, and waits for the client.

@@ -81,12 +81,18 @@ impl Conns {
 
     /// Each may finish what runs, and closes then.
     pub(super) fn finish_all(&self) {
-        self.lock().values().for_each(|conn| conn.tell(Order::Finish));
+        self.tell_all(Order::Finish);
     }
 
     /// All are cut off.
     pub(super) fn stop_all(&self) {
-        self.lock().values().for_each(|conn| conn.tell(Order::Stop));
+        self.tell_all(Order::Stop);
+    }
+
+    fn tell_all(&self, order: Order) {
+        for conn in self.lock().values() {
+            conn.tell(order);
+        }
     }
 
     /// Waits until there is none.

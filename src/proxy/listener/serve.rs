@@ -44,8 +44,9 @@ const BUFFER_MAX: usize = 64 * 1024;
 /// HTTP/2: bytes of bodies that a client may send ahead of the upstream, per request and in all.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// HTTP/2: requests that were reset before they were looked at, after which the connection is closed (H10).
-const RESETS_MAX: usize = 20;
+/// HTTP/2: requests that were reset before they were looked at, and those that the library had to reset for their frames' sake, after which the connection is
+/// closed (H10). Those that were reset later are judged by [`Conn::left_early`].
+const RESETS_MAX: (usize, usize) = (20, 100);
 /// HTTP/2: how often a quiet connection is asked whether it lives, and how long it has to answer.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// Headers that hyper reads without asking for memory.
@@ -110,13 +111,8 @@ impl<S: Whole> Server<S> {
                         let Ok(Ok(stream)) = handshake.await else {
                             return worker.meters.turned_away.one();
                         };
-                        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                        let io = if h2 {
-                            GuardedIo::transparent(stream)
-                        } else {
-                            GuardedIo::new(stream)
-                        };
-                        serve(io, &worker, &conn, stack, &builder).await;
+                        // Whatever ALPN agreed upon: what it speaks is what it sends.
+                        serve(GuardedIo::new(stream), &worker, &conn, stack, &builder).await;
                     })
                     .await;
                     drop(open);
@@ -172,7 +168,8 @@ fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
         .keep_alive_timeout(PING.1)
         .max_concurrent_streams(limits.streams_max)
         .max_header_list_size(u32::try_from(limits.header_max).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX.0)
+        .max_local_error_reset_streams(RESETS_MAX.1)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(BUFFER_MAX);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::gatehouse::{Gatehouse, KEY};
+use super::process::{customer, on_its_own};
 use super::{routes, simple};
 use crate::rig::body::RigBody;
 use crate::rig::process::Faregate;
@@ -337,48 +338,6 @@ async fn h17_without_credits_it_is_402_before_the_body_is_asked_for() {
 }
 
 #[tokio::test]
-async fn h10_h11_floods_end_the_connection_and_leave_no_hold() {
-    let upstream = FakeUpstream::start().await;
-    let house = Gatehouse::start("1", &with_server(&upstream, "")).await;
-    // Preface, SETTINGS; then streams that are opened and reset at once, without waiting for anything.
-    let mut raw: RawClient = house.raw().await;
-    raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
-        .await;
-    // :method POST, :path /, :scheme http, :authority a.
-    let block = [0x83, 0x84, 0x86, 0x41, 0x01, b'a'];
-    let mut flood = Vec::new();
-    for n in 0..20_000_u32 {
-        let stream = (2 * n + 1).to_be_bytes();
-        flood.extend_from_slice(&[0, 0, block.len() as u8, 1, 0x04]);
-        flood.extend_from_slice(&stream);
-        flood.extend_from_slice(&block);
-        flood.extend_from_slice(&[0, 0, 4, 3, 0]);
-        flood.extend_from_slice(&stream);
-        flood.extend_from_slice(&8_u32.to_be_bytes());
-    }
-    let _ = raw.try_send(&flood).await;
-    drop(raw.ends_within(Duration::from_secs(10)).await);
-    // One head of endless CONTINUATION frames.
-    let mut raw = house.raw().await;
-    raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
-        .await;
-    let _ = raw.try_send(b"\0\0\x01\x01\0\0\0\0\x01\x83").await;
-    for _ in 0..2_000 {
-        if raw
-            .try_send([&[0, 0x10, 0, 9, 0, 0, 0, 0, 1][..], &[0; 0x1000]].concat())
-            .await
-            .is_err()
-        {
-            break;
-        }
-    }
-    drop(raw.ends_within(Duration::from_secs(10)).await);
-    house.wait_metric("faregate_requests_under_way", &[], 0.0).await;
-    assert_eq!(house.settled().await, "1.000000");
-    assert_eq!(house.client().post("/v1/x", "").send().await.status(), 200);
-}
-
-#[tokio::test]
 async fn connections_over_the_cap_wait_their_turn() {
     let upstream = FakeUpstream::start().await;
     let house = Gatehouse::start("1", &with_server(&upstream, "connections_max = 2\n")).await;
@@ -467,9 +426,10 @@ cost = 0.002
 #[tokio::test]
 async fn a22_out_of_descriptors_it_neither_spins_nor_forgets_its_operator() {
     let upstream = FakeUpstream::start().await;
-    let gate = Faregate::start(&on_its_own(&upstream, "header_timeout = \"2s\"\n"), |spawn| {
-        spawn.open_files_max(64)
-    });
+    let gate = Faregate::start(
+        &on_its_own(&simple(&upstream), "header_timeout = \"2s\"\n"),
+        |spawn| spawn.open_files_max(64),
+    );
     gate.wait_ready().await;
     let key = customer(&gate).await;
     let served = gate.client().bearer(&key).connect().await;
@@ -494,26 +454,4 @@ async fn a22_out_of_descriptors_it_neither_spins_nor_forgets_its_operator() {
     drop(crowd);
     assert_eq!(gate.client().get("/v1/models").send().await.status(), 401);
     assert_eq!(gate.stop().await, Some(0));
-}
-
-/// A whole configuration for a process, with an embedded ledger and these settings of the server.
-fn on_its_own(upstream: &FakeUpstream, server: &str) -> String {
-    let rest = "[admin]\nlisten = \"@ADMIN@\"\ntoken = \"${FAREGATE_ADMIN_TOKEN}\"\n[ledger]\nbackend = \"embedded\"\npath = \"@DIR@/data\"\n";
-    simple(upstream) + "[server]\nlisten = \"@LISTEN@\"\nworkers = 1\n" + server + rest
-}
-
-/// The key of a new account with 10 credits.
-async fn customer(gate: &Faregate) -> String {
-    for args in [
-        &["account", "create", "acme"][..],
-        &["grant", "add", "--account", "acme", "--amount", "10"],
-    ] {
-        gate.cli(args.iter().copied()).run().await.ok();
-    }
-    let made = gate
-        .cli(["key", "create", "--account", "acme", "--json"])
-        .run()
-        .await
-        .ok();
-    made.json()["key"].as_str().unwrap().to_owned()
 }

@@ -663,36 +663,58 @@ fn h6_no_byte_before_101_and_none_looked_at_after() {
 #[test]
 fn http_2_by_prior_knowledge_passes() {
     Runtime::new().unwrap().block_on(async {
-        for guarded in [true, false] {
-            let (client, server) = duplex(4096);
-            let reached = Reached::default();
-            if guarded {
-                tokio::spawn(serve(server, reached.clone()));
-            } else {
-                let io = GuardedIo::transparent(server);
-                assert!(!io.upgrade_gate().open());
-                let reached = reached.clone();
-                let service = service_fn(move |request| {
-                    let (reached, gate) = (reached.clone(), UpgradeGate::default());
-                    async move { Ok::<_, Infallible>(service(request, reached, gate).await) }
-                });
-                let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                tokio::spawn(http.serve_connection(TokioIo::new(io), service));
-            }
-            let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client));
-            let (mut send, connection) = timeout(PATIENCE, handshake).await.unwrap().unwrap();
-            tokio::spawn(connection);
-            let request = Request::post("http://a/a")
-                .body(Full::new(Bytes::from_static(b"\n\0\n")))
-                .unwrap();
-            let response = timeout(PATIENCE, send.send_request(request))
-                .await
-                .unwrap()
-                .unwrap();
-            assert_eq!(response.status(), StatusCode::OK);
-            assert_eq!(*reached.lock().unwrap(), ["http://a/a 3"]);
-        }
+        let (client, server) = duplex(4096);
+        let reached = Reached::default();
+        tokio::spawn(serve(server, reached.clone()));
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client));
+        let (mut send, connection) = timeout(PATIENCE, handshake).await.unwrap().unwrap();
+        tokio::spawn(connection);
+        let request = Request::post("http://a/a")
+            .body(Full::new(Bytes::from_static(b"\n\0\n")))
+            .unwrap();
+        let response = timeout(PATIENCE, send.send_request(request))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(*reached.lock().unwrap(), ["http://a/a 3"]);
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn h11_a_flood_of_pings_is_cut_off_and_a_few_now_and_then_are_not() {
+    const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0pingpong";
+    for (pause, all_of_them) in [(Duration::ZERO, false), (Duration::from_millis(10), true)] {
+        let (mut client, server) = duplex(64);
+        let mut io = GuardedIo::new(server);
+        let sent = async {
+            client
+                .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                .await
+                .unwrap();
+            for sent in 0..3_000 {
+                if client.write_all(PING).await.is_err() {
+                    return sent;
+                }
+                tokio::time::sleep(pause).await;
+            }
+            client.shutdown().await.unwrap();
+            3_000
+        };
+        let read = async {
+            let mut bytes = Vec::new();
+            let end = io.read_to_end(&mut bytes).await;
+            drop(io);
+            end.map_err(|error| violation(&error))
+        };
+        let (sent, end) = tokio::join!(sent, read);
+        if all_of_them {
+            assert_eq!((sent, end), (3_000, Ok(24 + 3_000 * PING.len())));
+        } else {
+            assert_eq!(end, Err(Some(Violation::Flood)));
+            assert!((1_000..1_010).contains(&sent), "{sent}");
+        }
+    }
 }
 
 /// A second reading, written apart: the requests of a whole connection as `path length`, strictly, up to the first thing
