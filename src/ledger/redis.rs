@@ -124,7 +124,6 @@ pub struct RedisLedger {
     /// Epoch and generation as last read.
     stamp: AtomicI64,
     partitions: u32,
-    cluster: bool,
     durability: String,
 }
 
@@ -160,6 +159,7 @@ impl RedisLedger {
             scripts: Arc::new(Scripts::new(Rendering::default())),
             seen: Arc::new(Seen::default()),
             attempt: options.attempt,
+            patience: options.patience,
             lanes: options.lanes,
             pool: options.pool,
             cluster: false,
@@ -183,14 +183,14 @@ impl RedisLedger {
             .learn(meta.partitions)
             .await
             .map_err(|fault| fault.for_caller("", 0))?;
+        let settings = start::all_settings(&router, settings).await?;
         Ok(RedisLedger {
             router,
             scripts: usage.scripts,
             seen: usage.seen,
             stamp: AtomicI64::new(meta.stamp()),
             partitions: meta.partitions,
-            cluster: server.cluster,
-            durability: settings.durability(),
+            durability: settings.durability(server.cluster),
             options,
         })
     }
@@ -237,10 +237,13 @@ async fn ask_first(given: &[Endpoint], usage: &Use) -> Result<(start::Server, st
     for endpoint in given {
         let node = Node::new(endpoint.clone(), usage);
         match start::server(&node).await {
-            Ok(mut server) => {
-                server.cluster |= given.len() > 1;
-                return Ok((server, start::settings(&node).await?));
+            Ok(server) if !server.cluster && given.len() > 1 => {
+                return Err(LedgerError::Misconfigured(format!(
+                    "several urls are for the nodes of a Redis Cluster, and {} is none: name one url, or start it with cluster-enabled yes",
+                    endpoint.address
+                )));
             }
+            Ok(server) => return Ok((server, start::settings(&node).await?)),
             Err(fault) => last = fault.for_caller("", 0),
         }
     }

@@ -1,6 +1,7 @@
 //! The built binary, whole: an operator's and a customer's day, and what must not go wrong on it.
 
 mod admin;
+mod cluster;
 mod customer;
 mod long_reads;
 mod money;

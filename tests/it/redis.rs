@@ -1,5 +1,6 @@
 //! The ledger on Redis, on real servers.
 
+mod cluster;
 mod scripts;
 
 use std::sync::Arc;

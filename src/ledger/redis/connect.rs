@@ -164,7 +164,7 @@ pub(super) struct Connection {
     inner: MultiplexedConnection,
     broken: Arc<AtomicBool>,
     attempt: Duration,
-    _driver: Arc<Driver>,
+    driver: Arc<Driver>,
 }
 
 /// Ends the task that drives the stream, and so closes it.
@@ -217,7 +217,7 @@ impl Connection {
             inner,
             broken: Arc::new(AtomicBool::new(false)),
             attempt,
-            _driver: Arc::new(Driver(tokio::spawn(driver))),
+            driver: Arc::new(Driver(tokio::spawn(driver))),
         })
     }
 
@@ -259,8 +259,8 @@ impl Connection {
         Err(fault)
     }
 
-    /// It should not be used again.
+    /// It should not be used again: a command had no answer, or the server has closed it meanwhile.
     pub(super) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
+        self.broken.load(Ordering::Relaxed) || self.driver.0.is_finished()
     }
 }

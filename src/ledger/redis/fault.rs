@@ -20,6 +20,8 @@ pub(super) enum Fault {
         /// Only this once.
         ask: bool,
     },
+    /// The slot is being moved and its keys are at two nodes; nothing was done, in a moment they are at one.
+    Moving(String),
     /// The server cannot write now, and may not be the one to ask any more; nothing was done.
     NotPrimary(String),
     /// The script failed, before it wrote anything: what it found is not what was written.
@@ -38,7 +40,6 @@ const LATER: &[&str] = &[
     "NOREPLICAS",
     "MASTERDOWN",
     "CLUSTERDOWN",
-    "TRYAGAIN",
 ];
 
 impl Fault {
@@ -76,6 +77,8 @@ impl Fault {
         };
         if says("READONLY") {
             Fault::NotPrimary(text.to_owned())
+        } else if code == "TRYAGAIN" {
+            Fault::Moving(text.to_owned())
         } else if LATER.iter().any(|known| says(known)) {
             Fault::NotDone(text.to_owned())
         } else if matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM")
@@ -90,7 +93,9 @@ impl Fault {
     /// For the caller; `millis` is how long it was waited.
     pub(super) fn for_caller(self, account: &str, millis: u64) -> LedgerError {
         match self {
-            Fault::NotDone(what) | Fault::NotPrimary(what) => LedgerError::Unavailable(what),
+            Fault::NotDone(what) | Fault::Moving(what) | Fault::NotPrimary(what) => {
+                LedgerError::Unavailable(what)
+            }
             Fault::NoScript => {
                 LedgerError::Unavailable("Redis forgets the scripts as soon as they are loaded".to_owned())
             }
@@ -162,6 +167,14 @@ mod tests {
             Fault::of_answer("READONLY", "READONLY: You can't write"),
             Fault::NotPrimary(_)
         ));
+        let moving = Fault::of_answer(
+            "TRYAGAIN",
+            "TRYAGAIN: Multiple keys request during rehashing of slot",
+        );
+        assert!(matches!(moving, Fault::Moving(_)));
+        assert!(moving.for_caller("acme", 1).is_transient());
+        let down = Fault::of_answer("CLUSTERDOWN", "CLUSTERDOWN: The cluster is down");
+        assert!(matches!(down, Fault::NotDone(_)));
         assert!(matches!(
             Fault::of_answer("NOAUTH", "NOAUTH: Authentication required."),
             Fault::Setup(_)

@@ -118,9 +118,19 @@ impl Keys {
     }
 }
 
-/// The slot of a partition in a cluster: CRC16 (XMODEM) of the hash tag, modulo 16384.
+/// The slot of a partition in a cluster: that of the hash tag.
 pub(super) fn slot_of(partition: u32) -> u16 {
-    let crc = partition.to_string().bytes().fold(0_u16, |crc, byte| {
+    slot(partition.to_string().as_bytes())
+}
+
+/// The slot of [`META`], which has no hash tag.
+pub(super) fn slot_of_meta() -> u16 {
+    slot(META.as_bytes())
+}
+
+/// CRC16 (XMODEM), modulo 16384.
+fn slot(text: &[u8]) -> u16 {
+    let crc = text.iter().copied().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
             if crc & 0x8000 != 0 {
                 (crc << 1) ^ 0x1021
@@ -183,5 +193,6 @@ mod tests {
     fn slots_are_those_of_the_cluster_specification() {
         assert_eq!(slot_of(123_456_789), 12_739);
         assert_eq!(slot_of(0), 13_907);
+        assert_eq!(slot(b"foo"), 12_182);
     }
 }

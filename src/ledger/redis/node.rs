@@ -92,7 +92,10 @@ impl bb8::ManageConnection for Manager {
         self.0.connect().await
     }
 
-    async fn is_valid(&self, _: &mut Connection) -> Result<(), Fault> {
+    async fn is_valid(&self, connection: &mut Connection) -> Result<(), Fault> {
+        if connection.is_broken() {
+            return Err(Fault::NotDone("the connection was closed".to_owned()));
+        }
         Ok(())
     }
 
@@ -108,6 +111,7 @@ pub(super) struct Use {
     pub(super) scripts: Arc<Scripts>,
     pub(super) seen: Arc<Seen>,
     pub(super) attempt: Duration,
+    pub(super) patience: Duration,
     pub(super) lanes: usize,
     pub(super) pool: u32,
     pub(super) cluster: bool,
@@ -138,7 +142,7 @@ impl Node {
         let pool = bb8::Pool::builder()
             .max_size(usage.pool.max(1))
             .connection_timeout(usage.attempt)
-            .test_on_check_out(false)
+            .test_on_check_out(true)
             .max_lifetime(None)
             .idle_timeout(IDLE)
             .build_unchecked(Manager(Arc::clone(&link)));

@@ -38,13 +38,18 @@ impl RedisLedger {
         Keys(partition_of(account, self.partitions))
     }
 
-    /// The servers' time, when all that the ledger needs is there.
+    /// The servers' time, when all that the ledger needs is there. Of a cluster one server is enough: its accounts are served while others are away.
     pub(super) async fn read_time(&self) -> Result<Timestamp, LedgerError> {
-        let keys = Keys(0);
-        let found = self
-            .find(Script::Lookup, keys, &[keys.swept().into_bytes()], &[])
-            .await?;
-        Ok(found.time)
+        let mut failed = LedgerError::Unavailable("no server is known".to_owned());
+        for (_, partition) in self.router.shards() {
+            let keys = Keys(partition);
+            let read = [keys.swept().into_bytes()];
+            match self.find(Script::Lookup, keys, &read, &[]).await {
+                Ok(found) => return Ok(found.time),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 
     /// Whose a digest is claimed to be.

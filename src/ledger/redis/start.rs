@@ -121,7 +121,13 @@ pub(super) async fn server(node: &Node) -> Result<Server, Fault> {
 /// A server's settings, as far as it tells them.
 pub(super) async fn settings(node: &Node) -> Result<Settings, LedgerError> {
     let mut known = BTreeMap::new();
-    for name in ["maxmemory-policy", "appendonly", "appendfsync", "save"] {
+    for name in [
+        "maxmemory-policy",
+        "appendonly",
+        "appendfsync",
+        "save",
+        "cluster-require-full-coverage",
+    ] {
         match node.ask(redis::cmd("CONFIG").arg("GET").arg(name), false).await {
             Ok(Value::Array(pair)) => {
                 if let [_, Value::BulkString(value)] = pair.as_slice() {
@@ -133,6 +139,24 @@ pub(super) async fn settings(node: &Node) -> Result<Settings, LedgerError> {
         }
     }
     Ok(Settings { known })
+}
+
+/// The settings of all servers that have partitions, checked; of those that promise least. One that is away is not asked: the others go on.
+pub(super) async fn all_settings(router: &Router, first: Settings) -> Result<Settings, LedgerError> {
+    let mut least = first;
+    for (node, _) in router.shards() {
+        match settings(&node).await {
+            Ok(found) => {
+                found.check()?;
+                if found.promises() < least.promises() {
+                    least = found;
+                }
+            }
+            Err(error) if error.is_transient() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(least)
 }
 
 /// What a server tells of its settings.
@@ -156,8 +180,35 @@ impl Settings {
         }
     }
 
-    /// What can be lost, in a sentence.
-    pub(super) fn durability(&self) -> String {
+    /// More for settings that lose less.
+    fn promises(&self) -> u8 {
+        match (self.get("appendonly"), self.get("appendfsync")) {
+            (Some("yes"), Some("always")) => 4,
+            (Some("yes"), Some("everysec")) => 3,
+            (Some("yes"), _) => 2,
+            (Some(_), _) => 1,
+            (None, _) => 0,
+        }
+    }
+
+    /// What can be lost, in a sentence or, of a cluster, some.
+    pub(super) fn durability(&self, cluster: bool) -> String {
+        let own = self.own_durability();
+        if !cluster {
+            return own;
+        }
+        let coverage = match self.get("cluster-require-full-coverage") {
+            Some("yes") => {
+                " While one master is away, no account is served: set cluster-require-full-coverage no to keep serving those of the others."
+            }
+            _ => "",
+        };
+        format!(
+            "{own} When a replica takes over from a master of the cluster, what it had not received is lost.{coverage}"
+        )
+    }
+
+    fn own_durability(&self) -> String {
         let appends = self.get("appendonly");
         let saves = self.get("save").is_some_and(|save| !save.is_empty());
         let text = match (appends, self.get("appendfsync")) {
@@ -191,6 +242,7 @@ pub(super) async fn meta(
     default: u32,
     epoch: u32,
 ) -> Result<Meta, LedgerError> {
+    router.learn(0).await.map_err(failed)?;
     let stored = ask(router, None, redis::cmd("GET").arg(META)).await?;
     let meta = match stored {
         Value::BulkString(stored) => Meta::read(&stored)?,

@@ -4,6 +4,8 @@
 //! a list by their end. The second comes half an hour later and takes the records of ended holds away. So admit needs no index by expiry, and a
 //! partition where nothing can have run out costs one look.
 
+use std::sync::Arc;
+
 use super::codes::Visit;
 use super::keys::Keys;
 use super::layout::{self, Writer};
@@ -52,13 +54,26 @@ struct Swept {
 }
 
 impl RedisLedger {
-    /// Sweeps all partitions.
+    /// Sweeps all partitions. A server that is away, or a partition that is damaged, must not keep the others' holds open: it is said at the end.
     pub(super) async fn sweep_all(&self, on_expiry: OnExpiry) -> Result<u64, LedgerError> {
-        let mut ended = 0;
+        let (mut ended, mut failed, mut away) = (0, None, Vec::new());
         for n in 0..self.partitions {
-            ended += self.sweep_partition(Keys(n), on_expiry).await?;
+            let node = self.router.of(n).ok();
+            if node
+                .as_ref()
+                .is_some_and(|node| away.iter().any(|gone| Arc::ptr_eq(gone, node)))
+            {
+                continue;
+            }
+            match self.sweep_partition(Keys(n), on_expiry).await {
+                Ok(some) => ended += some,
+                Err(error) => {
+                    away.extend(node.filter(|_| error.is_transient()));
+                    failed = Some(error);
+                }
+            }
         }
-        Ok(ended)
+        failed.map_or(Ok(ended), Err)
     }
 
     async fn sweep_partition(&self, keys: Keys, on_expiry: OnExpiry) -> Result<u64, LedgerError> {

@@ -95,10 +95,11 @@ impl RedisLedger {
                 Err(Fault::Elsewhere { node: to, ask: false }) => {
                     self.router.moved(Some(operation.partition), &node, &to, true)?;
                 }
-                Err(Fault::Elsewhere { ask: true, .. }) => return self.submit_alone(operation).await,
-                Err(fault @ (Fault::NotPrimary(_) | Fault::NotDone(_))) if self.cluster => {
-                    // Perhaps a replica has taken over: the caller's next attempt finds it.
-                    let _ = self.router.learn(self.partitions).await;
+                Err(Fault::Elsewhere { ask: true, .. } | Fault::Moving(_)) => {
+                    return self.submit_alone(operation).await;
+                }
+                Err(fault @ (Fault::NotPrimary(_) | Fault::NotDone(_))) => {
+                    self.router.learn_again().await;
                     return Err(fault);
                 }
                 answer => return answer,

@@ -173,14 +173,15 @@ impl RedisCluster {
     pub(crate) async fn move_keys(&self, slot: u16, from: usize, to: usize, count: usize) -> usize {
         let (from, to) = (&self.nodes[from].server, &self.nodes[to].server);
         let (slot, count) = (slot.to_string(), count.to_string());
-        let keys: Vec<String> = from.command(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]).await;
+        let keys: Vec<Vec<u8>> = from.command(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]).await;
         if !keys.is_empty() {
             let port = to.addr().port().to_string();
-            let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000"];
+            let mut words = vec!["127.0.0.1", &port, "", "0", "5000"];
             words.extend(from.login_for_migrate());
             words.push("KEYS");
-            words.extend(keys.iter().map(String::as_str));
-            from.command::<String>(&words).await;
+            let words = words.into_iter().map(str::as_bytes);
+            let all: Vec<&[u8]> = words.chain(keys.iter().map(Vec::as_slice)).collect();
+            from.command_of_bytes::<String>("MIGRATE", &all).await;
         }
         keys.len()
     }

@@ -300,6 +300,18 @@ impl RedisServer {
         .await
     }
 
+    /// As `command`, with arguments of any bytes.
+    pub(crate) async fn command_of_bytes<T: FromRedisValue>(&self, name: &str, args: &[&[u8]]) -> T {
+        let client = Client::open(self.unix_url()).expect("a valid URL");
+        let asking = async {
+            let mut connection = connect(&client).await?;
+            redis::cmd(name).arg(args).query_async(&mut connection).await
+        };
+        within(format!("a reply to {name}"), asking)
+            .await
+            .unwrap_or_else(|e: redis::RedisError| panic!("{name}: {e}"))
+    }
+
     /// Removes everything.
     pub(crate) async fn flushall(&self) {
         self.command(&["FLUSHALL"]).await
