@@ -83,8 +83,27 @@ pub(super) struct Task {
     ids: Arc<RequestIds>,
     meters: Arc<LedgerMeters>,
     admit: Admit,
-    /// Given back when all is settled: what waits for the ledger is bounded with what runs.
-    _permit: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// A request's place at the gate. Given back when all is settled: what waits for the ledger is bounded with what runs. A task that is dropped
+/// before (its runtime ends) keeps it, so that the gate can tell how many are not settled.
+struct Place(Option<OwnedSemaphorePermit>);
+
+impl Place {
+    fn give_back(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(permit) = self.0.take()
+            && !std::thread::panicking()
+        {
+            permit.forget();
+        }
+    }
 }
 
 impl Task {
@@ -94,12 +113,17 @@ impl Task {
             ids: Arc::clone(&gate.ids),
             meters: Arc::clone(&gate.meters),
             admit,
-            _permit: permit,
+            place: Place(Some(permit)),
         }
     }
 
     /// Admit, tell the request, keep the hold alive, settle.
-    pub(super) async fn run(self, answer: oneshot::Sender<Result<Admission, Denial>>) {
+    pub(super) async fn run(mut self, answer: oneshot::Sender<Result<Admission, Denial>>) {
+        self.see_through(answer).await;
+        self.place.give_back();
+    }
+
+    async fn see_through(&self, answer: oneshot::Sender<Result<Admission, Denial>>) {
         let command = Command::Admit(self.admit.clone());
         let mut in_doubt = false;
         let receipt = match self.admitted(&command, &answer, &mut in_doubt).await {

@@ -10,6 +10,7 @@ use super::keys::Keys;
 use super::layout;
 use super::script::Script;
 use super::{LedgerError, RedisLedger};
+use crate::domain::ids::AccountId;
 use crate::domain::time::Timestamp;
 
 /// After so long without an answer a job is given up: long enough for a Redis that restarts.
@@ -41,6 +42,11 @@ impl Found {
         self.items.iter().map(text_of)
     }
 
+    /// There is no such record; an empty one is there.
+    pub(super) fn is_missing(&self, at: usize) -> bool {
+        !matches!(self.items.get(at), Some(Value::BulkString(_)))
+    }
+
     pub(super) fn text(&self, at: usize) -> &[u8] {
         self.texts().nth(at).unwrap_or_default()
     }
@@ -51,6 +57,26 @@ pub(super) fn text_of(item: &Value) -> &[u8] {
     match item {
         Value::BulkString(text) => text,
         _ => &[],
+    }
+}
+
+/// Whose it is the caller knows.
+fn damaged_record(what: &[u8]) -> LedgerError {
+    LedgerError::Quarantined {
+        account: String::new(),
+        what: String::from_utf8_lossy(what).into_owned(),
+    }
+}
+
+/// Names the account whose record is damaged, where only what read it knows.
+pub(super) fn about(account: &AccountId) -> impl Fn(LedgerError) -> LedgerError + use<> {
+    let id = account.to_string();
+    move |error| match error {
+        LedgerError::Quarantined { account, what } if account.is_empty() => LedgerError::Quarantined {
+            account: id.clone(),
+            what,
+        },
+        error => error,
     }
 }
 
@@ -121,6 +147,7 @@ impl RedisLedger {
                 Value::BulkString(answer) => match answer.first().and_then(|code| Code::of(*code)) {
                     Some(Code::Stamp) => self.learn_stamp().await?,
                     Some(Code::Lost) => return Err(self.lost(keys.0, "has no record")),
+                    Some(Code::Damaged) => return Err(damaged_record(&answer[1..])),
                     _ => return Err(self.lost(keys.0, &String::from_utf8_lossy(&answer[1..]))),
                 },
                 _ => {

@@ -1,7 +1,7 @@
 //! A server as the ledger uses it: lanes for what requests do, and a pool of connections (`bb8`) for everything else.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -80,16 +80,21 @@ impl Link {
     }
 }
 
-/// Makes the pool's connections.
+/// Makes the pool's connections. The pool tries until time is up and then only says that: why is remembered here.
 #[derive(Debug)]
-pub(super) struct Manager(Arc<Link>);
+pub(super) struct Manager {
+    link: Arc<Link>,
+    failed: Arc<Mutex<Option<Fault>>>,
+}
 
 impl bb8::ManageConnection for Manager {
     type Connection = Connection;
     type Error = Fault;
 
     async fn connect(&self) -> Result<Connection, Fault> {
-        self.0.connect().await
+        let made = self.link.connect().await;
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = made.as_ref().err().cloned();
+        made
     }
 
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), Fault> {
@@ -123,6 +128,7 @@ pub(super) struct Node {
     pub(super) link: Arc<Link>,
     lanes: Vec<mpsc::Sender<Job>>,
     pool: bb8::Pool<Manager>,
+    failed: Arc<Mutex<Option<Fault>>>,
 }
 
 impl Node {
@@ -139,16 +145,22 @@ impl Node {
             tokio::spawn(lane::serve(Arc::clone(&link), Arc::clone(&usage.seen), jobs));
             sender
         };
+        let failed = Arc::default();
+        let manager = Manager {
+            link: Arc::clone(&link),
+            failed: Arc::clone(&failed),
+        };
         let pool = bb8::Pool::builder()
             .max_size(usage.pool.max(1))
             .connection_timeout(usage.attempt)
             .test_on_check_out(true)
             .max_lifetime(None)
             .idle_timeout(IDLE)
-            .build_unchecked(Manager(Arc::clone(&link)));
+            .build_unchecked(manager);
         Node {
             lanes: (0..usage.lanes.max(1)).map(lane).collect(),
             pool,
+            failed,
             link,
         }
     }
@@ -216,7 +228,11 @@ impl Node {
         let address = &self.link.endpoint.address;
         self.pool.get().await.map_err(|error| match error {
             bb8::RunError::User(fault) => fault,
-            bb8::RunError::TimedOut => Fault::NotDone(format!("{address}: no connection in time")),
+            bb8::RunError::TimedOut => {
+                let why = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                why.clone()
+                    .unwrap_or_else(|| Fault::NotDone(format!("{address}: no connection in time")))
+            }
         })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use redis::Value;
 
 use super::decode::{self, Group, Unreadable};
-use super::find::{Found, Reader};
+use super::find::{Found, Reader, about};
 use super::keys::{Keys, partition_of, partition_of_digest};
 use super::layout;
 use super::script::Script;
@@ -61,11 +61,18 @@ impl RedisLedger {
         let found = self
             .find(Script::Lookup, keys, &[keys.digest(digest)], &[])
             .await?;
-        let text = String::from_utf8_lossy(found.text(0)).into_owned();
-        let Some((account, key)) = text.split_once('\n') else {
+        if found.is_missing(0) {
             return Ok(None);
+        }
+        let text = String::from_utf8_lossy(found.text(0)).into_owned();
+        let owner = text
+            .split_once('\n')
+            .and_then(|(account, key)| AccountId::new(account).ok().zip(KeyId::new(key).ok()));
+        let unreadable = || LedgerError::Quarantined {
+            account: String::new(),
+            what: "whose a key is cannot be read".to_owned(),
         };
-        Ok(AccountId::new(account).ok().zip(KeyId::new(key).ok()))
+        owner.ok_or_else(unreadable).map(Some)
     }
 
     pub(super) async fn identity(&self, digest: &KeyDigest) -> Result<Option<Identity>, LedgerError> {
@@ -78,8 +85,9 @@ impl RedisLedger {
             keys.settings(&account).into_bytes(),
         ];
         let field = format!("k{key}").into_bytes();
-        let found = self.find(Script::Account, keys, &read, &[field]).await?;
-        if found.text(0).is_empty() || found.text(4).is_empty() {
+        let found = self.find(Script::Account, keys, &read, &[field]).await;
+        let found = found.map_err(about(&account))?;
+        if found.is_missing(0) || found.text(4).is_empty() {
             return Ok(None);
         }
         let bad = damaged(&account);
@@ -120,8 +128,9 @@ impl RedisLedger {
         let read = read.map(String::into_bytes);
         let found = self
             .find_for(Reader::Person, Script::Statement, keys, &read, &[])
-            .await?;
-        if found.text(0).is_empty() {
+            .await
+            .map_err(about(account))?;
+        if found.is_missing(0) {
             return Ok(None);
         }
         let bad = damaged(account);
@@ -152,7 +161,8 @@ impl RedisLedger {
         let keys = self.place(account);
         let found = self
             .find(Script::Keys, keys, &[keys.settings(account).into_bytes()], &[])
-            .await?;
+            .await
+            .map_err(about(account))?;
         let texts: Vec<_> = found.texts().map(<[u8]>::to_vec).collect();
         let (pairs, _) = texts.as_chunks::<2>();
         Ok(pairs
@@ -182,7 +192,8 @@ impl RedisLedger {
         for key in keys.iter_mut().filter(|key| key.limits != Limits::NONE) {
             let gauge = self
                 .ask(place.0, redis::cmd("GET").arg(place.gauge(account, &key.id)))
-                .await?;
+                .await
+                .map_err(about(account))?;
             let Value::BulkString(gauge) = gauge else {
                 return Err(quarantined(
                     account,
@@ -202,8 +213,9 @@ impl RedisLedger {
     ) -> Result<Option<Hold>, LedgerError> {
         let keys = self.place(account);
         let read = [keys.settings(account).into_bytes(), keys.hold(account, hold)];
-        let found = self.find(Script::Hold, keys, &read, &[]).await?;
-        if found.text(0).is_empty() {
+        let found = self.find(Script::Hold, keys, &read, &[]).await;
+        let found = found.map_err(about(account))?;
+        if found.is_missing(0) {
             return Ok(None);
         }
         let fields: BTreeMap<_, _> = found
@@ -284,7 +296,8 @@ impl RedisLedger {
             let args = [from.to_string().into_bytes(), most.to_string().into_bytes()];
             let found = self
                 .find_for(Reader::Person, Script::Entries, keys, &read, &args)
-                .await?;
+                .await
+                .map_err(about(account))?;
             items.extend(
                 self.entries_in(&found, account)?
                     .into_iter()
@@ -306,7 +319,8 @@ impl RedisLedger {
     ) -> Result<Vec<Entry>, LedgerError> {
         let keys = self.place(account);
         let read = [keys.hold(account, hold), keys.journal().into_bytes()];
-        let found = self.find(Script::OfHold, keys, &read, &[]).await?;
+        let found = self.find(Script::OfHold, keys, &read, &[]).await;
+        let found = found.map_err(about(account))?;
         let mut entries: Vec<_> = self
             .entries_in(&found, account)?
             .into_iter()
@@ -332,7 +346,8 @@ impl RedisLedger {
             keys.days(account).into_bytes(),
         ];
         let args: Vec<_> = days.iter().map(|day| day.to_string().into_bytes()).collect();
-        let found = self.find(Script::Days, keys, &read, &args).await?;
+        let found = self.find(Script::Days, keys, &read, &args).await;
+        let found = found.map_err(about(account))?;
         let Some(record) = layout::ACCOUNT.read_all(found.text(0)) else {
             return Ok(Vec::new());
         };

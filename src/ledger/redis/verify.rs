@@ -216,7 +216,23 @@ impl RedisLedger {
         ids: &[AccountId],
         findings: &mut Findings,
     ) -> Result<(), LedgerError> {
-        let (found, seq, chain) = self.chunk(keys, ids).await?;
+        let (found, seq, chain) = match (self.chunk(keys, ids).await, ids) {
+            (Err(LedgerError::Quarantined { what, .. }), [id]) => {
+                findings.add(format!("account {id}: {what}"));
+                fold.told.entry(id.clone()).or_default().compared = true;
+                findings.0.accounts += 1;
+                return Ok(());
+            }
+            // One of them stopped the script: each for itself, so that only that one is told.
+            (Err(LedgerError::Quarantined { .. }), [_, ..]) => {
+                for id in ids {
+                    let alone = std::slice::from_ref(id);
+                    Box::pin(self.verify_accounts(keys, fold, alone, findings)).await?;
+                }
+                return Ok(());
+            }
+            (answer, _) => answer?,
+        };
         self.fold_upto(keys, fold, seq, findings).await?;
         if fold.end() != (seq, &chain[..]) {
             findings.add(format!(

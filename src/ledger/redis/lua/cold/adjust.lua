@@ -22,7 +22,13 @@ local function operation(op, tail)
   end
   local first = call('HGET', adjusted, id)
   if first then
+    if #first ~= L.adjusted then
+      return R.damaged .. 'the record of the adjustment has another length'
+    end
     local asked, time, left = unpack(F.adjusted, first)
+    if time > M.max or asked > M.max or asked < -M.max then
+      return R.damaged .. 'a number of the adjustment is out of range'
+    end
     return asked == amount and done(N.replayed, p, time, 0, left, M.max) or R.id_conflict
   end
   book(a)

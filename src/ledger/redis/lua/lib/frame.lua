@@ -38,7 +38,7 @@ local function account(i)
     return nil, R.damaged .. 'the account has another length'
   end
   local a = { unpack(F.account, stored) }
-  if a[A.held] > M.max or a[A.spent] > M.max or a[A.next_due] > M.max or a[A.bound] > M.max or a[A.bound] < -M.max then
+  if a[A.held] < 0 or a[A.held] > M.max or a[A.spent] > M.max or a[A.next_due] > M.max or a[A.bound] > M.max or a[A.bound] < -M.max then
     return nil, R.damaged .. 'a number of the account is out of range'
   end
   accounts[i] = a

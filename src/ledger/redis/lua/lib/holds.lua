@@ -8,6 +8,9 @@ local function gauge(i)
       return nil, R.damaged .. "the key's gauge has another length"
     end
     g = { unpack(F.gauge, stored) }
+    if g[A.held] < 0 or g[A.held] > M.max or g[A.requests_at] > M.max or g[A.tokens_at] > M.max then
+      return nil, R.damaged .. "a number of the key's gauge is out of range"
+    end
     gauges[i] = g
   end
   return g
@@ -25,7 +28,11 @@ local function hold(i)
   if #stored ~= L.hold then
     return nil, R.damaged .. 'the hold has another length'
   end
-  return { unpack(F.hold, stored) }
+  local h = { unpack(F.hold, stored) }
+  if h[H.state] > S.expired or h[H.amount] > M.max or h[H.charged] > M.max or h[H.expires_at] > M.max then
+    return nil, R.damaged .. 'a number of the hold is out of range'
+  end
+  return h
 end
 
 local function keep(i, h, pi)

@@ -20,8 +20,7 @@ end
 
 -- By how much an account lies below its floor.
 local function below(a, line)
-  local left = available(a) + line
-  return left < 0 and -left or 0
+  return math.max(0, -available(a) - line)
 end
 
 -- Takes an open hold off an account's or a key's gauge, and counts what was spent.
@@ -54,6 +53,9 @@ local function settle(op, tail)
   end
   local now, late = p[P.now], h[H.state] == S.expired
   local freed, spent = late and 0 or h[H.amount], charge - h[H.charged]
+  if freed > a[A.held] then
+    return R.damaged .. 'the hold is larger than all that is held'
+  end
   date(now)
   if due then
     roll(p, a)

@@ -4,11 +4,11 @@ local found, count, most = { now }, 0, tonumber(ARGV[3])
 local seq = tonumber(ARGV[2])
 if seq == 0 then
   local stored = call('GET', KEYS[2])
-  seq = 0
-  if stored and #stored == L.account then
-    local a = { unpack(F.account, stored) }
-    seq = a[A.last_entry]
+  if stored and #stored ~= L.account then
+    return R.damaged .. 'the account has another length'
   end
+  local a = stored and { unpack(F.account, stored) }
+  seq = a and a[A.last_entry] or 0
 end
 while seq > 0 and count < most do
   local item = call('XRANGE', KEYS[3], string.format('%d-0', seq), '+', 'COUNT', 1)[1]

@@ -1,5 +1,5 @@
--- A hold (an empty text when it is not there), then the fields of the account's settings. KEYS: partition, settings, hold.
-local found = { now, call('GET', KEYS[3]) or '' }
+-- A hold (nothing when it is not there), then the fields of the account's settings. KEYS: partition, settings, hold.
+local found = { now, call('GET', KEYS[3]) }
 for _, field in ipairs(call('HKEYS', KEYS[2])) do
   found[#found + 1] = field
 end

@@ -1,2 +1,2 @@
--- Whose a key's digest is: its account and id, or an empty text. KEYS: partition of the digest, the digest's record.
-return { now, call('GET', KEYS[2]) or '' }
+-- Whose a key's digest is: its account and id, or nothing. KEYS: partition of the digest, the digest's record.
+return { now, call('GET', KEYS[2]) }
