@@ -3,6 +3,7 @@
 mod admin;
 mod cluster;
 mod customer;
+mod faults;
 mod long_reads;
 mod money;
 mod operator;

@@ -96,13 +96,21 @@ async fn t3_five_thousand_at_once_on_an_embedded_ledger_pay_exactly_a_thousand_t
 #[tokio::test]
 async fn a19_killed_at_random_under_load_it_never_charges_more_than_was_granted_and_the_books_verify() {
     let ledger = format!("{EMBEDDED}\nhold_ttl = \"2s\"");
-    let mut shop = Shop::with(&ledger, ROUTE).await;
+    killed_at_random(Shop::with(&ledger, ROUTE).await, None).await;
+}
+
+/// Kills the shop's proxy again and again while customers buy from it, and from another one if there is one. `hold_ttl` is two seconds.
+pub(super) async fn killed_at_random(mut shop: Shop, second: Option<Faregate>) {
     let key = shop.customer("acme", "1000").await;
     let served = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let mut load = tokio::task::JoinSet::new();
-    for _ in 0..CLIENTS {
-        let (client, served, stop) = (shop.client(&key), Arc::clone(&served), Arc::clone(&stop));
+    for n in 0..CLIENTS {
+        let client = match &second {
+            Some(second) if n % 2 == 0 => second.client().bearer(&key),
+            _ => shop.client(&key),
+        };
+        let (served, stop) = (Arc::clone(&served), Arc::clone(&stop));
         load.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
                 // Refused connections and broken answers are what is asked for here.

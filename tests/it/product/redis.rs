@@ -7,6 +7,7 @@ use serde_json::json;
 use super::race::{ROUTE, race, times};
 use super::shop::{ROUTES, Shop};
 use crate::rig::redis::{Persistence, RedisOptions, RedisServer};
+use crate::rig::upstream::{Gate, Reply};
 use crate::rig::within;
 
 fn ledger(redis: &RedisServer) -> String {
@@ -99,13 +100,13 @@ async fn b2_redis_away_when_the_answer_ends_is_settled_later_exactly_once() {
     let mut redis = redis().await;
     let shop = Shop::with(&ledger(&redis), ROUTES).await;
     let key = shop.customer("acme", "10").await;
-    let (upstream, reply) = crate::rig::upstream::Reply::stepped();
-    shop.upstream.answer_next(reply);
+    // The charge is known when the answer's head comes.
+    let gate = Gate::new();
+    shop.upstream.answer_next(Reply::ok("late").when(&gate));
     let request = tokio::spawn(shop.client(&key).post_json("/v1/rerank", &json!({})).send());
     shop.upstream.next_request().await;
     redis.kill9();
-    upstream.send("late").await;
-    drop(upstream);
+    gate.open();
     let mut answer = request.await.unwrap();
     assert_eq!((answer.status(), answer.text().await), (200, "late".to_owned()));
     redis.restart().await;

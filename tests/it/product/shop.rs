@@ -89,6 +89,11 @@ impl Shop {
         Faregate::serve(&config(ledger, &self.upstream, rest)).await
     }
 
+    /// A proxy that need not get ready.
+    pub(super) fn try_second(&self, ledger: &str, rest: &str) -> Faregate {
+        Faregate::start(&config(ledger, &self.upstream, rest), |spawn| spawn)
+    }
+
     /// Another configuration for the running proxy.
     pub(super) fn configure(&self, ledger: &str, rest: &str) {
         self.faregate.configure(&config(ledger, &self.upstream, rest));
