@@ -157,6 +157,7 @@ fn config(port: u16, admin_port: u16, upstream: u16, ledger: &str) -> String {
     format!(
         r#"[server]
 listen = "127.0.0.1:{port}"
+connections_per_client_max = 0
 
 [admin]
 listen = "127.0.0.1:{admin_port}"

@@ -31,8 +31,12 @@ pub struct Server {
     pub idle_timeout: Duration,
     /// For a client to finish the TLS handshake.
     pub tls_timeout: Duration,
+    /// Bytes of bodies held in memory at once, over all requests.
+    pub bodies_max: usize,
     /// Connections at once.
     pub connections_max: usize,
+    /// Connections at once from one address; 0 for no such cap.
+    pub connections_per_client_max: usize,
     /// Requests in flight at once.
     pub requests_max: usize,
     /// HTTP/2 streams at once per connection.
@@ -70,6 +74,8 @@ const BODY_TIMEOUT: &str = "Time for a client to send the next part of a body.";
 const IDLE_TIMEOUT: &str =
     "Time for a connection without a request, and for a client that does not read its answer.";
 const TLS_TIMEOUT: &str = "Time for a client to finish the TLS handshake.";
+const BODIES_MAX: &str = "Bytes of bodies held in memory at once, over all requests whose body is read before it is forwarded; a further one is a 503. One alone always fits.";
+const PER_CLIENT: &str = "Connections at once from one address (IPv6: one /64 network); further ones are closed. 0 for no such cap, as behind a load balancer, whose address is that of all clients.";
 const CONNECTIONS: &str = "Connections at once; further ones wait until one ends.";
 const REQUESTS: &str = "Requests in flight at once; further ones are a 503.";
 const STREAMS: &str = "HTTP/2 streams at once per connection.";
@@ -87,6 +93,7 @@ const ONE: &str = "one connection is one client";
 const HEADS: &str = "heads are read before anyone is asked for a key";
 const CORES: &str = "more threads than cores serve nobody";
 const MEMORY: &str = "priced bodies are read into memory first";
+const ALL_MEMORY: &str = "it comes out of the memory of the machine";
 
 /// Bounds of a body's size, for the server and for a route.
 pub(super) const BODY_BOUNDS: super::section::Bounds<u64> = within(KIB, GIB, MEMORY);
@@ -110,11 +117,23 @@ pub(super) fn read(s: &Section<'_>) -> Server {
         body_timeout: wait("body_timeout", BODY_TIMEOUT, 30, 600),
         idle_timeout: wait("idle_timeout", IDLE_TIMEOUT, 60, 3_600),
         tls_timeout: wait("tls_timeout", TLS_TIMEOUT, 10, 60),
+        bodies_max: bytes(
+            "bodies_max",
+            BODIES_MAX,
+            256 * MIB,
+            within(MIB, 1024 * GIB, ALL_MEMORY),
+        ),
         connections_max: count(
             "connections_max",
             CONNECTIONS,
             10_000,
             within(1, 1_000_000, FILES),
+        ),
+        connections_per_client_max: count(
+            "connections_per_client_max",
+            PER_CLIENT,
+            5_000,
+            within(0, 1_000_000, FILES),
         ),
         requests_max: count("requests_max", REQUESTS, 10_000, within(1, 1_000_000, HOLDS)),
         streams_max: u32::try_from(s.integer("streams_max", STREAMS, 100, within(1, 10_000, ONE)))

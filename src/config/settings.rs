@@ -113,7 +113,9 @@ fn of_server(list: &mut List, server: &Server) {
         body_timeout,
         idle_timeout,
         tls_timeout,
+        bodies_max,
         connections_max,
+        connections_per_client_max,
         requests_max,
         streams_max,
         header_max,
@@ -130,7 +132,9 @@ fn of_server(list: &mut List, server: &Server) {
     list.time("server.body_timeout", *body_timeout);
     list.time("server.idle_timeout", *idle_timeout);
     list.time("server.tls_timeout", *tls_timeout);
+    list.size("server.bodies_max", *bodies_max);
     list.put("server.connections_max", connections_max);
+    list.put("server.connections_per_client_max", connections_per_client_max);
     list.put("server.requests_max", requests_max);
     list.put("server.streams_max", streams_max);
     list.size("server.header_max", *header_max);
