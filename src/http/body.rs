@@ -1,8 +1,11 @@
 //! Bodies: reading one whole, within limits, and answering with one.
 
+mod room;
+
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +16,9 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::framing::{self, Violation};
+
+pub use room::Room;
+use room::Share;
 
 /// Any error, to be sent between threads.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -40,6 +46,9 @@ pub enum ReadError {
     /// Nothing came for [`ReadLimit::idle`], or not all within [`ReadLimit::total`].
     #[error("the body came too slowly")]
     TooSlow,
+    /// No room for it beside the bodies of other requests ([`Room`]).
+    #[error("there is no room for the body just now")]
+    NoRoom,
     /// The body breaks the rules of framing.
     #[error("the body is malformed: {0}")]
     Malformed(Violation),
@@ -49,11 +58,12 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// The status to answer with: 413, 408, or 400.
+    /// The status to answer with: 413, 408, 503, or 400.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Malformed(_) | Self::Broken(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -70,10 +80,36 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    read_all(body, limit, &mut None).await
+}
+
+/// The same, within the room that there is for the bodies of all requests: [`ReadError::NoRoom`] where that is full. The body takes its part of it until the
+/// last copy of what is returned is gone.
+///
+/// # Errors
+/// As for [`read`].
+pub async fn read_within<B>(body: B, limit: ReadLimit, room: &Arc<Room>) -> Result<Bytes, ReadError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let mut share = Some(room.share());
+    let bytes = read_all(body, limit, &mut share).await?;
+    Ok(share.map_or_else(Bytes::new, |share| share.keep(bytes)))
+}
+
+async fn read_all<B>(body: B, limit: ReadLimit, share: &mut Option<Share>) -> Result<Bytes, ReadError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     let too_large = ReadError::TooLarge(limit.bytes_max);
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limit.bytes_max {
         return Err(too_large);
+    }
+    if share.as_ref().is_some_and(|share| !share.fits(announced)) {
+        return Err(ReadError::NoRoom);
     }
     let mut body = body;
     let mut clock = Clock { limit, end: None };
@@ -87,6 +123,9 @@ where
         };
         if data.len() > limit.bytes_max - whole.len() {
             return Err(too_large);
+        }
+        if share.as_mut().is_some_and(|share| !share.grow(data.len())) {
+            return Err(ReadError::NoRoom);
         }
         whole.push(data, announced.min(TRUST));
     }

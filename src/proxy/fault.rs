@@ -33,6 +33,8 @@ pub(super) enum Fault {
     BodyTooLarge(u64),
     /// The body stopped coming.
     BodyStalled,
+    /// The bodies of other requests take all the memory there is for them.
+    NoRoom,
     /// The client broke off its body. Nobody is there to be told.
     BodyBroken,
     /// Not JSON as it is, on a route that reads it; what is expected instead.
@@ -100,7 +102,7 @@ impl Fault {
             Fault::UpstreamTimeout => Code::UpstreamTimeout,
             Fault::UpstreamRefused => Code::UpstreamRefused,
             Fault::UpstreamBroken => Code::UpstreamBroken,
-            Fault::UpstreamBusy => Code::Overloaded,
+            Fault::UpstreamBusy | Fault::NoRoom => Code::Overloaded,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Connections of clients: accepted, watched, drained.
 
+mod clients;
 mod conn;
 mod conns;
 mod serve;
@@ -22,6 +23,7 @@ use serve::Server;
 use super::tls::Tls;
 use super::worker::Worker;
 
+pub(super) use clients::Clients;
 pub(super) use conn::InFlight;
 pub(super) use serve::Limits;
 pub(super) use socket::bind;
@@ -49,13 +51,14 @@ pub(super) async fn run(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     limits: Limits,
+    clients: Arc<Clients>,
     mut phase: watch::Receiver<Phase>,
 ) {
     let conns = Arc::new(Conns::new(limits.connections_max));
     let server = Server::new(Arc::clone(&worker), Arc::clone(&conns), limits, tls);
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&worker), Arc::clone(&conns)));
     tokio::select! {
-        () = accept(&server, listener) => {}
+        () = accept(&server, listener, &clients, &worker) => {}
         _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
     }
     conns.finish_all();
@@ -82,14 +85,22 @@ pub(super) async fn run(
 }
 
 /// Accepts for ever.
-async fn accept(server: &Server<impl super::stage::Whole>, listener: TcpListener) {
+async fn accept(
+    server: &Server<impl super::stage::Whole>,
+    listener: TcpListener,
+    clients: &Arc<Clients>,
+    worker: &Worker,
+) {
     let mut pause = NO_DESCRIPTORS.0;
     loop {
         let place = server.conns().place().await;
         match listener.accept().await {
-            Ok((socket, _)) => {
+            Ok((socket, from)) => {
                 pause = NO_DESCRIPTORS.0;
-                server.spawn(socket, place);
+                match clients.enter(from.ip()) {
+                    Some(visit) => server.spawn(socket, place, visit),
+                    None => worker.meters.turned_away.one(),
+                }
             }
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {

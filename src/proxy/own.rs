@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use tower::{ServiceExt, service_fn};
 
-use crate::http::body::read;
+use crate::http::body::read_within;
 use crate::http::headers::clean_request;
 use crate::http::target::Target;
 use crate::service::denial::Denial;
@@ -94,7 +94,9 @@ async fn ask(exchange: &mut Exchange, body: Incoming) -> Result<Response<Bytes>,
     let own = worker.own.as_ref().ok_or(Fault::RouteNotFound)?;
     let presented = presented(&head.headers, &live.key_headers)?;
     let limit = units::limit(BODY_MAX, live.body_timeout);
-    let body = read(body, limit).await.map_err(units::fault)?;
+    let body = read_within(body, limit, &worker.room)
+        .await
+        .map_err(units::fault)?;
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = target.into_path_and_query().into();

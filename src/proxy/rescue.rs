@@ -96,7 +96,11 @@ fn head(headers: &mut HeaderMap, fault: &Fault, code: Code, shape: Shape, exchan
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         // What is left of the body is not worth reading.
-        Fault::BodyTooLarge(_) | Fault::BodyStalled | Fault::BodyBroken | Fault::UpgradeRefused
+        Fault::BodyTooLarge(_)
+        | Fault::BodyStalled
+        | Fault::BodyBroken
+        | Fault::NoRoom
+        | Fault::UpgradeRefused
             if exchange.head.version < Version::HTTP_2 =>
         {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -12,10 +12,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::http::body::Room;
 use crate::service::plans::Plans;
 
 use super::descriptors;
-use super::listener::{self, Limits, Phase};
+use super::listener::{self, Clients, Limits, Phase};
 use super::live::LiveError;
 use super::tls::{Tls, TlsError};
 use super::worker::{Parts, Worker};
@@ -27,6 +28,8 @@ pub struct Server {
     threads: Vec<Thread>,
     phase: watch::Sender<Phase>,
     tls: Option<Arc<Tls>>,
+    room: Arc<Room>,
+    clients: Arc<Clients>,
 }
 
 /// Holds that are open when everything has been cut off have at least this long to be settled.
@@ -118,6 +121,8 @@ impl Server {
             threads: Vec::new(),
             phase,
             tls,
+            room: Room::new(config.server.bodies_max),
+            clients: Clients::new(config.server.connections_per_client_max),
         };
         let make: Arc<dyn Fn(usize) -> Making + Send + Sync> = Arc::new(make);
         for (number, socket) in sockets.into_iter().enumerate() {
@@ -128,6 +133,8 @@ impl Server {
                 plans: Arc::clone(plans),
                 make: Arc::clone(&make),
                 limits: limits(config, connections, count),
+                room: Arc::clone(&server.room),
+                clients: Arc::clone(&server.clients),
             };
             // What was started before stops with the server that is dropped.
             server.add(begin)?;
@@ -185,6 +192,8 @@ impl Server {
         for (worker, prepared) in self.workers.iter().zip(prepared?) {
             worker.adopt(prepared);
         }
+        self.room.resize(config.server.bodies_max);
+        self.clients.allow(config.server.connections_per_client_max);
         Ok(())
     }
 
@@ -245,6 +254,8 @@ struct Begin {
     plans: Arc<Plans>,
     make: Arc<dyn Fn(usize) -> Making + Send + Sync>,
     limits: Limits,
+    room: Arc<Room>,
+    clients: Arc<Clients>,
 }
 
 type Ready = std::sync::mpsc::SyncSender<Result<Arc<Worker>, StartError>>;
@@ -257,15 +268,17 @@ impl Begin {
         };
         runtime.block_on(async move {
             let made = (self.make)(self.number).await.map_err(StartError::Made);
-            let worker = made
-                .and_then(|parts| Worker::new(parts, &self.config, &self.plans).map_err(StartError::Live));
+            let room = Arc::clone(&self.room);
+            let worker = made.and_then(|parts| {
+                Worker::new(parts, &self.config, &self.plans, room).map_err(StartError::Live)
+            });
             let listener = tokio::net::TcpListener::from_std(self.socket).map_err(StartError::Worker);
             match worker.and_then(|worker| listener.map(|listener| (worker, listener))) {
                 Ok((worker, listener)) => {
                     // The starter waits for it.
                     let _ = ready.send(Ok(Arc::clone(&worker)));
                     let gate = Arc::clone(&worker.gate);
-                    listener::run(worker, listener, tls, self.limits, phase.clone()).await;
+                    listener::run(worker, listener, tls, self.limits, self.clients, phase.clone()).await;
                     let now = Instant::now();
                     let until = match *phase.borrow() {
                         Phase::Draining(until) => until,

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::body::Room;
 use crate::service::gate::Gate;
 use crate::service::plans::Plans;
 use crate::telemetry::access::Sink;
@@ -29,6 +30,8 @@ pub struct Worker {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) own: Option<Arc<dyn Own>>,
     pub(super) outliving: Outliving,
+    /// For the bodies of all workers' requests.
+    pub(super) room: Arc<Room>,
 }
 
 impl fmt::Debug for Worker {
@@ -59,11 +62,16 @@ pub struct Parts {
 }
 
 impl Worker {
-    /// A worker under a configuration.
+    /// A worker under a configuration, which shares the room for bodies with all others.
     ///
     /// # Errors
     /// The configuration cannot be used: a file that it names cannot be read.
-    pub fn new(parts: Parts, config: &Config, plans: &Arc<Plans>) -> Result<Arc<Worker>, LiveError> {
+    pub(super) fn new(
+        parts: Parts,
+        config: &Config,
+        plans: &Arc<Plans>,
+        room: Arc<Room>,
+    ) -> Result<Arc<Worker>, LiveError> {
         let bench = Bench {
             worker: parts.number,
             workers: parts.workers,
@@ -81,13 +89,14 @@ impl Worker {
             clock: parts.clock,
             own: parts.own,
             outliving: Outliving::default(),
+            room,
         }))
     }
 
     /// Makes ready for another configuration, without using it yet: all workers use it, or none.
     ///
     /// # Errors
-    /// As for [`Worker::new`].
+    /// It cannot be used: a file that it names cannot be read.
     pub fn prepare(&self, config: &Config, plans: &Arc<Plans>) -> Result<Prepared, LiveError> {
         let bench = Bench {
             worker: self.number,

@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::framing::UpgradeGate;
 
+use super::clients::Visit;
 use super::conns::Conns;
 
 /// HTTP/2: so many requests may be taken back before they were answered, and beyond that half of all.
@@ -40,8 +41,11 @@ pub(in super::super) struct Conn {
     left_early: AtomicU32,
     /// HTTP/2: for each answer since when its client takes nothing, plus one; 0 where it takes all there is.
     streams: Mutex<Vec<Arc<AtomicU32>>>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
+
+/// A place among the worker's connections, and among those of its client.
+pub(super) type Place = (OwnedSemaphorePermit, Visit);
 
 /// What a connection is told. Only ever moves down this list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -54,7 +58,7 @@ pub(super) enum Order {
 }
 
 impl Conn {
-    pub(super) fn new(conns: &Arc<Conns>, number: u64, place: OwnedSemaphorePermit) -> Arc<Conn> {
+    pub(super) fn new(conns: &Arc<Conns>, number: u64, place: Place) -> Arc<Conn> {
         Arc::new(Conn {
             conns: Arc::clone(conns),
             number,

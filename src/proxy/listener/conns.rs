@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::super::worker::Worker;
-use super::conn::{Conn, Order};
+use super::conn::{Conn, Order, Place};
 
 /// All connections of a worker.
 pub(in super::super) struct Conns {
@@ -38,7 +38,7 @@ impl Conns {
     }
 
     /// A connection is open from now on.
-    pub(super) fn begin(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Arc<Conn> {
+    pub(super) fn begin(self: &Arc<Self>, place: Place) -> Arc<Conn> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let conn = Conn::new(self, number, place);
         self.lock().insert(number, Arc::clone(&conn));

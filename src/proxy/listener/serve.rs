@@ -20,6 +20,7 @@ use super::super::stack::stack;
 use super::super::stage::{Received, Whole};
 use super::super::tls::Tls;
 use super::super::worker::Worker;
+use super::clients::Visit;
 use super::conn::{Conn, Order};
 use super::conns::Conns;
 use super::watched::Watched;
@@ -86,11 +87,11 @@ impl<S: Whole> Server<S> {
     }
 
     /// Serves a new connection in a task of its own.
-    pub(super) fn spawn(&self, socket: TcpStream, place: Option<OwnedSemaphorePermit>) {
+    pub(super) fn spawn(&self, socket: TcpStream, place: Option<OwnedSemaphorePermit>, visit: Visit) {
         let Some(place) = place else { return };
         // Latency counts for more than a few packets.
         let _ = socket.set_nodelay(true);
-        let conn = self.conns.begin(place);
+        let conn = self.conns.begin((place, visit));
         let open = Open::new(&conn, &self.conns, &self.worker);
         let (worker, stack, builder) = (
             Arc::clone(&self.worker),

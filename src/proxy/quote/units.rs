@@ -14,7 +14,7 @@ use ::http::HeaderMap;
 use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::body::Incoming;
 
-use crate::http::body::{ReadError, ReadLimit, read as read_whole};
+use crate::http::body::{ReadError, ReadLimit, read_within};
 
 use super::super::fault::Fault;
 use super::super::stage::Routed;
@@ -34,7 +34,8 @@ pub(super) async fn read(
         return Err(unreadable("there is no body"));
     };
     let idle = routed.exchange.live.body_timeout;
-    let body = read_whole(body, limit(routed.route.body_max, idle))
+    let limit = limit(routed.route.body_max, idle);
+    let body = read_within(body, limit, &routed.exchange.worker.room)
         .await
         .map_err(fault)?;
     let units = units(&body, times)
@@ -54,6 +55,7 @@ pub(in super::super) fn fault(error: ReadError) -> Fault {
     match error {
         ReadError::TooLarge(max) => Fault::BodyTooLarge(max as u64),
         ReadError::TooSlow => Fault::BodyStalled,
+        ReadError::NoRoom => Fault::NoRoom,
         ReadError::Malformed(violation) => unreadable(violation.to_string()),
         ReadError::Broken(_) => Fault::BodyBroken,
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::gatehouse::{Gatehouse, KEY};
 use super::process::{customer, on_its_own};
 use super::{routes, simple};
@@ -316,6 +318,119 @@ async fn h14_bodies_over_the_limit_are_413_announced_or_not() {
     assert_eq!(whole.status(), 200);
 }
 
+const IMAGES: &str = r#"
+[[routes]]
+id = "images"
+match = "POST /v1/images"
+upstream = "models"
+cost = { each = 0.01, times = "n" }
+"#;
+
+#[tokio::test]
+async fn h14_bodies_that_are_held_in_memory_are_bounded_over_all_requests() {
+    let upstream = FakeUpstream::start().await;
+    let toml = routes(&upstream, IMAGES)
+        + "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\nbodies_max = \"1MiB\"\n";
+    let house = Gatehouse::start("1", &toml).await;
+    let images = |body: RigBody| {
+        let request = house.client().request(http::Method::POST, "/v1/images");
+        request.header("content-type", "application/json").body(body)
+    };
+    let of = |kib: usize| format!("{{\"n\":1,\"prompt\":\"{}\"}}", "x".repeat(kib * 1024));
+    // Some come slowly, and hold what has come of them.
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let (upload, body) = RigBody::stepped();
+        let sending = tokio::spawn(images(body).send());
+        assert!(
+            upload
+                .send(format!("{{\"n\":1,\"prompt\":\"{}", "x".repeat(300 * 1024)))
+                .await
+        );
+        slow.push((upload, sending));
+    }
+    // One more has room for a part of it; whether it says so or not.
+    let (upload, body) = RigBody::stepped();
+    let unannounced = tokio::spawn(images(body).send());
+    crate::rig::within("a refusal", async {
+        while upload.send(vec![b'x'; 8 * 1024]).await {}
+    })
+    .await;
+    for mut refused in [
+        images(RigBody::whole(of(400))).send().await,
+        unannounced.await.unwrap(),
+    ] {
+        assert_eq!(
+            (refused.status(), refused.header("retry-after")),
+            (503, Some("1"))
+        );
+        assert_eq!(refused.header("x-should-retry"), Some("true"));
+        assert_eq!(refused.json().await["code"], "overloaded");
+    }
+    assert_eq!((upstream.reached(), house.ledger.admits()), (0, 0));
+    // One leaves, the others end: there is room again, for one that is larger than all of it too.
+    let (gone, sending) = slow.pop().unwrap();
+    sending.abort();
+    drop(gone);
+    for (upload, sending) in slow {
+        assert!(upload.send("\"}").await);
+        drop(upload);
+        assert_eq!(sending.await.unwrap().status(), 200);
+    }
+    house.wait_metric("faregate_requests_under_way", &[], 0.0).await;
+    for _ in 0..2 {
+        assert_eq!(images(RigBody::whole(of(5 * 1024))).send().await.status(), 200);
+    }
+    assert_eq!(house.settled().await, "0.960000");
+}
+
+#[tokio::test]
+async fn h14_bombs_of_json_are_read_or_refused_in_no_time() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &routes(&upstream, IMAGES)).await;
+    let keys: Vec<String> = (0..600_000).map(|n| format!("\"k{n}\":0")).collect();
+    for (status, body) in [
+        (200, format!("{{\"n\":1,{}}}", keys.join(","))),
+        (200, format!("{{\"n\":1,\"x\":{}}}", "9".repeat(1_000_000))),
+        (
+            200,
+            format!("{{\"n\":1,\"x\":\"{}\"}}", "\\u0041".repeat(500_000)),
+        ),
+        (400, format!("{{\"n\":{}}}", "9".repeat(1_000_000))),
+        (400, format!("{{\"n\":1e{}}}", "9".repeat(1_000))),
+        (
+            400,
+            format!(
+                "{{\"x\":{}1{},\"n\":1}}",
+                "[".repeat(500_000),
+                "]".repeat(500_000)
+            ),
+        ),
+        (
+            400,
+            format!(
+                "{{\"x\":{}1{},\"n\":1}}",
+                "{\"a\":".repeat(500_000),
+                "}".repeat(500_000)
+            ),
+        ),
+        (400, "[".repeat(1_000_000)),
+    ] {
+        let started = Instant::now();
+        let request = house.client().post("/v1/images", body.clone());
+        let answer = request.header("content-type", "application/json").send().await;
+        assert_eq!(answer.status(), status, "{}...", &body[..40]);
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "{:?}: {}...",
+            started.elapsed(),
+            &body[..40]
+        );
+    }
+    assert_eq!(upstream.reached(), 3);
+    assert_eq!(house.settled().await, "0.970000");
+}
+
 #[tokio::test]
 async fn h17_without_credits_it_is_402_before_the_body_is_asked_for() {
     let upstream = FakeUpstream::start().await;
@@ -349,6 +464,58 @@ async fn connections_over_the_cap_wait_their_turn() {
     assert!(!waiting.is_finished());
     drop(second);
     assert_eq!(waiting.await.unwrap().status(), 200);
+}
+
+/// Asks from this address of the loopback network.
+async fn ask_from(address: [u8; 4], house: &Gatehouse) -> std::io::Result<String> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind((std::net::Ipv4Addr::from(address), 0).into())?;
+    let mut tcp = socket.connect(house.addr()).await?;
+    let asks = request(
+        "POST /v1/x HTTP/1.1",
+        "content-length: 0\r\nconnection: close\r\n",
+        "",
+    );
+    tcp.write_all(asks.as_bytes()).await?;
+    let mut said = String::new();
+    crate::rig::within("the end of an answer", tcp.read_to_string(&mut said)).await?;
+    Ok(said)
+}
+
+#[tokio::test]
+async fn h12_one_address_does_not_get_all_connections() {
+    let upstream = FakeUpstream::start().await;
+    let toml = |max: u32| {
+        simple(&upstream)
+            + &format!(
+                "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\nconnections_per_client_max = {max}\n"
+            )
+    };
+    let house = Gatehouse::start("1", &toml(4)).await;
+    let served =
+        |said: &std::io::Result<String>| said.as_ref().is_ok_and(|said| said.starts_with("HTTP/1.1 200"));
+    let mut crowd = Vec::new();
+    for _ in 0..4 {
+        let conn = house.client().connect().await;
+        assert_eq!(conn.post("/v1/x", "").send().await.status(), 200);
+        crowd.push(conn);
+    }
+    for _ in 0..3 {
+        let refused = ask_from([127, 0, 0, 1], &house).await;
+        assert!(refused.as_ref().map_or(true, String::is_empty), "{refused:?}");
+        assert!(served(&ask_from([127, 0, 0, 2], &house).await));
+    }
+    assert_eq!(house.metric("faregate_connections_turned_away_total", &[]), 3.0);
+    // Those that are there go on, and one that leaves makes room.
+    for conn in &crowd {
+        assert_eq!(conn.post("/v1/x", "").send().await.status(), 200);
+    }
+    crowd.pop();
+    house.wait_metric("faregate_connections", &[], 3.0).await;
+    assert!(served(&ask_from([127, 0, 0, 1], &house).await));
+    house.reload(&toml(0));
+    crowd.extend([house.client().connect().await, house.client().connect().await]);
+    assert!(served(&ask_from([127, 0, 0, 1], &house).await));
 }
 
 #[tokio::test]
