@@ -9,6 +9,7 @@ mod hostile;
 mod memory;
 mod process;
 mod protocols;
+mod secrets;
 mod settling;
 mod tls;
 mod upstreams;
