@@ -6,6 +6,8 @@ use ::http::header::AUTHORIZATION;
 use ::http::{HeaderMap, HeaderName};
 use tower::{ServiceExt, service_fn};
 
+use crate::service::denial::Denial;
+
 use super::fault::{Fault, Rejected};
 use super::stage::{Identified, Routed, Step};
 
@@ -61,7 +63,12 @@ pub(super) fn presented<'h>(headers: &'h HeaderMap, names: &[HeaderName]) -> Res
             }
         }
     }
-    found.filter(|key| key.len() <= KEY_MAX).ok_or(Fault::NoKey)
+    match found {
+        Some(key) if key.len() <= KEY_MAX => Ok(key),
+        // No key is as long: as unknown as any other (S10).
+        Some(_) => Err(Fault::Denied(Denial::InvalidKey)),
+        None => Err(Fault::NoKey),
+    }
 }
 
 /// The credential of `Bearer`; nothing for other schemes.

@@ -179,6 +179,11 @@ impl Server {
         self.tls.as_ref()
     }
 
+    /// Bytes of requests' bodies that are held in memory now, of the `bodies_max` there are for them.
+    pub fn bodies_held(&self) -> usize {
+        self.room.taken()
+    }
+
     /// From now on new requests come under this configuration; listener, TLS files, workers and what is allotted to them stay as they are.
     ///
     /// # Errors

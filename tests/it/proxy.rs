@@ -7,10 +7,13 @@ mod frames;
 mod gatehouse;
 mod hostile;
 mod memory;
+mod prices;
 mod process;
 mod protocols;
 mod secrets;
 mod settling;
+mod storms;
+mod surface;
 mod tls;
 mod upstreams;
 

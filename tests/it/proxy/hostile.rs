@@ -349,6 +349,12 @@ async fn h14_bodies_that_are_held_in_memory_are_bounded_over_all_requests() {
         );
         slow.push((upload, sending));
     }
+    crate::rig::within("all of that to be read", async {
+        while house.server.bodies_held() < 900 * 1024 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     // One more has room for a part of it; whether it says so or not.
     let (upload, body) = RigBody::stepped();
     let unannounced = tokio::spawn(images(body).send());
@@ -381,6 +387,7 @@ async fn h14_bodies_that_are_held_in_memory_are_bounded_over_all_requests() {
         assert_eq!(images(RigBody::whole(of(5 * 1024))).send().await.status(), 200);
     }
     assert_eq!(house.settled().await, "0.960000");
+    assert_eq!(house.server.bodies_held(), 0);
 }
 
 #[tokio::test]
