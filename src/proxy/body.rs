@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use ::http::{Method, Version};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
@@ -74,10 +75,20 @@ impl ReplyBody {
         }
     }
 
-    pub(super) fn own(bytes: Bytes, exchange: Option<Box<Exchange>>) -> ReplyBody {
+    /// Bytes of ours; none where HEAD asks for none. (hyper sees to that over HTTP/1 alone.)
+    pub(super) fn own(bytes: Bytes, exchange: Box<Exchange>) -> ReplyBody {
+        let bare = exchange.head.method == Method::HEAD && exchange.head.version >= Version::HTTP_2;
         ReplyBody::Own {
-            bytes: Some(bytes).filter(|bytes| !bytes.is_empty()),
-            _ends: exchange,
+            bytes: Some(bytes).filter(|bytes| !bare && !bytes.is_empty()),
+            _ends: Some(exchange),
+        }
+    }
+
+    /// Bytes of ours whose exchange is lost.
+    pub(super) fn orphan(bytes: Bytes) -> ReplyBody {
+        ReplyBody::Own {
+            bytes: Some(bytes),
+            _ends: None,
         }
     }
 

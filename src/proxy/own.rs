@@ -116,5 +116,5 @@ fn reply(response: Response<Bytes>, mut exchange: Box<Exchange>) -> Reply {
     exchange.status = Some(head.status);
     exchange.outcome = Outcome::Ok;
     exchange.sent = body.len() as u64;
-    Response::from_parts(head, ReplyBody::own(body, Some(exchange)))
+    Response::from_parts(head, ReplyBody::own(body, exchange))
 }

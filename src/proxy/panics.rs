@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use ::http::header::{CONTENT_TYPE, HeaderValue};
-use ::http::{Response, StatusCode};
+use ::http::{Method, Response, StatusCode};
 use bytes::Bytes;
 use tower::{ServiceExt, service_fn};
 
@@ -21,11 +21,16 @@ pub(super) fn layer<S: Whole>(inner: S) -> impl Whole {
         let inner = inner.clone();
         async move {
             let request = received.exchange.request;
+            let bare = received.exchange.head.method == Method::HEAD;
             let caught = catch(inner.oneshot(received)).await;
             Ok::<_, Infallible>(caught.unwrap_or_else(|| {
                 tracing::error!(%request, "a request's way panicked");
-                let mut reply: Reply =
-                    Response::new(ReplyBody::own(Bytes::from(rescue::internal(request)), None));
+                let body = if bare {
+                    ReplyBody::empty()
+                } else {
+                    ReplyBody::orphan(Bytes::from(rescue::internal(request)))
+                };
+                let mut reply: Reply = Response::new(body);
                 *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 reply
                     .headers_mut()

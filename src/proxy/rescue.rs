@@ -64,7 +64,7 @@ pub(super) fn answer(rejected: Rejected) -> Reply {
     let mut reply = Response::new(ReplyBody::empty());
     *reply.status_mut() = code.status();
     head(reply.headers_mut(), &fault, code, shape, &exchange);
-    *reply.body_mut() = ReplyBody::own(Bytes::from(body), Some(exchange));
+    *reply.body_mut() = ReplyBody::own(Bytes::from(body), exchange);
     reply
 }
 

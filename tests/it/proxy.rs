@@ -1,6 +1,7 @@
 //! The data plane over real sockets, with a ledger in memory and a model server that does as it is told.
 
 mod basics;
+mod corpus;
 mod draining;
 mod floods;
 mod frames;

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::gatehouse::Gatehouse;
+use super::process::{customer, on_its_own};
 use super::simple;
+use crate::rig::process::Faregate;
 use crate::rig::upstream::{FakeUpstream, Gate, Reply};
 use crate::rig::within;
 
@@ -104,5 +106,83 @@ async fn a18_a_ledger_that_is_away_does_not_keep_the_end_from_coming() {
     assert!(
         !house.ledger.balance(&house.account).held.is_zero(),
         "the hold is left to its time"
+    );
+}
+
+#[tokio::test]
+async fn a17_a_process_that_is_told_to_stop_finishes_two_hundred_streams_and_has_charged_for_each() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer_with(|_| Reply::events((0..20).map(|n| n.to_string()), Duration::from_millis(50)));
+    let mut gate = Faregate::serve(&on_its_own(&simple(&upstream), "shutdown_grace = \"20s\"\n")).await;
+    let key = customer(&gate).await;
+    let mut streams = tokio::task::JoinSet::new();
+    for http2 in [false, true].repeat(100) {
+        let client = gate.client().bearer(&key);
+        let client = if http2 { client.http2() } else { client };
+        streams.spawn(async move {
+            let mut answer = client.post("/v1/x", "{}").send().await;
+            assert_eq!(answer.status(), 200);
+            let mut events = 0;
+            while answer.event().await.is_some() {
+                events += 1;
+            }
+            events
+        });
+    }
+    upstream.wait_reached(200).await;
+    // They are all somewhere else in their second.
+    assert!(gate.process().terminate());
+    assert_eq!(within("the streams", streams.join_all()).await, [20; 200]);
+    assert_eq!(gate.process().wait_exit().await.code(), Some(0));
+    gate.kill9_and_restart();
+    gate.wait_ready().await;
+    let shown = gate
+        .cli(["account", "show", "acme", "--json"])
+        .run()
+        .await
+        .ok()
+        .json();
+    assert_eq!(
+        (shown["spent"].as_str(), shown["held"].as_str()),
+        (Some("0.400000"), Some("0.000000"))
+    );
+    assert!(gate.cli(["ledger", "verify"]).run().await.status.success());
+}
+
+#[tokio::test]
+async fn a17_a_second_signal_to_a_process_ends_it_at_once_and_settles_what_it_cuts() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer(Reply::stall());
+    let mut gate = Faregate::serve(&on_its_own(&simple(&upstream), "shutdown_grace = \"600s\"\n")).await;
+    let key = customer(&gate).await;
+    let waiting = tokio::spawn(gate.client().bearer(&key).post("/v1/x", "").try_send());
+    upstream.wait_reached(1).await;
+    assert!(gate.process().terminate());
+    gate.process()
+        .wait_for_line(|line| line.contains("finish") || line.contains("stopping"))
+        .await;
+    assert!(gate.process().is_running());
+    let again = Instant::now();
+    assert!(gate.process().terminate());
+    assert_eq!(
+        gate.process().wait_exit().await.code(),
+        Some(0),
+        "{}",
+        gate.process().said()
+    );
+    assert!(again.elapsed() < Duration::from_secs(5), "{:?}", again.elapsed());
+    assert!(waiting.await.unwrap().is_err());
+    gate.kill9_and_restart();
+    gate.wait_ready().await;
+    // The upstream had it.
+    let shown = gate
+        .cli(["account", "show", "acme", "--json"])
+        .run()
+        .await
+        .ok()
+        .json();
+    assert_eq!(
+        (shown["spent"].as_str(), shown["held"].as_str()),
+        (Some("0.002000"), Some("0.000000"))
     );
 }

@@ -70,6 +70,7 @@ async fn h2_a_cut_or_spilling_body_never_looks_whole_to_the_upstream() {
     }
     house.wait_metric("faregate_requests_under_way", &[], 0.0).await;
     assert!(upstream.requests().iter().all(|request| !request.complete));
+    assert_eq!(house.settled().await, "1.000000");
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ pub(crate) struct MemoryLedger {
     state: Mutex<State>,
     entries: Mutex<Vec<Entry>>,
     down: AtomicBool,
+    panics: Mutex<Option<&'static str>>,
     /// Admits wait here after they were applied.
     gate: Mutex<Option<Gate>>,
     admits: AtomicU64,
@@ -45,6 +46,7 @@ impl MemoryLedger {
             state: Mutex::default(),
             entries: Mutex::default(),
             down: AtomicBool::new(false),
+            panics: Mutex::default(),
             gate: Mutex::default(),
             admits: AtomicU64::new(0),
             changed: watch::Sender::new(0),
@@ -54,6 +56,16 @@ impl MemoryLedger {
     /// From now on nothing is answered, or everything again.
     pub(crate) fn fail(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);
+    }
+
+    /// From now on this operation panics, or none does.
+    pub(crate) fn panic_in(&self, operation: Option<&'static str>) {
+        *lock(&self.panics) = operation;
+    }
+
+    fn may_panic(&self, operation: &str) {
+        let planted = *lock(&self.panics);
+        assert_ne!(planted, Some(operation), "planted by the test");
     }
 
     /// Holds back the answers of admits until the gate is open.
@@ -122,6 +134,12 @@ impl MemoryLedger {
 impl Ledger for MemoryLedger {
     fn execute<'a>(&'a self, command: &'a Command) -> Answer<'a, Outcome> {
         Box::pin(async move {
+            self.may_panic(match command {
+                Command::Admit(_) => "admit",
+                Command::Capture(_) => "capture",
+                Command::Release(_) => "release",
+                _ => "",
+            });
             let outcome = self.apply(command)?;
             if let Command::Admit(_) = command {
                 self.admits.fetch_add(1, Ordering::SeqCst);
@@ -135,7 +153,10 @@ impl Ledger for MemoryLedger {
     }
 
     fn identify<'a>(&'a self, digest: &'a KeyDigest) -> Answer<'a, Option<Identity>> {
-        Box::pin(ready(self.read(|state| state.identify(digest))))
+        Box::pin(async {
+            self.may_panic("identify");
+            self.read(|state| state.identify(digest))
+        })
     }
 
     fn statement<'a>(&'a self, account: &'a AccountId) -> Answer<'a, Option<Statement>> {

@@ -12,7 +12,7 @@ use crate::rig::temp::TempDir;
 use crate::rig::tls::TestCa;
 use crate::rig::upstream::{FakeUpstream, Gate, Reply, UpstreamOptions};
 
-fn tls(toml: &str, ca: &TestCa, dir: &TempDir) -> String {
+pub(super) fn tls(toml: &str, ca: &TestCa, dir: &TempDir) -> String {
     let files = ca.write(&ca.loopback(), dir);
     format!(
         "{toml}\n[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\ntls = {{ cert = {:?}, key = {:?} }}\n",

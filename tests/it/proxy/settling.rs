@@ -31,6 +31,14 @@ async fn a5_a_client_that_leaves_before_admission_costs_nothing() {
     house
         .line("of a client that left", |line| line["outcome"] == "client_gone")
         .await;
+    // The same in the middle of a head, and of a body that is passed on as it comes.
+    let whole = format!("POST /v1/n HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {KEY}\r\n\r\n");
+    for cut in [1, 20, whole.len() / 2, whole.len() - 1] {
+        let mut raw = house.raw().await;
+        raw.send(&whole[..cut]).await;
+        raw.reset();
+    }
+    house.wait_metric("faregate_connections", &[], 0.0).await;
     assert_eq!((house.ledger.admits(), upstream.reached()), (0, 0));
     assert_eq!(house.available(), "1.000000");
 }
@@ -241,6 +249,44 @@ async fn a10_an_unreachable_upstream_is_502_and_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a10_whatever_keeps_a_connection_from_being_made_is_502_and_costs_nothing() {
+    let (upstream, closing) = (FakeUpstream::start().await, FakeUpstream::start().await);
+    closing.answer(Reply::raw([]));
+    let rubbish = FakeUpstream::start().await;
+    rubbish.answer(Reply::raw([Step::send("220 mail.example ESMTP\r\n")]));
+    let https = upstream.url().replace("http://", "https://");
+    for (url, code) in [
+        (
+            "http://no-such-host.invalid:80".to_owned(),
+            "upstream_unreachable",
+        ),
+        // No TLS there, or another protocol.
+        (https, "upstream_unreachable"),
+        (closing.url(), "upstream_unreachable"),
+        (rubbish.url(), "upstream_broken"),
+    ] {
+        let toml = simple(&upstream).replace(&upstream.url(), &url);
+        let house = Gatehouse::start("1", &toml).await;
+        for _ in 0..2 {
+            let mut answer = house.client().post("/v1/x", "{}").send().await;
+            let error = answer.json().await["error"].clone();
+            assert_eq!(
+                (answer.status(), error["code"].as_str()),
+                (502, Some(code)),
+                "{url}"
+            );
+            assert!(!error.to_string().contains("no-such-host"), "{error}");
+        }
+        assert_eq!(
+            (house.settled().await.as_str(), endings(&house)),
+            ("1.000000", (0, 2)),
+            "{url}"
+        );
+    }
+    assert_eq!(upstream.reached(), 0);
+}
+
+#[tokio::test]
 async fn a11_failures_pass_and_cost_nothing_but_those_of_our_own_credentials() {
     let upstream = FakeUpstream::start().await;
     let house = Gatehouse::start("1", &simple(&upstream)).await;
@@ -410,6 +456,44 @@ async fn a16_a_panic_is_500_and_the_process_goes_on() {
     house
         .line("of the panic", |line| line["outcome"] == "internal")
         .await;
+}
+
+#[tokio::test]
+async fn a16_a_panic_in_a_ledger_call_is_that_request_s_alone() {
+    let upstream = FakeUpstream::start().await;
+    let toml = simple(&upstream) + "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n";
+    let house = Gatehouse::start("1", &toml).await;
+    let neighbour = house.stranger().connect().await;
+    for (operation, status) in [("identify", 500), ("admit", 503)] {
+        house.ledger.panic_in(Some(operation));
+        for client in [house.client(), house.client().http2()] {
+            let started = std::time::Instant::now();
+            let mut answer = client.post("/v1/x", "{}").send().await;
+            assert_eq!(answer.status(), status, "{operation}");
+            let body = answer.json().await;
+            let code = body["code"].as_str().or(body["error"]["code"].as_str());
+            assert!(matches!(code, Some("internal" | "ledger_unavailable")), "{body}");
+            assert!(
+                started.elapsed() < Duration::from_secs(2),
+                "{:?}",
+                started.elapsed()
+            );
+        }
+        house.ledger.panic_in(None);
+        // Whoever else is connected to the same worker has noticed nothing.
+        assert_eq!(neighbour.get("/v1/models").send().await.status(), 401);
+        let answer = house.client().post("/v1/x", "{}").send().await;
+        assert_eq!(answer.status(), 200, "{operation}");
+    }
+    house.wait_available("0.996000").await;
+    assert_eq!((upstream.reached(), endings(&house)), (2, (2, 0)));
+    house.wait_metric("faregate_requests_under_way", &[], 0.0).await;
+    // Settling is off the client's way: a panic there does not reach it.
+    house.ledger.panic_in(Some("capture"));
+    let mut answer = house.client().post("/v1/x", "{}").send().await;
+    assert_eq!((answer.status(), answer.text().await.as_str()), (200, "ok"));
+    house.ledger.panic_in(None);
+    assert_eq!(house.client().post("/v1/x", "{}").send().await.status(), 200);
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The gate's own surface: who reaches the operator's side (S5), and what a key tells of other accounts (S10).
+//! The gate's own surface: who reaches the operator's side (S5), what names may do to the store (S7), and what a key tells of other accounts
+//! (S10).
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,9 +9,11 @@ use serde_json::{Value, json};
 
 use super::process::on_its_own;
 use super::simple;
+use crate::rig::body::RigBody;
 use crate::rig::client::{Answer, HttpClient};
 use crate::rig::process::Faregate;
 use crate::rig::raw::RawClient;
+use crate::rig::redis::{RedisOptions, RedisServer};
 use crate::rig::upstream::FakeUpstream;
 use crate::rig::within;
 
@@ -301,4 +304,110 @@ async fn refusal(mut answer: Answer) -> (u16, Vec<String>, String) {
     let mut body = answer.json().await;
     body.as_object_mut().unwrap().remove("request_id");
     (status, headers, body.to_string())
+}
+
+/// As the admin API takes a name in a path.
+fn escaped(name: &[u8]) -> String {
+    name.iter().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn s7_no_name_reaches_a_key_of_redis_that_is_not_its_own() {
+    let (upstream, redis) = (
+        FakeUpstream::start().await,
+        RedisServer::start(RedisOptions::default()).await,
+    );
+    let embedded = "backend = \"embedded\"\npath = \"@DIR@/data\"\n";
+    let ledger = format!(
+        "backend = \"redis\"\nurl = \"{}\"\npartitions = 4\ntimeout = \"10s\"\n",
+        redis.url()
+    );
+    let gate = Faregate::serve(&on_its_own(&simple(&upstream), "").replace(embedded, &ledger)).await;
+    let admin = gate.admin_client();
+    let mut names: Vec<Vec<u8>> = [
+        "a",
+        "a/b",
+        "a-b_c.d",
+        "{17}",
+        "{",
+        "}",
+        "a:b",
+        "fg:{0}:a:x",
+        "*",
+        "?",
+        "[a]",
+        "\\",
+        "a b",
+        "",
+        ".",
+        "..",
+        "a\r\nFLUSHALL\r\n",
+        "\0",
+        "a\0b",
+        "ä",
+        "'; return redis.call('FLUSHALL') --",
+        "%7b",
+        "KEYS[1]",
+        "__proto__",
+        "-1",
+        "9007199254740993",
+    ]
+    .map(|name| name.as_bytes().to_vec())
+    .into();
+    names.extend((0..=255).map(|byte| vec![b'n', byte, b'n']));
+    names.extend([vec![b'l'; 128], vec![b'l'; 129], vec![b'l'; 2_000], vec![0xff; 8]]);
+    let mut taken = BTreeSet::new();
+    for name in &names {
+        let path = format!("/admin/v1/accounts/{}", escaped(name));
+        let answer = admin.request(Method::PUT, &path).send().await;
+        assert!(
+            matches!(answer.status(), 200..=299 | 400..=499),
+            "{name:?}: {}",
+            answer.status()
+        );
+        if answer.status() < 300 {
+            let name = String::from_utf8(name.clone()).unwrap();
+            let plain = name
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"{}:*?[]\\".contains(&byte));
+            assert!(
+                plain && !name.is_empty() && name.len() <= 128,
+                "{name:?} was taken"
+            );
+            taken.insert(name);
+        }
+        // The same as a grant's id, and as a plan.
+        for path in [
+            format!("/admin/v1/accounts/a/grants/{}", escaped(name)),
+            format!("/admin/v1/accounts/{}/grants/g", escaped(name)),
+        ] {
+            let put = admin
+                .request(Method::PUT, &path)
+                .body(RigBody::whole(r#"{"amount":"1"}"#));
+            let status = put
+                .header("content-type", "application/json")
+                .send()
+                .await
+                .status();
+            assert!(matches!(status, 200..=299 | 400..=499), "{path}: {status}");
+        }
+    }
+    assert!(taken.contains("a/b") && taken.len() > 60, "{taken:?}");
+    let mut connection = redis.client().get_connection().unwrap();
+    let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+    let mut accounts = BTreeSet::new();
+    for key in &keys {
+        let key = std::str::from_utf8(key.split(|byte| *byte == 0 || *byte > 0x7f).next().unwrap()).unwrap();
+        if key == "fg:meta" {
+            continue;
+        }
+        let parts = key.strip_prefix("fg:{").and_then(|rest| rest.split_once("}:"));
+        let (tag, rest) = parts.unwrap_or_else(|| panic!("{key:?}"));
+        assert!(tag.parse::<u8>().is_ok_and(|partition| partition < 4), "{key:?}");
+        if let Some(account) = rest.strip_prefix("a:") {
+            assert!(accounts.insert(account.to_owned()), "{account} is in two places");
+        }
+    }
+    assert_eq!(accounts, taken);
+    assert!(gate.cli(["ledger", "verify"]).run().await.status.success());
 }
