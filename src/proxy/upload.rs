@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +13,10 @@ use tokio::time::Instant;
 use super::stall::Stall;
 
 /// A body that is passed on as it comes, or one that was read before.
-pub(super) struct Upload(Kind);
+pub(super) struct Upload {
+    kind: Kind,
+    course: Arc<Course>,
+}
 
 enum Kind {
     Empty,
@@ -26,53 +29,55 @@ struct Stream {
     left: u64,
     max: u64,
     stall: Stall,
-    moved: Arc<Moved>,
 }
 
-/// When the upstream last took something of a body, its end included; or that it would take more and the client has none.
-struct Moved {
-    since: Instant,
-    micros: AtomicU64,
+/// How far a request has come on its way to the upstream.
+struct Course {
+    /// Whoever writes it has looked at the body, for the head's sake: from then on the upstream may have it.
+    begun: AtomicBool,
+    /// For a body that is passed on as it comes: since when, and after how many microseconds the upstream last took something of it, its end included.
+    since: Option<Instant>,
+    moved: AtomicU64,
 }
 
-/// In [`Moved::micros`]: it is the client that is waited for.
+/// In [`Course::moved`]: the upstream would take more, and it is the client that is waited for.
 const CLIENTS_TURN: u64 = u64::MAX;
 
-impl Moved {
-    fn new() -> Moved {
-        Moved {
-            since: Instant::now(),
-            micros: AtomicU64::new(0),
-        }
-    }
-
-    fn now(&self) {
-        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(CLIENTS_TURN);
-        self.micros.store(micros, Ordering::Relaxed);
+impl Course {
+    fn moved(&self) {
+        let micros = self.since.map(|since| since.elapsed().as_micros());
+        let micros = micros.and_then(|micros| u64::try_from(micros).ok());
+        self.moved
+            .store(micros.unwrap_or(CLIENTS_TURN), Ordering::Relaxed);
     }
 
     fn awaits_the_client(&self) {
-        self.micros.store(CLIENTS_TURN, Ordering::Relaxed);
+        self.moved.store(CLIENTS_TURN, Ordering::Relaxed);
     }
 }
 
-/// Tells how long the upstream has taken nothing of a body.
-pub(super) struct Progress(Option<Arc<Moved>>);
+/// Tells how far a request has come, whoever has it.
+pub(super) struct Progress(Arc<Course>);
 
 impl Progress {
-    /// Since when; none for a body that was there from the beginning.
+    /// Whether the upstream may have something of the request.
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
+    /// Since when the upstream has taken nothing of the body; none for one that was there from the beginning.
     pub(super) fn last(&self) -> Option<Instant> {
-        let moved = self.0.as_ref()?;
-        Some(match moved.micros.load(Ordering::Relaxed) {
+        let since = self.0.since?;
+        Some(match self.0.moved.load(Ordering::Relaxed) {
             CLIENTS_TURN => Instant::now(),
-            micros => moved.since + Duration::from_micros(micros),
+            micros => since + Duration::from_micros(micros),
         })
     }
 }
 
-impl Drop for Stream {
+impl Drop for Upload {
     fn drop(&mut self) {
-        self.moved.now();
+        self.course.moved();
     }
 }
 
@@ -88,9 +93,21 @@ pub(super) enum UploadError {
 }
 
 impl Upload {
+    fn new(kind: Kind) -> Upload {
+        let course = Course {
+            begun: AtomicBool::new(false),
+            since: matches!(kind, Kind::Stream(_)).then(Instant::now),
+            moved: AtomicU64::new(0),
+        };
+        Upload {
+            kind,
+            course: Arc::new(course),
+        }
+    }
+
     /// Bytes that were read before.
     pub(super) fn whole(body: Bytes) -> Upload {
-        Upload(if body.is_empty() {
+        Upload::new(if body.is_empty() {
             Kind::Empty
         } else {
             Kind::Whole(body)
@@ -99,25 +116,20 @@ impl Upload {
 
     /// A body that is passed on as it comes, up to `max` bytes, as long as it does not stand still for too long.
     pub(super) fn stream(body: Option<Incoming>, max: u64, stall: Stall) -> Upload {
-        let Some(body) = body else {
-            return Upload(Kind::Empty);
-        };
-        Upload(if body.is_end_stream() {
-            Kind::Empty
-        } else {
-            Kind::Stream(Stream {
+        Upload::new(match body {
+            Some(body) if !body.is_end_stream() => Kind::Stream(Stream {
                 body,
                 left: max,
                 max,
                 stall,
-                moved: Arc::new(Moved::new()),
-            })
+            }),
+            _ => Kind::Empty,
         })
     }
 
     /// Whether the client has yet to say how long it is, or has said that it is too long.
     pub(super) fn passes(&self) -> Result<(), u64> {
-        match &self.0 {
+        match &self.kind {
             Kind::Stream(stream) if stream.body.size_hint().lower() > stream.max => Err(stream.max),
             _ => Ok(()),
         }
@@ -125,10 +137,11 @@ impl Upload {
 
     /// Watches how far it is.
     pub(super) fn progress(&self) -> Progress {
-        match &self.0 {
-            Kind::Stream(stream) => Progress(Some(Arc::clone(&stream.moved))),
-            Kind::Empty | Kind::Whole(_) => Progress(None),
-        }
+        Progress(Arc::clone(&self.course))
+    }
+
+    fn begin(&self) {
+        self.course.begun.store(true, Ordering::Relaxed);
     }
 }
 
@@ -140,19 +153,21 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        match &mut self.0 {
+        let Upload { kind, course } = &mut *self;
+        match kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
-                self.0 = Kind::Empty;
+                *kind = Kind::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Kind::Stream(stream) => stream.poll(cx),
+            Kind::Stream(stream) => stream.poll(course, cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        self.begin();
+        match &self.kind {
             Kind::Empty => true,
             Kind::Whole(_) => false,
             Kind::Stream(stream) => stream.body.is_end_stream(),
@@ -160,7 +175,8 @@ impl Body for Upload {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        self.begin();
+        match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Stream(stream) => stream.body.size_hint(),
@@ -169,14 +185,18 @@ impl Body for Upload {
 }
 
 impl Stream {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+    fn poll(
+        &mut self,
+        course: &Course,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-                self.moved.awaits_the_client();
+                course.awaits_the_client();
                 return self.stall.poll(cx).map(|()| Some(Err(UploadError::Stalled)));
             };
             self.stall.moved();
-            self.moved.now();
+            course.moved();
             return Poll::Ready(match frame.map(|frame| frame.map(Frame::into_data)) {
                 Some(Ok(Ok(data))) => match self.left.checked_sub(data.len() as u64) {
                     Some(rest) => {

@@ -39,6 +39,24 @@ enum Attempt {
     Failed(Fault),
 }
 
+/// A request between here and the head of its answer. Should its client leave meanwhile, it costs its price if the upstream may have had it, since that works on
+/// it then, and nothing if not.
+struct OnTheWay<'a> {
+    route: &'a Route,
+    /// None when it has arrived, or when leaving costs nothing.
+    progress: Option<Progress>,
+    held: &'a mut Held,
+}
+
+impl Drop for OnTheWay<'_> {
+    fn drop(&mut self) {
+        if self.progress.as_ref().is_some_and(Progress::has_begun) {
+            let price = self.held.amount();
+            self.held.on_drop(settle::abandoned(self.route, price));
+        }
+    }
+}
+
 impl Call<'_> {
     /// The head of the answer, and the connection that brings its body.
     pub(super) async fn send(
@@ -69,7 +87,6 @@ impl Call<'_> {
                 Err(Attempt::Failed(fault)) => return Err(fault),
                 Err(Attempt::Unsent(unsent)) => {
                     message = *unsent;
-                    held.on_drop(settle::released(self.route, "not_forwarded"));
                     if used && stale <= STALE_MAX {
                         stale += 1;
                     } else {
@@ -101,11 +118,14 @@ impl Call<'_> {
         let Some(request) = message.address(&endpoint, self.upstream, h2) else {
             return Err(Attempt::Failed(Fault::UpstreamBroken));
         };
-        if !self.upgrade {
-            // Should the client leave now, the upstream has had the request.
-            held.on_drop(settle::abandoned(self.route, held.amount()));
-        }
-        match self.exchange(request, &mut lease).await {
+        let mut on_the_way = OnTheWay {
+            route: self.route,
+            progress: (!self.upgrade).then(|| request.body().progress()),
+            held,
+        };
+        let exchanged = self.exchange(request, &mut lease).await;
+        on_the_way.progress = None;
+        match exchanged {
             None => {
                 self.upstream.meters.timeouts.one();
                 Err(Attempt::Failed(Fault::UpstreamTimeout))
