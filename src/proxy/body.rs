@@ -198,7 +198,7 @@ impl Passed {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
-        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
+        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
             std::task::ready!(self.stall.poll(cx));
             return self.break_off(PassError::Stalled, cx);
         };
@@ -208,7 +208,9 @@ impl Passed {
                 if let Some(tail) = &mut self.tail {
                     if let Some(data) = frame.data_ref() {
                         tail.exchange.sent += data.remaining() as u64;
-                        tail.exchange.in_flight.gave();
+                        if !body.is_end_stream() {
+                            tail.exchange.in_flight.gave(cx.waker());
+                        }
                     } else if let (Some(trailers), Some(route)) = (frame.trailers_mut(), &tail.exchange.route)
                     {
                         clean_trailers(trailers, route.upstream.response_rules());

@@ -5,6 +5,7 @@ mod conn;
 mod conns;
 mod serve;
 mod socket;
+mod streams;
 mod watched;
 
 use std::io;

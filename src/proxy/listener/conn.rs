@@ -14,6 +14,7 @@ use crate::http::framing::UpgradeGate;
 
 use super::clients::Visit;
 use super::conns::Conns;
+use super::streams::Stream;
 
 /// HTTP/2: so many requests may be taken back before they were answered, and beyond that half of all.
 const LEFT_EARLY_MAX: u32 = 200;
@@ -39,8 +40,8 @@ pub(in super::super) struct Conn {
     /// HTTP/2: requests so far, and those of them that their client took back at once.
     begun: AtomicU32,
     left_early: AtomicU32,
-    /// HTTP/2: for each answer since when its client takes nothing, plus one; 0 where it takes all there is.
-    streams: Mutex<Vec<Arc<AtomicU32>>>,
+    /// HTTP/2: the answers of which something was handed over.
+    streams: Mutex<Vec<Arc<Stream>>>,
     _place: Place,
 }
 
@@ -135,19 +136,17 @@ impl Conn {
     }
 
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> InFlight {
-        let mut stuck = None;
-        if version == Version::HTTP_2 {
+        let h2 = version == Version::HTTP_2;
+        if h2 {
             self.h2.store(true, Ordering::Relaxed);
             self.begun.fetch_add(1, Ordering::Relaxed);
-            let stream = Arc::new(AtomicU32::new(0));
-            self.streams().push(Arc::clone(&stream));
-            stuck = Some(stream);
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.reading.store(false, Ordering::Relaxed);
         InFlight {
             conn: Arc::clone(self),
-            stuck,
+            h2,
+            stream: None,
         }
     }
 
@@ -158,7 +157,7 @@ impl Conn {
         left >= LEFT_EARLY_MAX && left > self.begun.load(Ordering::Relaxed) / 2 && self.tell(Order::Stop)
     }
 
-    fn streams(&self) -> MutexGuard<'_, Vec<Arc<AtomicU32>>> {
+    fn streams(&self) -> MutexGuard<'_, Vec<Arc<Stream>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -186,22 +185,33 @@ impl Conn {
             && now.saturating_sub(self.since.load(Ordering::Relaxed)) > limit
     }
 
-    /// Whether its client has not taken for too long what there is to take: all of the connection, or an answer on it.
+    /// Whether its client has not taken for too long what there is to take.
     pub(super) fn is_stuck(&self, now: u32, idle: u32) -> bool {
-        let too_long = |since: &AtomicU32| match since.load(Ordering::Relaxed) {
+        match self.blocked.load(Ordering::Relaxed) {
             0 => false,
             since => now.saturating_sub(since - 1) > idle,
-        };
-        too_long(&self.blocked)
-            || (self.h2.load(Ordering::Relaxed) && self.streams().iter().any(|stream| too_long(stream)))
+        }
+    }
+
+    /// HTTP/2: ends the answers that have not been taken for too long; how many.
+    pub(super) fn end_stuck_streams(&self, now: u32, idle: u32) -> usize {
+        if !self.h2.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let streams = self.streams();
+        streams
+            .iter()
+            .filter(|stream| stream.end_if_stuck(now, idle))
+            .count()
     }
 }
 
 /// A request on a connection, until its answer has ended.
 pub(in super::super) struct InFlight {
     conn: Arc<Conn>,
-    /// HTTP/2 only: an HTTP/1 connection whose client takes nothing is blocked as a whole.
-    stuck: Option<Arc<AtomicU32>>,
+    h2: bool,
+    /// HTTP/2, once something was handed over: an HTTP/1 connection whose client takes nothing is blocked as a whole.
+    stream: Option<Arc<Stream>>,
 }
 
 impl InFlight {
@@ -212,28 +222,37 @@ impl InFlight {
 
     /// The client took the request back before it was answered, after such a time. Says whether its connection was cut off for that.
     pub(in super::super) fn left_unanswered(&self, after: Duration) -> bool {
-        self.stuck.is_some() && after < EARLY && self.conn.left_early()
+        self.h2 && after < EARLY && self.conn.left_early()
     }
 
-    /// Something of the answer was handed over, and waits for the client.
-    pub(in super::super) fn gave(&self) {
-        if let Some(stuck) = &self.stuck {
-            stuck.store(self.conn.conns.now() + 1, Ordering::Relaxed);
+    /// Something of the answer was handed over, and waits for the client. `task` is the one at work.
+    pub(in super::super) fn gave(&mut self, task: &Waker) {
+        if !self.h2 {
+            return;
+        }
+        if self.stream.is_none()
+            && let Some(stream) = Stream::current()
+        {
+            self.conn.streams().push(Arc::clone(&stream));
+            self.stream = Some(stream);
+        }
+        if let Some(stream) = &self.stream {
+            stream.gave(self.conn.conns.now(), task);
         }
     }
 
     /// The client has taken it, and more is asked for.
     pub(in super::super) fn taken(&self) {
-        if let Some(stuck) = &self.stuck {
-            stuck.store(0, Ordering::Relaxed);
+        if let Some(stream) = &self.stream {
+            stream.taken();
         }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some(stuck) = &self.stuck {
-            self.conn.streams().retain(|stream| !Arc::ptr_eq(stream, stuck));
+        if let Some(own) = &self.stream {
+            self.conn.streams().retain(|stream| !Arc::ptr_eq(stream, own));
         }
         if self.conn.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.conn.since.store(self.conn.conns.now(), Ordering::Relaxed);

@@ -67,6 +67,9 @@ impl Conns {
         let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
         let (header, idle) = (seconds(live.header_timeout), seconds(live.idle_timeout));
         for conn in self.lock().values() {
+            for _ in 0..conn.end_stuck_streams(now, idle) {
+                worker.meters.turned_away.one();
+            }
             if conn.is_over(now, header, idle) {
                 let idle = !conn.is_stuck(now, idle) && !conn.is_reading();
                 if !idle {

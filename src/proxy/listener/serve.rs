@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -23,6 +23,7 @@ use super::super::worker::Worker;
 use super::clients::Visit;
 use super::conn::{Conn, Order};
 use super::conns::Conns;
+use super::streams::PerStream;
 use super::watched::Watched;
 
 /// What connections may be at most.
@@ -58,7 +59,7 @@ pub(super) struct Server<S> {
     worker: Arc<Worker>,
     conns: Arc<Conns>,
     stack: S,
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builder: Arc<auto::Builder<PerStream>>,
     tls: Option<Arc<Tls>>,
     tls_timeout: Duration,
 }
@@ -128,7 +129,7 @@ async fn serve<T, S>(
     worker: &Arc<Worker>,
     conn: &Arc<Conn>,
     stack: S,
-    builder: &auto::Builder<TokioExecutor>,
+    builder: &auto::Builder<PerStream>,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Whole,
@@ -152,8 +153,8 @@ async fn serve<T, S>(
     }
 }
 
-fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(limits: Limits) -> auto::Builder<PerStream> {
+    let mut builder = auto::Builder::new(PerStream);
     // Heads are timed by `Conns::look_over`, without a timer per request.
     builder
         .http1()

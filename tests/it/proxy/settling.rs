@@ -198,6 +198,10 @@ async fn a9_over_http2_an_answer_that_nobody_takes_is_cut_off() {
     let house = Gatehouse::start("1", &toml).await;
     let client = house.client().http2().connect().await;
     let answer = client.post("/v1/x", "").send().await;
+    // Another on the same connection, which may be somebody else's behind a load balancer.
+    let (other, reply) = Reply::stepped();
+    upstream.answer_next(reply);
+    let mut reading = client.post("/v1/x", "").send().await;
     let mut sent = 0_usize;
     while sender.send(vec![b'x'; 64 * 1024]).await {
         sent += 64 * 1024;
@@ -209,6 +213,16 @@ async fn a9_over_http2_an_answer_that_nobody_takes_is_cut_off() {
             line["outcome"] == "client_gone"
         })
         .await;
+    for n in 0..10 {
+        assert!(other.send(n.to_string()).await);
+        assert_eq!(reading.chunk().await.unwrap(), n.to_string());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    drop(other);
+    assert_eq!(reading.bytes().await, "");
+    assert_eq!(upstream.counts().cancelled, 1);
+    house.settled().await;
+    assert_eq!(endings(&house), (2, 0));
     drop(answer);
 }
 
