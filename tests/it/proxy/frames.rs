@@ -11,6 +11,7 @@ pub(super) const PRIORITY: u8 = 2;
 pub(super) const RST_STREAM: u8 = 3;
 pub(super) const SETTINGS: u8 = 4;
 pub(super) const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
 pub(super) const WINDOW_UPDATE: u8 = 8;
 pub(super) const CONTINUATION: u8 = 9;
 
@@ -28,7 +29,7 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// A header as HPACK writes one that is new and not to be kept; short values only.
-fn literal(name: &str, value: &str) -> Vec<u8> {
+pub(super) fn literal(name: &str, value: &str) -> Vec<u8> {
     let text = |text: &str| {
         let length = u8::try_from(text.len()).unwrap();
         assert!(length < 127, "{text} takes a longer form");
@@ -78,6 +79,15 @@ pub(super) async fn connect(addr: SocketAddr) -> RawClient {
     )
     .await;
     raw
+}
+
+/// The next frame: type, stream, payload; none at the end of the connection.
+pub(super) async fn next_frame(raw: &mut RawClient) -> Option<(u8, u32, Vec<u8>)> {
+    let header = raw.try_read_exactly(9).await?;
+    let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+    let stream = u32::from_be_bytes([header[5], header[6], header[7], header[8]]);
+    let payload = raw.try_read_exactly(usize::try_from(length).unwrap()).await?;
+    Some((header[3], stream, payload))
 }
 
 /// Sends until all is sent or nobody takes it; how many pieces were.

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::frames::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, connect, frame, literal, next_frame,
+};
 use super::gatehouse::{Gatehouse, KEY};
 use super::process::{customer, on_its_own};
 use super::{routes, simple};
@@ -628,4 +631,137 @@ async fn a22_out_of_descriptors_it_neither_spins_nor_forgets_its_operator() {
     drop(crowd);
     assert_eq!(gate.client().get("/v1/models").send().await.status(), 401);
     assert_eq!(gate.stop().await, Some(0));
+}
+
+/// A head over HTTP/2, with these headers after the usual pseudo headers and key.
+fn head(pseudo: &[(&str, &str)], headers: &[(&str, &str)]) -> Vec<u8> {
+    let key = format!("Bearer {KEY}");
+    let mut block = Vec::new();
+    for (name, value) in pseudo
+        .iter()
+        .chain(&[("authorization", key.as_str())])
+        .chain(headers)
+    {
+        block.extend(literal(name, value));
+    }
+    block
+}
+
+/// Sends one request over HTTP/2; whether it is served, and not refused by a status, a reset or the end of the connection.
+async fn is_served_over_http2(house: &Gatehouse, block: &[u8], body: &[u8]) -> bool {
+    let mut raw = connect(house.addr()).await;
+    let last = if body.is_empty() { END_STREAM } else { 0 };
+    raw.send(frame(HEADERS, END_HEADERS | last, 1, block)).await;
+    if !body.is_empty() {
+        let _ = raw.try_send(frame(DATA, END_STREAM, 1, body)).await;
+    }
+    crate::rig::within("an answer over HTTP/2", async {
+        loop {
+            match next_frame(&mut raw).await {
+                None | Some((RST_STREAM, 1, _) | (GOAWAY, _, _)) => return false,
+                // `:status 200` has a number of its own.
+                Some((HEADERS, 1, head)) => return head[0] == 0x88,
+                Some(_) => {}
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn h3_h4_h5_h6_over_http2_what_has_two_readings_is_refused_too() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("1", &simple(&upstream)).await;
+    let usual = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/v1/x"),
+        (":authority", "gate"),
+    ];
+    let without = |name: &str| -> Vec<(&str, &str)> {
+        usual
+            .iter()
+            .copied()
+            .filter(|(other, _)| *other != name)
+            .collect()
+    };
+    let instead = |name: &'static str, value: &'static str| -> Vec<(&str, &str)> {
+        usual
+            .iter()
+            .map(|(other, was)| {
+                if *other == name {
+                    (name, value)
+                } else {
+                    (*other, *was)
+                }
+            })
+            .collect()
+    };
+    for (pseudo, headers, body, served) in [
+        (usual.to_vec(), vec![], "", true),
+        (usual.to_vec(), vec![("host", "gate")], "", true),
+        (without(":authority"), vec![("host", "gate")], "", true),
+        // One host.
+        (usual.to_vec(), vec![("host", "evil")], "", false),
+        (
+            usual.to_vec(),
+            vec![("host", "gate"), ("host", "gate")],
+            "",
+            false,
+        ),
+        (without(":authority"), vec![], "", false),
+        (instead(":authority", "user@gate"), vec![], "", false),
+        (instead(":authority", "gate:http"), vec![], "", false),
+        // Pseudo headers once, and no others.
+        (
+            [&usual[..], &[(":path", "/v1/models")]].concat(),
+            vec![],
+            "",
+            false,
+        ),
+        ([&usual[..], &[(":odd", "x")]].concat(), vec![], "", false),
+        (without(":path"), vec![], "", false),
+        (without(":method"), vec![], "", false),
+        (usual.to_vec(), vec![(":path", "/v1/models")], "", false),
+        // An extended CONNECT, which was not offered, and a plain one.
+        (
+            [&instead(":method", "CONNECT")[..], &[(":protocol", "websocket")]].concat(),
+            vec![],
+            "",
+            false,
+        ),
+        // What belongs to HTTP/1, and what could end up as another line there.
+        (usual.to_vec(), vec![("connection", "close")], "", false),
+        (usual.to_vec(), vec![("transfer-encoding", "chunked")], "", false),
+        (usual.to_vec(), vec![("upgrade", "h2c")], "", false),
+        (usual.to_vec(), vec![("te", "gzip")], "", false),
+        (usual.to_vec(), vec![("X-Upper", "1")], "", false),
+        (usual.to_vec(), vec![("x-a", "1\r\nx-b: 2")], "", false),
+        (usual.to_vec(), vec![("x-a", "1\nx-b: 2")], "", false),
+        (usual.to_vec(), vec![("x-a", "\0")], "", false),
+        (usual.to_vec(), vec![("x a", "1")], "", false),
+        (usual.to_vec(), vec![("content_length", "0")], "", false),
+        // A length that is not that of the body.
+        (usual.to_vec(), vec![("content-length", "5")], "longer", false),
+        (usual.to_vec(), vec![("content-length", "9")], "short", false),
+        (usual.to_vec(), vec![("content-length", "5")], "", false),
+        (usual.to_vec(), vec![("content-length", "+5")], "hello", false),
+        (
+            usual.to_vec(),
+            vec![("content-length", "5"), ("content-length", "6")],
+            "hello",
+            false,
+        ),
+    ] {
+        let found = is_served_over_http2(&house, &head(&pseudo, &headers), body.as_bytes()).await;
+        assert_eq!(found, served, "{pseudo:?} {headers:?} {body:?}");
+    }
+    house.wait_metric("faregate_requests_under_way", &[], 0.0).await;
+    let whole = upstream
+        .requests()
+        .into_iter()
+        .filter(|seen| seen.complete)
+        .count();
+    assert_eq!(whole, 3, "{:#?}", upstream.requests());
+    assert_eq!(house.settled().await, "0.994000");
 }

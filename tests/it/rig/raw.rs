@@ -180,6 +180,14 @@ impl RawClient {
         self.pending.split_to(count).to_vec()
     }
 
+    /// Reads exactly this many bytes; none when the connection ends before. Not bounded.
+    pub(crate) async fn try_read_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.pending.len() < count {
+            self.fill().await.ok().filter(|read| *read > 0)?;
+        }
+        Some(self.pending.split_to(count).to_vec())
+    }
+
     /// Reads until the other side ends the connection.
     pub(crate) async fn read_to_end(&mut self) -> (Vec<u8>, End) {
         let end = within("the end of the connection", async {
