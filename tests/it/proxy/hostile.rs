@@ -476,6 +476,43 @@ async fn connections_over_the_cap_wait_their_turn() {
     assert_eq!(waiting.await.unwrap().status(), 200);
 }
 
+#[tokio::test]
+async fn h12_thousands_of_slow_connections_cost_little_and_hold_nobody_up() {
+    let upstream = FakeUpstream::start().await;
+    upstream.answer(Reply::echo());
+    let server = "connections_per_client_max = 0\nheader_timeout = \"5s\"\nbody_timeout = \"5s\"\n";
+    let gate = Faregate::serve(&on_its_own(&simple(&upstream), server)).await;
+    let key = customer(&gate).await;
+    let client = gate.client().bearer(&key);
+    assert_eq!(client.post("/v1/x", "{}").send().await.status(), 200);
+    let before = gate.process().rss_kib();
+    let head = "POST /v1/x HTTP/1.1\r\nhost: gate\r\nx-slow: ";
+    let mut slow = Vec::new();
+    let mut waits = Vec::new();
+    for n in 0..5_000 {
+        let mut raw = RawClient::connect(gate.listen()).await;
+        raw.send(&head[..head.len() - n % 20]).await;
+        slow.push(raw);
+        if n % 100 == 0 {
+            let started = Instant::now();
+            assert_eq!(client.post("/v1/x", "{}").send().await.status(), 200);
+            waits.push(started.elapsed());
+        }
+    }
+    let grown = gate.process().rss_kib().saturating_sub(before);
+    // Mostly the two buffers of 8 KiB that hyper gives to each.
+    assert!(grown < 5_000 * 40, "{grown} KiB more for 5,000 connections");
+    waits.sort();
+    assert!(waits[waits.len() / 2] < Duration::from_millis(500), "{waits:?}");
+    crate::rig::within("all of them to be closed", async {
+        for raw in &mut slow {
+            drop(raw.read_to_end().await);
+        }
+    })
+    .await;
+    assert_eq!(client.post("/v1/x", "{}").send().await.status(), 200);
+}
+
 /// Asks from this address of the loopback network.
 async fn ask_from(address: [u8; 4], house: &Gatehouse) -> std::io::Result<String> {
     let socket = tokio::net::TcpSocket::new_v4()?;
