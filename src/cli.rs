@@ -36,6 +36,9 @@ struct Cli {
     /// A token for it (better in the environment: arguments are seen by other users of the machine)
     #[arg(long, global = true, env = "FAREGATE_ADMIN_TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
+    /// The certificates to trust for it, a PEM file, instead of the usual public ones
+    #[arg(long, global = true, env = "FAREGATE_ADMIN_CA")]
+    admin_ca: Option<std::path::PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -99,7 +102,7 @@ impl From<anyhow::Error> for Failure {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.json);
-    let client = Client::new(&cli.admin, cli.admin_token.as_deref());
+    let client = Client::new(&cli.admin, cli.admin_token.as_deref(), cli.admin_ca.as_deref());
     let done = match cli.command {
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),

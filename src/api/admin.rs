@@ -52,6 +52,8 @@ pub struct Admin {
     entropy: Entropy,
     /// A single grant or adjustment may not be larger: a slip of the hand is caught.
     grant_max: Credits,
+    /// Its certificate proves its name: no other can be made to point to it.
+    named: bool,
 }
 
 /// A request that was let in.
@@ -103,7 +105,13 @@ impl Admin {
             tokens,
             entropy,
             grant_max,
+            named: false,
         }
+    }
+
+    /// Reached by TLS alone, so that it may be addressed by whatever name its certificate has.
+    pub fn over_tls(self, tls: bool) -> Admin {
+        Admin { named: tls, ..self }
     }
 
     /// Answers a request, whatever it is.
@@ -125,7 +133,7 @@ impl Admin {
     async fn route(&self, request: &Request<Bytes>) -> Result<Reply, Problem> {
         let path = request.uri().path();
         let (endpoint, segments) = find(request.method(), path)?;
-        auth::host(request)?;
+        auth::host(request, self.named)?;
         let by = match endpoint.role {
             None => Actor::admin("nobody"),
             Some(role) => Actor::admin(self.tokens.check(request, role)?),

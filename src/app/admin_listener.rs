@@ -1,4 +1,4 @@
-//! The admin listener: small, plain HTTP/1.1, on its own address.
+//! The admin listener: small, HTTP/1.1, on its own address, over TLS where the configuration says so.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,11 +10,13 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::api::{Problem, admin::Admin};
 use crate::http::body::{ReadLimit, read};
+use crate::proxy::Tls;
 
 use super::AppError;
 
@@ -26,6 +28,9 @@ const LIMIT: ReadLimit = ReadLimit {
     idle: Duration::from_secs(10),
     total: Duration::from_secs(30),
 };
+
+/// For a client to finish the TLS handshake, and to send the head of a request.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pause after an accept that failed, for want of descriptors as a rule.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -41,7 +46,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
 }
 
 /// Serves until the task is dropped.
-pub(super) async fn run(listener: TcpListener, admin: Arc<Admin>) {
+pub(super) async fn run(listener: TcpListener, tls: Option<Arc<Tls>>, admin: Arc<Admin>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // The semaphore is never closed.
@@ -57,18 +62,30 @@ pub(super) async fn run(listener: TcpListener, admin: Arc<Admin>) {
             }
         };
         let admin = Arc::clone(&admin);
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
         tokio::spawn(async move {
             let _place = place;
-            let service = service_fn(move |request| answer(Arc::clone(&admin), request));
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(10))
-                .max_buf_size(64 * 1024);
-            if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!(%error, "admin connection ended");
+            match acceptor {
+                None => serve(stream, admin).await,
+                Some(acceptor) => match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => serve(stream, admin).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "admin connection without TLS"),
+                    Err(_) => tracing::debug!("admin connection without TLS in time"),
+                },
             }
         });
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, admin: Arc<Admin>) {
+    let service = service_fn(move |request| answer(Arc::clone(&admin), request));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(64 * 1024);
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "admin connection ended");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::api::admin::Operations;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::ledger::{Answer, Ledger, LedgerError};
-use crate::proxy::Server;
+use crate::proxy::{Server, Tls};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
 
@@ -30,6 +30,8 @@ pub(super) struct Running {
     /// Set once the data plane serves. Weak: the log ends with the workers, not with this.
     pub(super) log: OnceLock<Weak<AccessLog>>,
     pub(super) draining: AtomicBool,
+    /// The admin listener's certificate.
+    pub(super) admin_tls: Option<Arc<Tls>>,
 }
 
 impl Running {

@@ -13,7 +13,7 @@ use crate::api::customer::Customer;
 use crate::clock::SystemClock;
 use crate::config::{Config, LogFormat};
 use crate::domain::credits::Credits;
-use crate::proxy::{self, Making, OUTCOMES, Own, Parts, Server};
+use crate::proxy::{self, Making, OUTCOMES, Own, Parts, Server, Tls};
 use crate::service::gate::{Gate, GateOptions};
 use crate::service::request_ids::{RequestIds, kernel_entropy};
 use crate::service::sweeper;
@@ -63,6 +63,9 @@ impl Started {
     /// Opens the ledger, binds both listeners, starts the workers.
     pub(super) async fn new(config: Config, path: Option<&Path>) -> Result<Started, AppError> {
         let listener = admin_listener::bind(config.admin.listen).await?;
+        let admin_tls = config.admin.tls.as_ref();
+        let admin_tls = admin_tls.map(|files| Tls::read(files, &["http/1.1"])).transpose();
+        let admin_tls = admin_tls.map_err(AppError::failed)?.map(Arc::new);
         let store = Store::open(&config).await?;
         let ledger = store.ledger();
         let metrics = Arc::new(Metrics::new(OUTCOMES).map_err(AppError::failed)?);
@@ -76,6 +79,7 @@ impl Started {
             metrics: Arc::clone(&metrics),
             log: OnceLock::new(),
             draining: AtomicBool::new(false),
+            admin_tls: admin_tls.clone(),
         });
         let admin = listener.local_addr().map_err(AppError::failed)?;
         let gates = Arc::new(Mutex::new(Vec::new()));
@@ -91,7 +95,8 @@ impl Started {
             kernel_entropy(),
             Credits::MAX,
         );
-        tasks.spawn(admin_listener::run(listener, Arc::new(api)));
+        let api = api.over_tls(admin_tls.is_some());
+        tasks.spawn(admin_listener::run(listener, admin_tls, Arc::new(api)));
         tasks.spawn(sweeper::run(
             ledger,
             config.ledger.on_expiry,
@@ -267,16 +272,18 @@ async fn watch_files(running: Arc<Running>) {
                 .with_label_values(&[result])
                 .inc()
         };
-        match tls.map(|tls| tls.refresh()) {
-            Some(Ok(true)) => {
-                count("ok");
-                tracing::info!("certificate loaded again");
+        for tls in tls.iter().chain(&running.admin_tls) {
+            match tls.refresh() {
+                Ok(true) => {
+                    count("ok");
+                    tracing::info!("certificate loaded again");
+                }
+                Err(error) => {
+                    count("refused");
+                    tracing::error!(%error, "certificate not loaded; the one before goes on");
+                }
+                Ok(false) => {}
             }
-            Some(Err(error)) => {
-                count("refused");
-                tracing::error!(%error, "certificate not loaded; the one before goes on");
-            }
-            Some(Ok(false)) | None => {}
         }
     }
 }

@@ -1,13 +1,21 @@
 //! A client of the admin API.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
 
 use super::Failure;
 
@@ -30,28 +38,38 @@ pub(crate) struct Client {
     /// `host:port`.
     authority: String,
     token: Option<String>,
+    /// For `https://`, with the name that the certificate must have.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Client {
-    pub(crate) fn new(url: &str, token: Option<&str>) -> Result<Client, Failure> {
+    /// `ca`: the certificates to trust instead of the usual ones.
+    pub(crate) fn new(url: &str, token: Option<&str>, ca: Option<&Path>) -> Result<Client, Failure> {
         let wrong = |why: &str| {
             Failure::Failed(format!(
-                "--admin {url:?}: {why}; it is like http://127.0.0.1:9091"
+                "--admin {url:?}: {why}; it is like http://127.0.0.1:9091 or https://gate.example:9091"
             ))
         };
         let uri: http::Uri = url.parse().map_err(|_| wrong("not a URL"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("the admin listener speaks http"));
-        }
         let authority = uri.authority().ok_or_else(|| wrong("no host"))?;
-        let port = authority.port_u16().unwrap_or(80);
+        let (tls, port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
+            Some("https") => {
+                let host = authority.host().trim_matches(['[', ']']).to_owned();
+                let name = ServerName::try_from(host).map_err(|_| wrong("no name of a host"))?;
+                (Some((connector(ca)?, name)), 443)
+            }
+            _ => return Err(wrong("the admin listener speaks http or https")),
+        };
+        let port = authority.port_u16().unwrap_or(port);
         let authority = format!("{}:{port}", authority.host());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
         Ok(Client {
             authority,
             token: token.map(str::to_owned),
+            tls,
             runtime,
         })
     }
@@ -116,9 +134,14 @@ impl Client {
         let stream = tokio::net::TcpStream::connect(&self.authority)
             .await
             .map_err(|error| unreachable(&error))?;
-        let connection = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = connection.map_err(|error| unreachable(&error))?;
-        tokio::spawn(connection);
+        let mut sender = match &self.tls {
+            None => speak(stream).await,
+            Some((connector, name)) => {
+                let stream = connector.connect(name.clone(), stream).await;
+                speak(stream.map_err(|error| unreachable(&error))?).await
+            }
+        }
+        .map_err(|error| unreachable(&error))?;
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -165,6 +188,44 @@ impl Client {
         }
         Err(Failure::Failed(format!("{} ({})", what.trim(), status.as_u16())))
     }
+}
+
+/// Begins to speak HTTP on a connection.
+async fn speak<S>(stream: S) -> hyper::Result<SendRequest<Full<Bytes>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // What goes wrong with it shows in the answer.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+/// TLS that trusts the certificates of a file, or the usual public ones.
+fn connector(ca: Option<&Path>) -> Result<TlsConnector, Failure> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(path) => {
+            let wrong = |why: &dyn std::fmt::Display| {
+                Failure::Failed(format!("--admin-ca {}: {why}; it is a PEM file", path.display()))
+            };
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
+                let certificate = certificate.map_err(|error| wrong(&error))?;
+                roots.add(certificate).map_err(|error| wrong(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(wrong(&"no certificate is in it"));
+            }
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::Failed(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// `/admin/v1/accounts/{account}` and what follows it, each part encoded.

@@ -101,7 +101,7 @@ impl Server {
             .server
             .tls
             .as_ref()
-            .map(Tls::read)
+            .map(|files| Tls::read(files, &["h2", "http/1.1"]))
             .transpose()?
             .map(Arc::new);
         let listen = |error| StartError::Listen {

@@ -1,4 +1,4 @@
-//! TLS towards clients: TLS 1.2 or newer, ALPN h2 and http/1.1. The certificate's files are read again when they change; where the new ones cannot be used
+//! TLS towards clients: TLS 1.2 or newer, no early data. The certificate's files are read again when they change; where the new ones cannot be used
 //! the old ones go on, and it is said so.
 
 use std::fmt;
@@ -18,6 +18,8 @@ use crate::config;
 /// A certificate and its key, as far as they could be read last.
 pub struct Tls {
     files: config::Tls,
+    /// What it offers by ALPN, the best first.
+    protocols: &'static [&'static str],
     current: ArcSwap<ServerConfig>,
     /// What was read last, good or bad: the same is not tried again.
     seen: Mutex<Seen>,
@@ -45,15 +47,16 @@ pub struct TlsError {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files. `protocols` are offered by ALPN, the best first.
     ///
     /// # Errors
     /// They cannot be read, or do not belong together.
-    pub fn read(files: &config::Tls) -> Result<Tls, TlsError> {
+    pub fn read(files: &config::Tls, protocols: &'static [&'static str]) -> Result<Tls, TlsError> {
         let seen = written(files);
-        let current = ArcSwap::from_pointee(load(files)?);
+        let current = ArcSwap::from_pointee(load(files, protocols)?);
         Ok(Tls {
             files: files.clone(),
+            protocols,
             current,
             seen: Mutex::new(seen),
         })
@@ -70,7 +73,7 @@ impl Tls {
             return Ok(false);
         }
         *seen = now;
-        self.current.store(Arc::new(load(&self.files)?));
+        self.current.store(Arc::new(load(&self.files, self.protocols)?));
         Ok(true)
     }
 
@@ -84,7 +87,7 @@ fn written(files: &config::Tls) -> Seen {
     [&files.cert, &files.key].map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
 }
 
-fn load(files: &config::Tls) -> Result<ServerConfig, TlsError> {
+fn load(files: &config::Tls, protocols: &[&str]) -> Result<ServerConfig, TlsError> {
     let at = |path: &Path| {
         let path = path.to_path_buf();
         move |error: io::Error| TlsError { path, error }
@@ -110,6 +113,9 @@ fn load(files: &config::Tls) -> Result<ServerConfig, TlsError> {
         .with_single_cert(chain, key)
         .map_err(io::Error::other)
         .map_err(at(&files.key))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|protocol| protocol.as_bytes().to_vec())
+        .collect();
     Ok(config)
 }

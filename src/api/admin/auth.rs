@@ -43,8 +43,9 @@ impl Tokens {
     }
 }
 
-/// A page in a browser can make its own name point to this machine (DNS rebinding), but cannot choose the Host header: it must be an address or `localhost`.
-pub(super) fn host(request: &Request<Bytes>) -> Result<(), Problem> {
+/// A page in a browser can make its own name point to this machine (DNS rebinding), but cannot choose the Host header: it must be an address or `localhost`,
+/// unless a certificate has proved the name before.
+pub(super) fn host(request: &Request<Bytes>, named: bool) -> Result<(), Problem> {
     if request.headers().contains_key(header::ORIGIN) {
         let detail = "browsers' cross-site requests are not answered here";
         return Err(Problem::new(StatusCode::FORBIDDEN, "browser_refused", detail));
@@ -53,7 +54,7 @@ pub(super) fn host(request: &Request<Bytes>) -> Result<(), Problem> {
     let host = host
         .or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
         .unwrap_or("");
-    if host.is_empty() || is_own_name(host) {
+    if named || host.is_empty() || is_own_name(host) {
         return Ok(());
     }
     let detail = format!("address this listener by its IP address or as localhost, not as {host:?}");
@@ -112,12 +113,15 @@ mod tests {
             "10.0.0.7:9091",
             "faregate:9091",
         ] {
-            assert!(host(&request("host", good)).is_ok(), "{good}");
+            assert!(host(&request("host", good), false).is_ok(), "{good}");
         }
         for bad in ["evil.example", "evil.example:9091", "localhost.evil.example"] {
-            assert!(host(&request("host", bad)).is_err(), "{bad}");
+            assert!(host(&request("host", bad), false).is_err(), "{bad}");
+            assert!(host(&request("host", bad), true).is_ok(), "{bad}");
         }
-        assert!(host(&request("origin", "http://127.0.0.1")).is_err());
+        for named in [false, true] {
+            assert!(host(&request("origin", "http://127.0.0.1"), named).is_err());
+        }
     }
 
     #[test]

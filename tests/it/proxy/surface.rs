@@ -14,6 +14,8 @@ use crate::rig::client::{Answer, HttpClient};
 use crate::rig::process::Faregate;
 use crate::rig::raw::RawClient;
 use crate::rig::redis::{RedisOptions, RedisServer};
+use crate::rig::temp::TempDir;
+use crate::rig::tls::TestCa;
 use crate::rig::upstream::FakeUpstream;
 use crate::rig::within;
 
@@ -410,4 +412,74 @@ async fn s7_no_name_reaches_a_key_of_redis_that_is_not_its_own() {
     }
     assert_eq!(accounts, taken);
     assert!(gate.cli(["ledger", "verify"]).run().await.status.success());
+}
+
+#[tokio::test]
+async fn s5_the_admin_side_speaks_tls_and_nothing_else_where_it_says_so() {
+    let (upstream, ca, dir) = (FakeUpstream::start().await, TestCa::new(), TempDir::new());
+    let files = ca.write(&ca.server(&["localhost", "gate.example"]), &dir);
+    let tls = format!(
+        "[admin.tls]\ncert = {:?}\nkey = {:?}\n[ledger]",
+        files.cert, files.key
+    );
+    let gate = Faregate::start(
+        &on_its_own(&simple(&upstream), "").replace("[ledger]", &tls),
+        |spawn| spawn,
+    );
+    let admin = gate.admin_client().tls(&ca);
+    within("the gate to be ready", async {
+        while !admin
+            .get("/readyz")
+            .try_send()
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // No token, and no answer, goes over the network in the clear.
+    assert!(
+        gate.admin_client()
+            .get("/admin/v1/accounts")
+            .try_send()
+            .await
+            .is_err()
+    );
+    let mut raw = RawClient::connect(gate.admin()).await;
+    raw.send("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let (heard, _) = raw.read_to_end().await;
+    assert!(!String::from_utf8_lossy(&heard).contains("HTTP/"), "{heard:?}");
+    // By any name that the certificate has; still not from a browser.
+    let named = admin
+        .get("/admin/v1/accounts")
+        .header("host", "gate.example:9091");
+    assert_eq!(named.send().await.status(), 200);
+    let from_a_page = admin
+        .get("/admin/v1/accounts")
+        .header("origin", "https://gate.example");
+    assert_eq!(from_a_page.send().await.status(), 403);
+    let url = format!("https://localhost:{}", gate.admin().port());
+    let create = || {
+        gate.cli(["account", "create", "acme", "--json"])
+            .env("FAREGATE_ADMIN_URL", &url)
+    };
+    let distrusting = create().run().await;
+    assert_eq!(distrusting.code(), 1);
+    assert!(
+        distrusting.stderr.contains("certificate"),
+        "{}",
+        distrusting.stderr
+    );
+    assert_eq!(
+        create()
+            .env("FAREGATE_ADMIN_CA", &files.ca)
+            .run()
+            .await
+            .ok()
+            .json()["id"],
+        "acme"
+    );
+    let clear = gate.cli(["account", "list"]).run().await;
+    assert_eq!(clear.code(), 1, "{}", clear.stdout);
 }
