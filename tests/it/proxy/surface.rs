@@ -16,7 +16,7 @@ use crate::rig::raw::RawClient;
 use crate::rig::redis::{RedisOptions, RedisServer};
 use crate::rig::temp::TempDir;
 use crate::rig::tls::TestCa;
-use crate::rig::upstream::FakeUpstream;
+use crate::rig::upstream::{FakeUpstream, Gate, Reply};
 use crate::rig::within;
 
 #[tokio::test]
@@ -482,4 +482,83 @@ async fn s5_the_admin_side_speaks_tls_and_nothing_else_where_it_says_so() {
     );
     let clear = gate.cli(["account", "list"]).run().await;
     assert_eq!(clear.code(), 1, "{}", clear.stdout);
+}
+
+#[tokio::test]
+async fn the_limits_that_are_configured_are_those_that_hold() {
+    let upstream = FakeUpstream::start().await;
+    let gate_open = Gate::new();
+    upstream.answer(Reply::ok("").when(&gate_open));
+    let server = "requests_max = 3\nstreams_max = 2\nheaders_max = 12\nheader_max = \"8KiB\"\nbody_max = \"2KiB\"\nkey_headers = [\"x-team-key\"]\n";
+    let gate = Faregate::serve(&on_its_own(&simple(&upstream), server)).await;
+    let key = super::process::customer(&gate).await;
+    let client = gate.client().header("x-team-key", &key);
+    let many = |count: usize| {
+        let names: Vec<String> = (0..count).map(|n| format!("x-{n}")).collect();
+        names
+            .iter()
+            .fold(client.get("/v1/models"), |request, name| {
+                request.header(name, "1")
+            })
+            .send()
+    };
+    gate_open.open();
+    // Two more are its own: the host and the key.
+    assert_eq!((many(10).await.status(), many(11).await.status()), (200, 431));
+    let long = |length: usize| {
+        client
+            .get("/v1/models")
+            .header("x-long", &"x".repeat(length))
+            .send()
+    };
+    assert_eq!(
+        (long(7_000).await.status(), long(8_200).await.status()),
+        (200, 431)
+    );
+    let body = |length: usize| client.post("/v1/x", vec![b'x'; length]).send();
+    assert_eq!(
+        (body(2_048).await.status(), body(2_049).await.status()),
+        (200, 413)
+    );
+    // The key counts where it is configured to stand, and nowhere else.
+    assert_eq!(
+        gate.client().bearer(&key).get("/v1/models").send().await.status(),
+        401
+    );
+    let seen = upstream.requests();
+    assert!(
+        seen.iter().all(|request| request.header("x-team-key").is_none()),
+        "{seen:?}"
+    );
+
+    // By its first answer a client knows how many streams it may have.
+    let shared = client.clone().http2().connect().await;
+    assert_eq!(shared.get("/v1/models").send().await.status(), 200);
+    let closed = Gate::new();
+    upstream.answer(Reply::ok("").when(&closed));
+    let before = upstream.reached();
+    let mut running: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(shared.post("/v1/x", "").send()))
+        .collect();
+    // The third waits for one of the two streams that the connection may have.
+    upstream.wait_reached(before + 2).await;
+    running.push(tokio::spawn(client.post("/v1/x", "").send()));
+    upstream.wait_reached(before + 3).await;
+    let mut refused = client.post("/v1/x", "").send().await;
+    assert_eq!(
+        (refused.status(), refused.header("retry-after")),
+        (503, Some("1"))
+    );
+    assert_eq!(refused.json().await["error"]["code"], "overloaded");
+    assert_eq!(upstream.reached(), before + 3);
+    closed.open();
+    let mut served = 0;
+    for answer in running {
+        // The one that waited for a stream may come before the others are settled.
+        match answer.await.unwrap().status() {
+            200 => served += 1,
+            status => assert_eq!(status, 503),
+        }
+    }
+    assert!(served >= 3);
 }
