@@ -259,6 +259,31 @@ async fn h6_a_websocket_is_charged_when_it_opens_and_carried_both_ways() {
 }
 
 #[tokio::test]
+async fn h6_a_websocket_is_carried_over_tls_on_either_side() {
+    let (ca, dir) = (TestCa::new(), TempDir::new());
+    let upstream = UpstreamOptions::default().tls(&ca).start().await;
+    upstream.answer(Reply::upgrade_echo("websocket"));
+    let root = dir.write("root.pem", ca.pem());
+    let toml = routes(&upstream, UPGRADES).replace("headers =", &format!("ca = {root:?}\nheaders ="));
+    let house = Gatehouse::start("1", &tls(&toml, &ca, &dir)).await;
+    for alpn in [&["http/1.1"][..], &[]] {
+        let mut raw = RawClient::connect_tls(house.addr(), &ca, alpn).await;
+        raw.send(upgrade("/v1/socket", "websocket")).await;
+        assert_eq!(raw.head_response().await.status, 101);
+        for text in [
+            "one",
+            "GET / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        ] {
+            raw.send(text).await;
+            assert_eq!(raw.read_exactly(text.len()).await, text.as_bytes());
+        }
+        raw.half_close().await;
+        drop(raw.read_to_end().await);
+    }
+    assert_eq!(house.settled().await, "0.800000");
+}
+
+#[tokio::test]
 async fn h6_upgrades_elsewhere_and_of_other_kinds_are_refused() {
     let upstream = FakeUpstream::start().await;
     let house = Gatehouse::start("1", &routes(&upstream, UPGRADES)).await;

@@ -7,9 +7,12 @@ use faregate::domain::entry::EntryKind;
 use faregate::proxy::{Own, OwnAnswer, OwnCall};
 
 use super::gatehouse::{Gatehouse, KEY, Options};
-use super::{routes, simple};
+use super::process::{customer, on_its_own};
+use super::{frames, routes, simple};
 use crate::rig::body::RigBody;
 use crate::rig::client::HttpClient;
+use crate::rig::process::Faregate;
+use crate::rig::raw::RawClient;
 use crate::rig::upstream::{FakeUpstream, Gate, Reply, Step};
 
 /// How often each end of a hold is in the journal: captures, releases.
@@ -584,4 +587,78 @@ async fn a24_a_stale_connection_is_noticed_and_the_request_sent_once() {
         ("0.960000", 20)
     );
     assert_eq!(endings(&house), (20, 0));
+}
+
+/// A request over HTTP/2 for `path`, on a connection of its own whose windows stay as small as they begin.
+async fn ask_over_http2(gate: &Faregate, path: &str, key: &str, flags: u8) -> RawClient {
+    let mut raw = frames::connect(gate.listen()).await;
+    let head = frames::frame(
+        frames::HEADERS,
+        frames::END_HEADERS | flags,
+        1,
+        &frames::post(path, key),
+    );
+    raw.send(head).await;
+    raw
+}
+
+#[tokio::test]
+async fn a9_clients_and_upstreams_that_stand_still_cost_bounded_memory() {
+    let upstream = FakeUpstream::start().await;
+    let large = bytes::Bytes::from(vec![b'x'; 16 * 1024 * 1024]);
+    upstream.answer_with(move |request| match request.target() {
+        "/v1/down" => Reply::ok(large.clone()),
+        _ => Reply::stall().early(),
+    });
+    let toml = simple(&upstream).replace("match = \"POST /v1/x\"", "match = \"POST /v1/*\"");
+    let gate = Faregate::serve(&on_its_own(&toml, "")).await;
+    let key = customer(&gate).await;
+    let before = gate.process().rss_kib();
+    // Answers of 16 MiB that nobody reads.
+    let mut still = Vec::new();
+    for n in 0..100 {
+        if n % 2 == 0 {
+            still.push(ask_over_http2(&gate, "/v1/down", &key, frames::END_STREAM).await);
+        } else {
+            let mut raw = RawClient::connect(gate.listen()).await;
+            raw.send(format!("POST /v1/down HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {key}\r\ncontent-length: 0\r\n\r\n"))
+                .await;
+            still.push(raw);
+        }
+    }
+    upstream.wait_reached(100).await;
+    // Bodies of 9 MiB that the upstream does not read: as much of each as the gate takes.
+    for n in 0..100 {
+        let mut raw = if n % 2 == 0 {
+            ask_over_http2(&gate, "/v1/up", &key, 0).await
+        } else {
+            let mut raw = RawClient::connect(gate.listen()).await;
+            raw.send(format!("POST /v1/up HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {key}\r\ncontent-length: 9000000\r\n\r\n"))
+                .await;
+            raw
+        };
+        upstream.wait_reached(101 + n).await;
+        for _ in 0..16 {
+            let piece = vec![b'y'; 16 * 1024];
+            let piece = if n % 2 == 0 {
+                frames::frame(frames::DATA, 0, 1, &piece)
+            } else {
+                piece
+            };
+            // A socket that is full takes no more.
+            let taken = tokio::time::timeout(Duration::from_millis(50), raw.try_send(piece)).await;
+            if !matches!(taken, Ok(Ok(()))) {
+                break;
+            }
+        }
+        still.push(raw);
+    }
+    let grown = gate.process().rss_kib().saturating_sub(before);
+    assert!(
+        grown < 200 * 512,
+        "{grown} KiB more for 200 requests that stand still"
+    );
+    let client = gate.client().bearer(&key);
+    assert!(client.get("/v1/down").try_send().await.is_ok());
+    drop(still);
 }
