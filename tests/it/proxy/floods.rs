@@ -243,11 +243,10 @@ async fn h11_floods_of_frames_end_the_connection_and_nobody_else_notices() {
     ];
     for (what, flood) in floods {
         let mut raw = connect(house.addr()).await;
-        let all = flood.len();
-        // Listening meanwhile: a client that does not would be stopped by its own full buffers.
-        let sent = pour(&mut raw, flood).await;
-        let (_, _) = raw.ends_within(Duration::from_secs(10)).await;
-        assert!(sent < all, "{what}: all of it was taken");
+        pour(&mut raw, flood).await;
+        // This end stays open: it is the gate that ends it, long before it would for want of requests.
+        let ended = tokio::time::timeout(Duration::from_secs(15), raw.read_to_end()).await;
+        assert!(ended.is_ok(), "{what}: the connection goes on");
     }
     assert!(neighbour.end().await > 0);
     house.wait_metric("faregate_requests_under_way", &[], 0.0).await;
