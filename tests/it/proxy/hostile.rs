@@ -800,5 +800,12 @@ async fn h3_h4_h5_h6_over_http2_what_has_two_readings_is_refused_too() {
         .filter(|seen| seen.complete)
         .count();
     assert_eq!(whole, 3, "{:#?}", upstream.requests());
-    assert_eq!(house.settled().await, "0.994000");
+    // One whose body is broken after the upstream had its head is paid, like any whose client leaves then.
+    let left: f64 = house.settled().await.parse().unwrap();
+    let paid = ((1.0 - left) / 0.002).round();
+    assert!(
+        (3.0..=upstream.reached() as f64).contains(&paid),
+        "{paid} of {}",
+        upstream.reached()
+    );
 }
