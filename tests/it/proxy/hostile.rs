@@ -216,6 +216,36 @@ async fn h9_each_pipelined_request_is_judged_for_itself() {
     assert_eq!(upstream.reached(), 2);
 }
 
+#[tokio::test]
+async fn h9_an_early_refusal_is_heard_by_a_client_in_the_middle_of_a_large_body() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("0", &simple(&upstream)).await;
+    for client in [house.client(), house.client().http2()] {
+        let conn = client.connect().await;
+        for (path, status) in [("/v1/x", 402), ("/v1/nowhere", 404)] {
+            let (upload, body) = RigBody::stepped();
+            let sending = tokio::spawn(client.post(path, "").body(body).send());
+            for _ in 0..12 {
+                upload.send(vec![b'x'; 16 * 1024]).await;
+            }
+            assert_eq!(sending.await.unwrap().status(), status);
+            // The same at one stroke, on a connection that goes on where that can be.
+            let refused = client.post(path, vec![b'x'; 600 * 1024]).try_send().await;
+            assert_eq!(refused.map(|answer| answer.status()).ok(), Some(status));
+        }
+        assert_eq!(conn.get("/v1/models").send().await.status(), 200);
+    }
+    // Over HTTP/2 the others on the connection go on.
+    let conn = house.client().http2().connect().await;
+    for _ in 0..20 {
+        assert_eq!(
+            conn.post("/v1/x", vec![b'x'; 200 * 1024]).send().await.status(),
+            402
+        );
+        assert_eq!(conn.get("/v1/models").send().await.status(), 200);
+    }
+}
+
 fn with_server(upstream: &FakeUpstream, server: &str) -> String {
     simple(upstream) + "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n" + server
 }
