@@ -6,6 +6,7 @@
 pub mod detail;
 pub mod embedded;
 pub mod redis;
+mod replay;
 
 use std::fmt;
 use std::future::Future;
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use crate::domain::account::Account;
 use crate::domain::command::{Command, Outcome};
 use crate::domain::credits::Credits;
+use crate::domain::engine::Book;
 use crate::domain::entry::Entry;
 use crate::domain::grant::Grant;
 use crate::domain::hold::{Hold, OnExpiry};
@@ -76,7 +78,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Proves promises 2 and 4 over all accounts, while the ledger is in use.
     fn verify(&self) -> Answer<'_, VerifyReport>;
 
-    /// Rebuilds all balances from the journal, and says what was different. Nobody may write meanwhile.
+    /// Rebuilds all balances from the journal, and says what was different. Whatever else is asked meanwhile waits or is refused as
+    /// [`LedgerError::Unavailable`], by whichever proxy.
     fn rebuild(&self) -> Answer<'_, VerifyReport>;
 
     /// Whether it would answer now; `Ok` tells its time.
@@ -161,5 +164,35 @@ impl LedgerError {
     /// Asking again later may help without anyone's doing.
     pub fn is_transient(&self) -> bool {
         matches!(self, LedgerError::Unavailable(_) | LedgerError::TimedOut(_))
+    }
+}
+
+/// Says in which parts two books of an account differ.
+fn compare(one: &Book, other: &Book, one_is: &str, other_is: &str, mut differ: impl FnMut(String)) {
+    if one == other {
+        return;
+    }
+    let id = &one.account.id;
+    let (a, b) = (&one.account, &other.account);
+    if a.balance() != b.balance() {
+        differ(format!(
+            "account {id}: {one_is} says {:?}, {other_is} {:?}",
+            a.balance(),
+            b.balance()
+        ));
+    } else if a != b {
+        differ(format!("account {id}: {one_is} says {a:?}, {other_is} {b:?}"));
+    }
+    for (part, same) in [
+        ("grants", one.grants == other.grants),
+        ("keys", one.keys == other.keys),
+        ("holds", one.holds == other.holds),
+        ("adjustments", one.commands == other.commands),
+    ] {
+        if !same {
+            differ(format!(
+                "account {id}: the {part} in {one_is} are not those in {other_is}"
+            ));
+        }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Ledger {
     },
     /// Prove the books over all accounts; exit code 1 on a difference
     Verify,
-    /// Rebuild all balances from the journal; nobody may use the ledger meanwhile
+    /// Rebuild all balances from the journal; the ledger is closed to requests meanwhile
     Rebuild,
     /// Copy all accounts, keys and history to a Redis, and verify both
     Copy {

@@ -9,7 +9,7 @@
 //! | `schema`, `views`, `rows`, `write`, `load` | the tables, and values from and to them |
 //! | `writer`, `timers`, `chain` | rounds of commands; holds whose turn it is; the journal's hash chain |
 //! | `reads` | what is read from the file beside the writer |
-//! | `verify`, `rebuild`, `replay`, `backup` | proofs, balances from the journal alone, copies |
+//! | `verify`, `rebuild`, `backup` | proofs, balances from the journal alone, copies |
 //! | `lock`, `fault` | one process at a time; what a failure means |
 //!
 //! `sqlite3 FOLDER/ledger.db 'SELECT * FROM accounts_view'` shows it to anyone, also while it runs.
@@ -21,7 +21,6 @@ mod load;
 mod lock;
 mod reads;
 mod rebuild;
-mod replay;
 mod rows;
 mod schema;
 mod timers;

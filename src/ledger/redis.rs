@@ -15,11 +15,16 @@ mod find;
 mod keys;
 mod lane;
 mod layout;
+mod meta;
 mod node;
+mod put;
 mod read;
+mod rebuild;
+mod records;
 mod router;
 mod script;
 mod start;
+mod stored;
 mod sweep;
 mod verify;
 mod write;
@@ -44,10 +49,10 @@ use crate::domain::time::Timestamp;
 use calls::Context;
 use connect::Endpoint;
 use lane::Seen;
+use meta::{Meta, New};
 use node::{Node, Use};
 use router::Router;
 use script::{Rendering, Scripts};
-use start::Meta;
 
 /// Partitions of a new store on one server. What a call costs Redis is how many partitions it touches, and one server gains nothing by several.
 pub const PARTITIONS_SINGLE: u32 = 1;
@@ -124,6 +129,8 @@ pub struct RedisLedger {
     /// Epoch and generation as last read.
     stamp: AtomicI64,
     partitions: u32,
+    /// It has closed the store to all others.
+    alone: bool,
     durability: String,
 }
 
@@ -141,6 +148,85 @@ impl RedisLedger {
     /// Errors: [`LedgerError::Unavailable`] when no server can be reached now; [`LedgerError::Misconfigured`] and [`LedgerError::LostHistory`]
     /// when it must not be used as it is.
     pub async fn open(options: Options) -> Result<RedisLedger, LedgerError> {
+        let servers = Servers::find(&options).await?;
+        let meta = meta::find_or_make(&servers.router, servers.new_store(&options)).await?;
+        servers.ledger(options, meta, meta.users_stamp(), false).await
+    }
+
+    /// Closes the store to everybody but the ledger that this returns.
+    async fn close(&self, state: meta::State) -> Result<(RedisLedger, Meta), LedgerError> {
+        let servers = Servers::find(&self.options).await?;
+        servers
+            .router
+            .learn(0)
+            .await
+            .map_err(|fault| fault.for_caller("", 0))?;
+        let context = self.context();
+        let meta = meta::close(&servers.router, &self.scripts, context, state).await?;
+        let ledger = servers
+            .ledger(self.options.clone(), meta, meta.stamp(), true)
+            .await?;
+        Ok((ledger, meta))
+    }
+
+    /// Opens the store that this ledger closed.
+    async fn open_up(&self, closed: Meta) -> Result<(), LedgerError> {
+        let opened = meta::open(&self.router, &self.scripts, self.context(), closed).await;
+        opened.map(|_| ())
+    }
+
+    fn context(&self) -> Context {
+        Context {
+            stamp: self.stamp.load(Ordering::Relaxed),
+            time: self
+                .options
+                .time
+                .as_ref()
+                .map(|time| time.0.load(Ordering::SeqCst)),
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.options.patience.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn lost(&self, partition: u32, what: &str) -> LedgerError {
+        LedgerError::LostHistory(format!("partition {partition} {what}"))
+    }
+
+    /// A script found another epoch or generation: reads which it is now. Another epoch is another store.
+    async fn learn_stamp(&self) -> Result<(), LedgerError> {
+        let meta = meta::again(&self.router).await?;
+        if self.alone {
+            return Err(LedgerError::Unavailable(
+                "somebody else has begun to rebuild the ledger".to_owned(),
+            ));
+        }
+        let (old, new) = (self.stamp.load(Ordering::Relaxed), meta.stamp());
+        if old >> 20 != new >> 20 {
+            return Err(LedgerError::LostHistory(
+                "it is another store than the one that was opened".to_owned(),
+            ));
+        }
+        meta.check_open()?;
+        if old != new {
+            self.stamp.store(new, Ordering::Relaxed);
+            self.seen.forget();
+        }
+        Ok(())
+    }
+}
+
+/// Servers that can be used.
+struct Servers {
+    router: Router,
+    usage: Use,
+    settings: start::Settings,
+}
+
+impl Servers {
+    /// Connects to those that the options name, and checks them.
+    async fn find(options: &Options) -> Result<Servers, LedgerError> {
         if let Some(wanted) = options.partitions
             && (wanted == 0 || wanted > keys::PARTITIONS_MAX)
         {
@@ -171,63 +257,49 @@ impl RedisLedger {
             shebang: server.version >= (7, 0),
             test_time: options.time.is_some(),
         }));
-        let router = Router::new(given, usage.clone());
-        let default = if server.cluster {
-            PARTITIONS_CLUSTER
-        } else {
-            PARTITIONS_SINGLE
-        };
-        let meta = start::meta(&router, options.partitions, default, options.epoch).await?;
-        usage.seen.begin(meta.partitions);
-        router
-            .learn(meta.partitions)
-            .await
-            .map_err(|fault| fault.for_caller("", 0))?;
-        let settings = start::all_settings(&router, settings).await?;
-        Ok(RedisLedger {
-            router,
-            scripts: usage.scripts,
-            seen: usage.seen,
-            stamp: AtomicI64::new(meta.stamp()),
-            partitions: meta.partitions,
-            durability: settings.durability(server.cluster),
-            options,
+        Ok(Servers {
+            router: Router::new(given, usage.clone()),
+            usage,
+            settings,
         })
     }
 
-    fn context(&self) -> Context {
-        Context {
-            stamp: self.stamp.load(Ordering::Relaxed),
-            time: self
-                .options
-                .time
-                .as_ref()
-                .map(|time| time.0.load(Ordering::SeqCst)),
+    fn new_store(&self, options: &Options) -> New {
+        New {
+            wanted: options.partitions,
+            default: if self.usage.cluster {
+                PARTITIONS_CLUSTER
+            } else {
+                PARTITIONS_SINGLE
+            },
+            epoch: options.epoch,
         }
     }
 
-    fn millis(&self) -> u64 {
-        u64::try_from(self.options.patience.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn lost(&self, partition: u32, what: &str) -> LedgerError {
-        LedgerError::LostHistory(format!("partition {partition} {what}"))
-    }
-
-    /// A script found another epoch or generation: reads which it is now. Another epoch is another store.
-    async fn learn_stamp(&self) -> Result<(), LedgerError> {
-        let meta: Meta = start::again(&self.router).await?;
-        let (old, new) = (self.stamp.load(Ordering::Relaxed), meta.stamp());
-        if old >> 20 != new >> 20 {
-            return Err(LedgerError::LostHistory(
-                "it is another store than the one that was opened".to_owned(),
-            ));
-        }
-        if old != new {
-            self.stamp.store(new, Ordering::Relaxed);
-            self.seen.forget();
-        }
-        Ok(())
+    /// The ledger on them.
+    async fn ledger(
+        self,
+        options: Options,
+        meta: Meta,
+        stamp: i64,
+        alone: bool,
+    ) -> Result<RedisLedger, LedgerError> {
+        self.usage.seen.begin(meta.partitions);
+        self.router
+            .learn(meta.partitions)
+            .await
+            .map_err(|fault| fault.for_caller("", 0))?;
+        let settings = start::all_settings(&self.router, self.settings).await?;
+        Ok(RedisLedger {
+            durability: settings.durability(self.usage.cluster),
+            router: self.router,
+            scripts: self.usage.scripts,
+            seen: self.usage.seen,
+            stamp: AtomicI64::new(stamp),
+            partitions: meta.partitions,
+            alone,
+            options,
+        })
     }
 }
 
@@ -309,11 +381,7 @@ impl Ledger for RedisLedger {
     }
 
     fn rebuild(&self) -> Answer<'_, VerifyReport> {
-        Box::pin(async {
-            Err(LedgerError::Misconfigured(
-                "this version cannot rebuild a Redis store: restore its files".to_owned(),
-            ))
-        })
+        Box::pin(self.rebuild_all())
     }
 
     fn ready(&self) -> Answer<'_, Timestamp> {

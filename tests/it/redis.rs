@@ -1,6 +1,7 @@
 //! The ledger on Redis, on real servers.
 
 mod cluster;
+mod rebuild;
 mod scripts;
 
 use std::sync::Arc;

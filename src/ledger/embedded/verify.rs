@@ -14,7 +14,7 @@ use crate::domain::credits::Credits;
 use crate::domain::engine::{Book, invariants};
 use crate::domain::entry::Entry;
 use crate::domain::ids::AccountId;
-use crate::ledger::{LedgerError, VerifyReport};
+use crate::ledger::{LedgerError, VerifyReport, compare};
 
 /// Accounts compared at a time: so few that the writer does not notice.
 const PAGE: usize = 200;
@@ -118,7 +118,7 @@ fn one_page(
     for book in books {
         let id = &book.account.id;
         match stored.get(id) {
-            Some((stored, _)) => compare(book, stored, "memory", "the file", findings),
+            Some((stored, _)) => compare(book, stored, "memory", "the file", |what| findings.add(what)),
             None => findings.add(format!("account {id} is in memory and not readable in the file")),
         }
     }
@@ -166,36 +166,6 @@ fn one_account(conn: &Connection, book: &Book, line: Credits, findings: &mut Fin
     }
     findings.0.accounts += 1;
     Ok(())
-}
-
-/// Says in which parts two books of an account differ.
-pub(super) fn compare(one: &Book, other: &Book, one_is: &str, other_is: &str, findings: &mut Findings) {
-    if one == other {
-        return;
-    }
-    let id = &one.account.id;
-    let (a, b) = (&one.account, &other.account);
-    if a.balance() != b.balance() {
-        findings.add(format!(
-            "account {id}: {one_is} says {:?}, {other_is} {:?}",
-            a.balance(),
-            b.balance()
-        ));
-    } else if a != b {
-        findings.add(format!("account {id}: {one_is} says {a:?}, {other_is} {b:?}"));
-    }
-    for (part, same) in [
-        ("grants", one.grants == other.grants),
-        ("keys", one.keys == other.keys),
-        ("holds", one.holds == other.holds),
-        ("adjustments", one.commands == other.commands),
-    ] {
-        if !same {
-            findings.add(format!(
-                "account {id}: the {part} in {one_is} are not those in {other_is}"
-            ));
-        }
-    }
 }
 
 /// After the last page: what is not an account's.

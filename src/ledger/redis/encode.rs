@@ -303,21 +303,24 @@ pub(super) fn limits_bytes(limits: &Limits) -> Vec<u8> {
 }
 
 /// What never changes of a key, as stored: digest, then when it stops counting (only if ever), its caps, its name.
-fn new_key(key: &NewKey, twin: Option<&KeyId>) -> Writer {
+pub(super) fn fixed(key: &NewKey) -> Vec<u8> {
     let never = key.expires_at == Timestamp::NEVER;
     let name = key
         .name
         .as_deref()
         .map_or_else(Vec::new, |name| [b"n", name.as_bytes()].concat());
-    let fixed = Writer::default()
+    Writer::default()
         .bytes(&key.digest.0)
         .number(i64::from(!never), 1)
         .number(key.expires_at.micros(), if never { 0 } else { 7 })
         .bytes(&limits_bytes(&key.limits))
         .bytes(&name)
-        .0;
+        .0
+}
+
+fn new_key(key: &NewKey, twin: Option<&KeyId>) -> Writer {
     Writer::default()
         .text8(key.id.as_str().as_bytes())
-        .text16(&fixed)
+        .text16(&fixed(key))
         .text8(twin.map_or("", KeyId::as_str).as_bytes())
 }

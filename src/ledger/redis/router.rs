@@ -164,7 +164,13 @@ impl Router {
         self.follow(Some(partition), Some((script, attempt)), cmd).await
     }
 
-    /// The same for what may take longer.
+    /// Calls a script about the store's own record.
+    pub(super) async fn call_home(&self, script: Script, cmd: &Cmd) -> Result<Value, Fault> {
+        let attempt = self.usage.attempt;
+        self.follow(None, Some((script, attempt)), cmd).await
+    }
+
+    /// The same as [`Router::call`] for what may take longer.
     pub(super) async fn call_within(
         &self,
         partition: u32,

@@ -62,8 +62,12 @@ parts![
     "read/journal",
     "read/opened",
     "read/chunk",
+    "read/whole",
     "sweep/begin",
     "sweep/visit",
+    "store/meta",
+    "store/fence",
+    "store/put",
 ];
 
 /// A script.
@@ -91,8 +95,12 @@ pub(super) enum Script {
     Journal,
     Opened,
     Chunk,
+    Whole,
     Begin,
     Visit,
+    Meta,
+    Fence,
+    Put,
 }
 
 const OPERATIONS: &[&str] = &[
@@ -106,7 +114,7 @@ const OPERATIONS: &[&str] = &[
 const BOOK: &[&str] = &["lib/keys", "lib/book", "lib/due", "lib/time"];
 
 impl Script {
-    pub(super) const ALL: [Script; 22] = [
+    pub(super) const ALL: [Script; 26] = [
         Script::Hot,
         Script::Full,
         Script::PutGrant,
@@ -127,8 +135,12 @@ impl Script {
         Script::Journal,
         Script::Opened,
         Script::Chunk,
+        Script::Whole,
         Script::Begin,
         Script::Visit,
+        Script::Meta,
+        Script::Fence,
+        Script::Put,
     ];
 
     /// The part of a script that only reads.
@@ -146,6 +158,7 @@ impl Script {
             Script::Journal => "read/journal",
             Script::Opened => "read/opened",
             Script::Chunk => "read/chunk",
+            Script::Whole => "read/whole",
             _ => return None,
         })
     }
@@ -184,6 +197,9 @@ impl Script {
             Script::RevokeKey => &[&["lib/keys", "cold/revoke_key", "one", "lib/write"]],
             Script::Begin => return vec!["lib/read", "sweep/begin"],
             Script::Visit => return vec!["lib/read", "sweep/visit"],
+            Script::Meta => return vec!["store/meta"],
+            Script::Fence => return vec!["store/fence"],
+            Script::Put => return vec!["lib/read", "store/put"],
             _ => &[],
         };
         std::iter::once("lib/frame").chain(groups.concat()).collect()

@@ -1,15 +1,12 @@
-//! What is checked before the ledger is used: the server's version and settings, and that the store is this ledger's.
+//! What is checked of servers before the ledger is used: their version and settings.
 
 use std::collections::BTreeMap;
 
 use redis::Value;
 
 use super::fault::Fault;
-use super::keys::{Keys, META};
-use super::layout::{self, Writer};
 use super::node::Node;
 use super::router::Router;
-use crate::domain::credits::Credits;
 use crate::ledger::LedgerError;
 
 /// The oldest Redis that can be used.
@@ -22,66 +19,8 @@ pub(super) struct Server {
     pub(super) cluster: bool,
 }
 
-/// The store's own record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Meta {
-    pub(super) partitions: u32,
-    pub(super) epoch: u32,
-    pub(super) generation: u32,
-    /// All partitions were made; from then on one that is missing is a loss.
-    ready: bool,
-}
-
-impl Meta {
-    /// Epoch and generation in one number, which every call carries.
-    pub(super) fn stamp(self) -> i64 {
-        i64::from(self.epoch) << 20 | i64::from(self.generation & 0xf_ffff)
-    }
-
-    fn text(self) -> String {
-        format!(
-            "layout={} partitions={} epoch={} generation={} ready={}",
-            layout::VERSION,
-            self.partitions,
-            self.epoch,
-            self.generation,
-            u8::from(self.ready)
-        )
-    }
-
-    fn read(stored: &[u8]) -> Result<Meta, LedgerError> {
-        let text = String::from_utf8_lossy(stored);
-        let fields: BTreeMap<_, _> = text
-            .split(' ')
-            .filter_map(|field| field.split_once('='))
-            .collect();
-        let number = |name| fields.get(name).and_then(|n: &&str| n.parse::<u32>().ok());
-        let layout = number("layout");
-        if layout != Some(layout::VERSION) {
-            return Err(LedgerError::Misconfigured(format!(
-                "the Redis store was written with layout {layout:?}, this program has layout {}: use the program that fits, or copy the ledger",
-                layout::VERSION
-            )));
-        }
-        let meta = || {
-            Some(Meta {
-                partitions: number("partitions")?,
-                epoch: number("epoch")?,
-                generation: number("generation")?,
-                ready: number("ready")? == 1,
-            })
-        };
-        meta()
-            .ok_or_else(|| LedgerError::LostHistory(format!("the store's own record {META} cannot be read")))
-    }
-}
-
 fn failed(fault: Fault) -> LedgerError {
     fault.for_caller("", 0)
-}
-
-async fn ask(router: &Router, partition: Option<u32>, cmd: &redis::Cmd) -> Result<Value, LedgerError> {
-    router.ask(partition, cmd).await.map_err(failed)
 }
 
 /// Asks a server what it is.
@@ -232,91 +171,5 @@ impl Settings {
             }
         };
         text.to_owned()
-    }
-}
-
-/// Reads the store's own record, or makes the store, with as many partitions as are wanted, else the default. `epoch` is random, for a new one.
-pub(super) async fn meta(
-    router: &Router,
-    wanted: Option<u32>,
-    default: u32,
-    epoch: u32,
-) -> Result<Meta, LedgerError> {
-    router.learn(0).await.map_err(failed)?;
-    let stored = ask(router, None, redis::cmd("GET").arg(META)).await?;
-    let meta = match stored {
-        Value::BulkString(stored) => Meta::read(&stored)?,
-        _ => begin(router, wanted.unwrap_or(default), epoch).await?,
-    };
-    if let Some(wanted) = wanted.filter(|wanted| *wanted != meta.partitions) {
-        return Err(LedgerError::Misconfigured(format!(
-            "the Redis store has {} partitions, {wanted} are asked for: the number cannot be changed",
-            meta.partitions
-        )));
-    }
-    if meta.ready {
-        return Ok(meta);
-    }
-    // Made by nobody yet, or by one who did not get to the end: there cannot be anything to lose.
-    router.learn(meta.partitions).await.map_err(failed)?;
-    let part = Writer::default()
-        .number(meta.stamp(), 7)
-        .number(0, 6)
-        .number(0, 7)
-        .number(Credits::MAX.micros(), 7)
-        .bytes(&[b'0'; 16])
-        .0;
-    for n in 0..meta.partitions {
-        let key = Keys(n).part();
-        ask(
-            router,
-            Some(n),
-            redis::cmd("SET").arg(&key).arg(part.as_slice()).arg("NX"),
-        )
-        .await?;
-    }
-    let ready = Meta { ready: true, ..meta };
-    ask(router, None, redis::cmd("SET").arg(META).arg(ready.text())).await?;
-    Ok(ready)
-}
-
-/// Writes the record of a new store; of two who do so at once the first counts.
-async fn begin(router: &Router, partitions: u32, epoch: u32) -> Result<Meta, LedgerError> {
-    router.learn(partitions).await.map_err(failed)?;
-    for n in 0..partitions {
-        let key = Keys(n).part();
-        if ask(router, Some(n), redis::cmd("EXISTS").arg(&key)).await? != Value::Int(0) {
-            return Err(LedgerError::LostHistory(format!(
-                "its own record {META} is missing and partition {n} is there"
-            )));
-        }
-    }
-    let meta = Meta {
-        partitions,
-        epoch,
-        generation: 1,
-        ready: false,
-    };
-    ask(
-        router,
-        None,
-        redis::cmd("SET").arg(META).arg(meta.text()).arg("NX"),
-    )
-    .await?;
-    match ask(router, None, redis::cmd("GET").arg(META)).await? {
-        Value::BulkString(stored) => Meta::read(&stored),
-        _ => Err(LedgerError::LostHistory(format!(
-            "its own record {META} is missing"
-        ))),
-    }
-}
-
-/// Reads the record of a store that was opened before.
-pub(super) async fn again(router: &Router) -> Result<Meta, LedgerError> {
-    match ask(router, None, redis::cmd("GET").arg(META)).await? {
-        Value::BulkString(stored) => Meta::read(&stored),
-        _ => Err(LedgerError::LostHistory(format!(
-            "its own record {META} is missing"
-        ))),
     }
 }

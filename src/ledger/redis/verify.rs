@@ -275,7 +275,7 @@ impl RedisLedger {
     }
 
     /// Names in a partition's list of accounts, from a place on.
-    async fn accounts_from(
+    pub(super) async fn accounts_from(
         &self,
         keys: Keys,
         place: usize,
@@ -319,7 +319,7 @@ impl RedisLedger {
 }
 
 /// The account of a name in the list.
-fn known(keys: Keys, name: &[u8], findings: &mut Findings) -> Option<AccountId> {
+pub(super) fn known(keys: Keys, name: &[u8], findings: &mut Findings) -> Option<AccountId> {
     let id = std::str::from_utf8(name)
         .ok()
         .and_then(|id| AccountId::new(id).ok());

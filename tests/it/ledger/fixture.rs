@@ -25,11 +25,6 @@ pub(crate) trait Fixture: Send + Sync {
     /// For messages.
     fn name(&self) -> &'static str;
 
-    /// Whether it can make balances from the journal.
-    fn rebuilds(&self) -> bool {
-        true
-    }
-
     /// An empty ledger whose clock stands at [`START`]. One at a time: a store may be shared by those that it gives one after the other.
     fn fresh(&self) -> Pin<Box<dyn Future<Output = Fresh> + Send + '_>>;
 }

@@ -15,6 +15,7 @@ use faregate::domain::ids::{AccountId, CommandId, GrantId, HoldId, KeyDigest, Ke
 use faregate::domain::key::Caller;
 use faregate::domain::limits::Limits;
 use faregate::domain::time::{Span, Timestamp};
+use faregate::ledger::detail::Note;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sha2::{Digest, Sha256};
@@ -453,6 +454,7 @@ impl World {
         let caller = self.caller(&key_id(admit.key), admit.line, admit.stale)?;
         self.opened += 1;
         let hold = hold_id(&self.account, self.opened, self.now);
+        let detail = Note::by("proxy", "request").key(&caller.key).detail();
         Some(Command::Admit(Admit {
             hold,
             caller,
@@ -460,7 +462,7 @@ impl World {
             most: micros(admit.least + admit.more),
             tokens: admit.tokens,
             ttl: Span::from_secs(admit.ttl),
-            detail: Detail::none(),
+            detail,
         }))
     }
 
@@ -487,29 +489,30 @@ impl World {
                 micros(told.amount),
             ),
         };
+        let facts = GrantFacts {
+            id,
+            amount,
+            priority: told.priority,
+            category: if told.paid {
+                Category::Paid
+            } else {
+                Category::Promotional
+            },
+            effective_at: seconds(told.starts),
+            expires_at: told.ends.map_or(Timestamp::NEVER, seconds),
+            created_at: self.began,
+            updated_at: self.began.plus(Span::from_secs(if told.newer {
+                self.told
+            } else {
+                self.told / 2
+            })),
+            voided_at: told.void.then_some(self.now),
+            note: None,
+        };
         Command::PutGrant {
             account: self.account.clone(),
-            facts: GrantFacts {
-                id,
-                amount,
-                priority: told.priority,
-                category: if told.paid {
-                    Category::Paid
-                } else {
-                    Category::Promotional
-                },
-                effective_at: seconds(told.starts),
-                expires_at: told.ends.map_or(Timestamp::NEVER, seconds),
-                created_at: self.began,
-                updated_at: self.began.plus(Span::from_secs(if told.newer {
-                    self.told
-                } else {
-                    self.told / 2
-                })),
-                voided_at: told.void.then_some(self.now),
-                note: None,
-            },
-            detail: Detail::none(),
+            detail: Note::by("admin", "test").grant(&facts).detail(),
+            facts,
         }
     }
 
@@ -570,26 +573,27 @@ impl World {
     fn set(&self, change: AccountChange) -> Command {
         Command::SetAccount {
             account: self.account.clone(),
+            detail: Note::by("admin", "test").change(&change).detail(),
             change,
-            detail: Detail::none(),
         }
     }
 
     fn put_key(&self, key: u8, limits_choice: u8) -> Command {
+        let key = NewKey {
+            id: key_id(key),
+            digest: digest(&self.account, key),
+            name: None,
+            expires_at: if key == 2 {
+                self.began.plus(Span::from_secs(7_200))
+            } else {
+                Timestamp::NEVER
+            },
+            limits: limits(limits_choice),
+        };
         Command::PutKey {
             account: self.account.clone(),
-            key: NewKey {
-                id: key_id(key),
-                digest: digest(&self.account, key),
-                name: None,
-                expires_at: if key == 2 {
-                    self.began.plus(Span::from_secs(7_200))
-                } else {
-                    Timestamp::NEVER
-                },
-                limits: limits(limits_choice),
-            },
-            detail: Detail::none(),
+            detail: Note::by("admin", "test").new_key(&key).detail(),
+            key,
         }
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Entries that time alone wrote (a grant started or expired) are explained by the command they came with, or by looking at what is due.
 
+mod adopt;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -21,11 +23,13 @@ use crate::domain::limits::Limits;
 use crate::domain::time::{Span, Timestamp};
 use crate::ledger::detail::Note;
 
+pub(in crate::ledger) use adopt::{adopt, settled};
+
 /// How long an ended hold is kept for a late capture: far longer than a ledger remembers it, since a stopped ledger forgets nothing.
 const KEPT: Span = Span::from_secs(48 * HOLDS_REMEMBERED.secs_ceil());
 
 /// One account's journal being read.
-pub(super) struct Replay<'a> {
+pub(in crate::ledger) struct Replay<'a> {
     account: AccountId,
     /// What was stored: asked only for what the journal does not say.
     old: Option<&'a Book>,
@@ -42,7 +46,7 @@ pub(super) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(account: AccountId, old: Option<&'a Book>, line: Credits) -> Replay<'a> {
+    pub(in crate::ledger) fn new(account: AccountId, old: Option<&'a Book>, line: Credits) -> Replay<'a> {
         Replay {
             account,
             old,
@@ -56,7 +60,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Takes the account's next entry; the error says why the journal does not add up.
-    pub(super) fn take(&mut self, entry: Entry) -> Result<(), String> {
+    pub(in crate::ledger) fn take(&mut self, entry: Entry) -> Result<(), String> {
         self.last = Some((entry.seq, entry.number));
         if let Some(expected) = self.expected.pop_front() {
             return same(&expected, &entry);
@@ -84,7 +88,7 @@ impl<'a> Replay<'a> {
     }
 
     /// The book at the end of the journal.
-    pub(super) fn finish(mut self) -> Result<Book, String> {
+    pub(in crate::ledger) fn finish(mut self) -> Result<Book, String> {
         if let Some(missing) = self.expected.front() {
             return Err(format!("after the last entry one is missing: {}", shown(missing)));
         }

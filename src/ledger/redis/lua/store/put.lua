@@ -1,0 +1,33 @@
+-- Puts records in the place of what is there, for a rebuild: only for who knows the stamp of a store that is closed to everybody else.
+-- KEYS: partition, then what is written. ARGV from the second, one for each; its first byte says how, fields follow, each after its length:
+-- = a text (what follows), # a hash's fields and values, > an item at a place of a list which is its end, @ scores and members of a sorted set,
+-- - nothing. The same call again changes nothing.
+local function fields(text)
+  local found, at = {}, 2
+  while at <= #text do
+    found[#found + 1], at = unpack('<I4c0', text, at)
+  end
+  return found
+end
+
+for i = 2, #KEYS do
+  local key, text = KEYS[i], ARGV[i]
+  local kind, found = string.sub(text, 1, 1), nil
+  if kind == '=' then
+    call('SET', key, string.sub(text, 2))
+  elseif kind == '>' then
+    found = fields(text)
+    if call('LLEN', key) == tonumber(found[1]) then
+      call('RPUSH', key, found[2])
+    end
+  else
+    if kind == '#' or kind == '-' then
+      call('DEL', key)
+    end
+    found = fields(text)
+    for j = 1, #found, 2 do
+      call(kind == '#' and 'HSET' or 'ZADD', key, found[j], found[j + 1])
+    end
+  end
+end
+return { now }
