@@ -3,9 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Micro-credits in one credit.
-const MICRO: i64 = 1_000_000;
-
 /// An amount of credits, held as whole micro-credits.
 ///
 /// Range: ±[`Credits::MAX`], which a Lua number (a double) still holds exactly. Text form: decimal with six
@@ -129,14 +126,26 @@ impl FromStr for Credits {
 
 impl fmt::Display for Credits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let micros = self.0.unsigned_abs();
-        write!(
-            f,
-            "{sign}{}.{:06}",
-            micros / MICRO.unsigned_abs(),
-            micros % MICRO.unsigned_abs()
-        )
+        // Digit by digit from the end: every answer says two amounts.
+        let mut text = [b'0'; 24];
+        let mut at = text.len();
+        let mut rest = self.0.unsigned_abs();
+        let mut places = 0;
+        while rest > 0 || places <= 6 {
+            if places == 6 {
+                at -= 1;
+                text[at] = b'.';
+            }
+            at -= 1;
+            text[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            places += 1;
+        }
+        if self.0 < 0 {
+            at -= 1;
+            text[at] = b'-';
+        }
+        f.write_str(std::str::from_utf8(&text[at..]).unwrap_or_default())
     }
 }
 

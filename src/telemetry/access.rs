@@ -292,6 +292,11 @@ fn put(out: &mut Vec<u8>, name: &[u8], value: &dyn fmt::Display) {
 /// Route ids come from the configuration and may have quotes or control characters in them; nothing else here can.
 fn put_str(out: &mut Vec<u8>, name: &[u8], value: &str) {
     out.extend_from_slice(name);
+    let plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..0x20 | 0x7f);
+    if value.as_bytes().iter().all(plain) {
+        out.extend_from_slice(value.as_bytes());
+        return;
+    }
     for &byte in value.as_bytes() {
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),

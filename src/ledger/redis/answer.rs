@@ -71,7 +71,7 @@ pub(super) fn read(bytes: &[u8], command: &Command) -> Answer {
     answer.unwrap_or_else(unreadable)
 }
 
-fn record<'a>(layout: &'a Layout, bytes: &[u8]) -> Option<Record<'a>> {
+fn record<'a>(layout: &'static Layout, bytes: &'a [u8]) -> Option<Record<'a>> {
     layout.read_all(bytes)
 }
 

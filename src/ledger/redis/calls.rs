@@ -9,6 +9,9 @@ use super::script::{Script, Scripts};
 use crate::domain::entry::Detail;
 use crate::domain::ids::{AccountId, HoldId, KeyId};
 
+/// Bytes of an operation with its keys, usually.
+const BYTES_USUAL: usize = 300;
+
 /// One operation.
 #[derive(Clone, Debug)]
 pub(super) struct Operation {
@@ -32,7 +35,8 @@ pub(super) fn tail(account: &AccountId, subject: &[u8], detail: &Detail) -> Vec<
     } else {
         detail.as_str()
     };
-    Writer::default()
+    let len = 2 + account.as_str().len() + subject.len() + detail.len();
+    Writer(Vec::with_capacity(len))
         .text8(account.as_str().as_bytes())
         .text8(subject)
         .bytes(detail.as_bytes())
@@ -61,20 +65,20 @@ impl Context {
     }
 }
 
-/// A record that a call reads, before its key is spelled.
+/// A record that a call reads, before its key is spelled. What differs most comes first, since each is looked for among the others.
 #[derive(PartialEq, Eq)]
 enum Wanted<'a> {
+    Hold(HoldId, u32, &'a AccountId),
     Account(u32, &'a AccountId),
-    Hold(u32, &'a AccountId, HoldId),
-    Gauge(u32, &'a AccountId, &'a KeyId),
+    Gauge(u32, &'a KeyId, &'a AccountId),
 }
 
 impl Wanted<'_> {
-    fn key(&self) -> Vec<u8> {
+    fn spell(&self, key: &mut Vec<u8>) {
         match *self {
-            Wanted::Account(n, account) => Keys(n).account(account).into_bytes(),
-            Wanted::Hold(n, account, hold) => Keys(n).hold(account, hold),
-            Wanted::Gauge(n, account, key) => Keys(n).gauge(account, key).into_bytes(),
+            Wanted::Account(n, account) => Keys(n).put_account(key, account),
+            Wanted::Hold(hold, n, account) => Keys(n).put_hold(key, account, hold),
+            Wanted::Gauge(n, id, account) => Keys(n).put_gauge(key, account, id),
         }
     }
 }
@@ -90,8 +94,11 @@ fn place<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
     }
 }
 
-fn op_bytes(operation: &Operation, places: [usize; 4], seen: u64) -> Vec<u8> {
-    let mut bytes = Writer(Vec::with_capacity(15 + operation.numbers.len())).number(operation.ask as i64, 1);
+/// Where among KEYS an operation's records are: partition, account, hold, gauge; 0 for one it does not need.
+type Places = [usize; 4];
+
+fn op_bytes(bytes: Vec<u8>, operation: &Operation, places: Places, seen: u64) -> Vec<u8> {
+    let mut bytes = Writer(bytes).number(operation.ask as i64, 1);
     for at in places {
         bytes = bytes.number(at as i64, 2);
     }
@@ -102,48 +109,52 @@ fn op_bytes(operation: &Operation, places: [usize; 4], seen: u64) -> Vec<u8> {
 pub(super) fn hot<'a>(
     scripts: &Scripts,
     context: Context,
-    operations: impl Iterator<Item = &'a Operation> + Clone,
+    operations: impl ExactSizeIterator<Item = &'a Operation> + Clone,
     seen: impl Fn(u32) -> u64,
 ) -> Cmd {
-    let mut partitions = Vec::new();
+    let mut partitions = Vec::with_capacity(1);
     for operation in operations.clone() {
         place(&mut partitions, operation.partition);
     }
-    let mut records = Vec::new();
-    let mut args = Vec::new();
-    for operation in operations {
-        let n = operation.partition;
-        let account = &operation.account;
+    let mut records = Vec::with_capacity(2 * operations.len());
+    let mut places: Vec<Places> = Vec::with_capacity(operations.len());
+    for operation in operations.clone() {
+        let (n, account) = (operation.partition, &operation.account);
         let mut at = |wanted| partitions.len() + place(&mut records, wanted);
-        let places = [
+        places.push([
             partitions.iter().position(|p| *p == n).map_or(0, |at| at + 1),
             at(Wanted::Account(n, account)),
             operation
                 .hold
-                .map_or(0, |hold| at(Wanted::Hold(n, account, hold))),
+                .map_or(0, |hold| at(Wanted::Hold(hold, n, account))),
             operation
                 .gauge
                 .as_ref()
-                .map_or(0, |key| at(Wanted::Gauge(n, account, key))),
-        ];
-        args.push(op_bytes(operation, places, seen(n)));
-        args.push(operation.tail.clone());
+                .map_or(0, |key| at(Wanted::Gauge(n, key, account))),
+        ]);
     }
-    let mut cmd = redis::cmd("EVALSHA");
-    cmd.arg(scripts.hash(Script::Hot))
+    let arguments = 4 + 2 * partitions.len() + records.len() + 2 * operations.len();
+    let mut cmd = Cmd::with_capacity(arguments, BYTES_USUAL * operations.len());
+    cmd.arg("EVALSHA")
+        .arg(scripts.hash(Script::Hot))
         .arg(partitions.len() * 2 + records.len());
     for n in &partitions {
         cmd.arg(Keys(*n).part());
     }
+    let mut scratch = Vec::with_capacity(BYTES_USUAL);
     for wanted in &records {
-        cmd.arg(wanted.key());
+        scratch.clear();
+        wanted.spell(&mut scratch);
+        cmd.arg(scratch.as_slice());
     }
     for n in &partitions {
         cmd.arg(Keys(*n).journal());
     }
     cmd.arg(context.head(partitions.len(), partitions.len() + records.len()));
-    for arg in &args {
-        cmd.arg(arg.as_slice());
+    for (operation, places) in operations.zip(places) {
+        scratch.clear();
+        scratch = op_bytes(scratch, operation, places, seen(operation.partition));
+        cmd.arg(scratch.as_slice()).arg(operation.tail.as_slice());
     }
     cmd
 }
@@ -189,7 +200,7 @@ pub(super) fn one(
         cmd.arg(key);
     }
     cmd.arg(context.head(1, records.len()));
-    cmd.arg(op_bytes(operation, [1, 2, hold, gauge], seen));
+    cmd.arg(op_bytes(Vec::new(), operation, [1, 2, hold, gauge], seen));
     cmd.arg(operation.tail.as_slice());
     cmd
 }

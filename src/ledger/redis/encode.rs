@@ -18,27 +18,29 @@ use crate::domain::time::Timestamp;
 /// No cap on an amount: more than any amount.
 const NO_CAP: i64 = Credits::MAX.micros() + 1;
 
+/// Bytes of an operation's numbers, at most.
+const NUMBERS_MOST: usize = 128;
+
 /// The journal's note on a hold that time ended.
 const EXPIRED: &str = r#"{"cause":"expired"}"#;
 
 /// The script for a command, and the command as it takes it. `twin` is under which id the account has a new key's digest already.
 pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>) -> (Script, Operation) {
     let account = command.account();
-    let about = |ask, numbers: Writer, subject: &str, detail: &Detail| Operation {
+    let about = |ask, numbers: Writer, subject: &[u8], detail: &Detail| Operation {
         ask,
         partition: partition_of(account, partitions),
         account: account.clone(),
         hold: None,
         gauge: None,
         numbers: numbers.0,
-        tail: tail(account, subject.as_bytes(), detail),
+        tail: tail(account, subject, detail),
     };
     let hold = |ask, id: HoldId, gauge: Option<KeyId>, numbers: Writer, detail: &Detail| {
         let operation = Operation {
             hold: Some(id),
             gauge,
-            tail: tail(account, id.as_bytes(), detail),
-            ..about(ask, numbers, "", detail)
+            ..about(ask, numbers, id.as_bytes(), detail)
         };
         (Script::Hot, operation)
     };
@@ -53,17 +55,17 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
         } => hold(Ask::Expire, *id, None, expire(*on_expiry), &Detail::new(EXPIRED)),
         Command::PutGrant { facts, detail, .. } => (
             Script::PutGrant,
-            about(Ask::Other, grant(facts), facts.id.as_str(), detail),
+            about(Ask::Other, grant(facts), facts.id.as_str().as_bytes(), detail),
         ),
         Command::Adjust {
             id, amount, detail, ..
         } => (
             Script::Adjust,
-            about(Ask::Other, adjust(id, *amount), id.as_str(), detail),
+            about(Ask::Other, adjust(id, *amount), id.as_str().as_bytes(), detail),
         ),
         Command::SetAccount { change, detail, .. } => {
             let (ask, value, subject) = setting(change);
-            (Script::SetAccount, about(ask, value, &subject, detail))
+            (Script::SetAccount, about(ask, value, subject.as_bytes(), detail))
         }
         Command::PutKey { key, detail, .. } => {
             let operation = Operation {
@@ -71,7 +73,7 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
                 ..about(
                     Ask::Other,
                     new_key(key, twin),
-                    &format!("key_created:{}", key.id),
+                    format!("key_created:{}", key.id).as_bytes(),
                     detail,
                 )
             };
@@ -81,12 +83,12 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
             let id = Writer::default().bytes(key.as_str().as_bytes());
             (
                 Script::RevokeKey,
-                about(Ask::Other, id, &format!("key_revoked:{key}"), detail),
+                about(Ask::Other, id, format!("key_revoked:{key}").as_bytes(), detail),
             )
         }
         Command::ApplyDue { .. } => (
             Script::ApplyDue,
-            about(Ask::Other, Writer::default(), "", &Detail::none()),
+            about(Ask::Other, Writer::default(), b"", &Detail::none()),
         ),
     }
 }
@@ -119,7 +121,7 @@ fn admit(c: &Admit) -> Writer {
         c.most.micros().max(least)
     };
     let limited = caller.limits != Limits::NONE || caller.key_limits != Limits::NONE;
-    let numbers = Writer::default()
+    let numbers = Writer(Vec::with_capacity(NUMBERS_MOST))
         .number(version(caller), 4)
         .number(i64::from(limited), 1)
         .number(least, 7)
@@ -193,7 +195,7 @@ fn renew(c: &Renew) -> Writer {
 }
 
 fn settle(used: i64, credit_line: Credits, key: [u8; 8]) -> Writer {
-    Writer::default()
+    Writer(Vec::with_capacity(NUMBERS_MOST))
         .number(used, 7)
         .number(credit_line.micros(), 7)
         .bytes(&key)

@@ -33,89 +33,129 @@ pub(super) fn partition_of_digest(digest: &KeyDigest, partitions: u32) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Keys(pub(super) u32);
 
+/// Appends a key of a partition: what kind of record, and whose.
+///
+/// By hand, since every request spells four.
+fn spell(key: &mut Vec<u8>, partition: u32, kind: u8, names: &[&[u8]]) {
+    key.extend_from_slice(b"fg:{");
+    let mut unit = 10_u32.pow(partition.checked_ilog10().unwrap_or_default());
+    while unit > 0 {
+        key.push(b'0' + u8::try_from(partition / unit % 10).unwrap_or_default());
+        unit /= 10;
+    }
+    key.extend_from_slice(&[b'}', b':', kind]);
+    for name in names {
+        key.push(b':');
+        key.extend_from_slice(name);
+    }
+}
+
 impl Keys {
-    fn of(self, kind: char) -> String {
-        format!("fg:{{{}}}:{kind}", self.0)
+    fn of(self, kind: u8) -> String {
+        text(|key| spell(key, self.0, kind, &[]))
     }
 
-    fn about(self, kind: char, name: &str) -> String {
-        format!("fg:{{{}}}:{kind}:{name}", self.0)
+    fn about(self, kind: u8, account: &AccountId) -> String {
+        text(|key| spell(key, self.0, kind, &[account.as_str().as_bytes()]))
     }
 
     /// The partition's record ([`super::layout::PART`]).
     pub(super) fn part(self) -> String {
-        self.of('p')
+        self.of(b'p')
     }
 
     /// Its journal: a stream.
     pub(super) fn journal(self) -> String {
-        self.of('j')
+        self.of(b'j')
     }
 
     /// Its accounts, in the order in which they were made: a list.
     pub(super) fn accounts(self) -> String {
-        self.of('A')
+        self.of(b'A')
     }
 
     /// Open holds that the sweep has met, by the end it knows of: a sorted set.
     pub(super) fn open_holds(self) -> String {
-        self.of('b')
+        self.of(b'b')
     }
 
     /// How far the sweep has come in the journal.
     pub(super) fn swept(self) -> String {
-        self.of('w')
+        self.of(b'w')
     }
 
     /// An account's hot record ([`super::layout::ACCOUNT`]).
     pub(super) fn account(self, account: &AccountId) -> String {
-        self.about('a', account.as_str())
+        text(|key| self.put_account(key, account))
+    }
+
+    /// Appends the key of an account's hot record.
+    pub(super) fn put_account(self, key: &mut Vec<u8>, account: &AccountId) {
+        spell(key, self.0, b'a', &[account.as_str().as_bytes()]);
     }
 
     /// Its other counters and its live grants ([`super::layout::COLD`], then [`super::layout::GRANT`]s).
     pub(super) fn grants(self, account: &AccountId) -> String {
-        self.about('g', account.as_str())
+        self.about(b'g', account)
     }
 
     /// Its ended grants by id: a hash.
     pub(super) fn ended(self, account: &AccountId) -> String {
-        self.about('e', account.as_str())
+        self.about(b'e', account)
     }
 
     /// What it was charged on days that are over: a hash.
     pub(super) fn days(self, account: &AccountId) -> String {
-        self.about('d', account.as_str())
+        self.about(b'd', account)
     }
 
     /// Its settings (`p`, `l`, `r`) and its keys (`k` and the key's id): a hash.
     pub(super) fn settings(self, account: &AccountId) -> String {
-        self.about('s', account.as_str())
+        self.about(b's', account)
     }
 
     /// Its adjustments by command id: a hash.
     pub(super) fn adjusted(self, account: &AccountId) -> String {
-        self.about('c', account.as_str())
+        self.about(b'c', account)
     }
 
     /// The gauge of one of its keys that has caps.
     pub(super) fn gauge(self, account: &AccountId, key: &KeyId) -> String {
-        format!("fg:{{{}}}:u:{account}:{key}", self.0)
+        text(|spelled| self.put_gauge(spelled, account, key))
+    }
+
+    /// Appends the key of the gauge of one of an account's keys.
+    pub(super) fn put_gauge(self, spelled: &mut Vec<u8>, account: &AccountId, key: &KeyId) {
+        let names = [account.as_str().as_bytes(), key.as_str().as_bytes()];
+        spell(spelled, self.0, b'u', &names);
     }
 
     /// One of its holds; the id's sixteen bytes at the end.
     pub(super) fn hold(self, account: &AccountId, hold: HoldId) -> Vec<u8> {
-        let mut key = self.about('h', account.as_str()).into_bytes();
-        key.push(b':');
-        key.extend_from_slice(hold.as_bytes());
+        let mut key = Vec::new();
+        self.put_hold(&mut key, account, hold);
         key
+    }
+
+    /// Appends the key of one of an account's holds.
+    pub(super) fn put_hold(self, key: &mut Vec<u8>, account: &AccountId, hold: HoldId) {
+        let names: [&[u8]; 2] = [account.as_str().as_bytes(), hold.as_bytes()];
+        spell(key, self.0, b'h', &names);
     }
 
     /// Whose a key's digest is; the first sixteen bytes of the digest at the end.
     pub(super) fn digest(self, digest: &KeyDigest) -> Vec<u8> {
-        let mut key = self.about('i', "").into_bytes();
-        key.extend_from_slice(&digest.0[..16]);
+        let mut key = Vec::new();
+        spell(&mut key, self.0, b'i', &[&digest.0[..16]]);
         key
     }
+}
+
+/// A key whose parts are all texts.
+fn text(spell: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut key = Vec::new();
+    spell(&mut key);
+    String::from_utf8_lossy(&key).into_owned()
 }
 
 /// The slot of a partition in a cluster: that of the hash tag.
@@ -187,6 +227,13 @@ mod tests {
         }
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
+    }
+
+    #[test]
+    fn partitions_are_written_as_decimals() {
+        for n in [0, 9, 10, 64, 100, 999, 1000, PARTITIONS_MAX - 1] {
+            assert_eq!(Keys(n).part(), format!("fg:{{{n}}}:p"));
+        }
     }
 
     #[test]

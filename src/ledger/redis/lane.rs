@@ -99,14 +99,16 @@ pub(super) async fn serve(link: Arc<Link>, seen: Arc<Seen>, mut jobs: mpsc::Rece
                 }
             };
         }
-        if let Some(connection) = &connection {
-            let calls = grouped(waiting, link.cluster);
-            futures(
-                calls
-                    .into_iter()
-                    .map(|jobs| call(&link, &seen, connection.clone(), jobs)),
-            )
-            .await;
+        match &mut connection {
+            Some(connection) if !link.cluster => call(&link, &seen, connection, waiting).await,
+            Some(connection) => {
+                let calls = grouped(waiting).into_iter().map(|jobs| {
+                    let (mut connection, link, seen) = (connection.clone(), &link, &seen);
+                    async move { call(link, seen, &mut connection, jobs).await }
+                });
+                futures(calls).await;
+            }
+            None => {}
         }
     }
 }
@@ -125,11 +127,8 @@ async fn futures(all: impl Iterator<Item = impl Future<Output = ()>>) {
     .await;
 }
 
-/// One call for all; in a cluster one for each partition, since a call's keys must lie in one slot.
-fn grouped(waiting: Vec<Job>, cluster: bool) -> Vec<Vec<Job>> {
-    if !cluster {
-        return vec![waiting];
-    }
+/// In a cluster, a call for each partition, since a call's keys must lie in one slot.
+fn grouped(waiting: Vec<Job>) -> Vec<Vec<Job>> {
     let mut groups: Vec<(u32, Vec<Job>)> = Vec::new();
     for job in waiting {
         let partition = job.operation.partition;
@@ -141,8 +140,8 @@ fn grouped(waiting: Vec<Job>, cluster: bool) -> Vec<Vec<Job>> {
     groups.into_iter().map(|(_, jobs)| jobs).collect()
 }
 
-async fn call(link: &Link, seen: &Seen, mut connection: Connection, jobs: Vec<Job>) {
-    match ask(link, seen, &mut connection, &jobs).await {
+async fn call(link: &Link, seen: &Seen, connection: &mut Connection, jobs: Vec<Job>) {
+    match ask(link, seen, connection, &jobs).await {
         Ok(answers) => {
             for (job, answer) in jobs.into_iter().zip(answers) {
                 job.answer(Ok(answer));
@@ -151,8 +150,12 @@ async fn call(link: &Link, seen: &Seen, mut connection: Connection, jobs: Vec<Jo
         // One of them made the script fail, before anything was written: each for itself, so that only that one has the fault.
         Err(Fault::Script(_)) if jobs.len() > 1 => {
             for job in jobs {
-                let alone = std::slice::from_ref(&job);
-                let answer = ask(link, seen, &mut connection, alone).await;
+                // One that is not answered in time breaks the connection: the rest need not wait for it too.
+                let answer = if connection.is_broken() {
+                    Err(Fault::NotDone("the connection to Redis broke".to_owned()))
+                } else {
+                    ask(link, seen, connection, std::slice::from_ref(&job)).await
+                };
                 job.answer(answer.and_then(|mut answers| answers.pop().ok_or_else(no_answer)));
             }
         }

@@ -28,10 +28,10 @@ pub(super) enum Type {
 }
 
 /// A field as read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Field {
+#[derive(Clone, Copy, Debug)]
+enum Field<'a> {
     Number(i64),
-    Bytes(Vec<u8>),
+    Bytes(&'a [u8]),
 }
 
 /// A record's fields, in order.
@@ -141,7 +141,7 @@ impl Layout {
     }
 
     /// Reads one record from the front of `bytes`; `None` when they are too short or a number is beyond what the ledger writes.
-    pub(super) fn read(&self, bytes: &mut &[u8]) -> Option<Record<'_>> {
+    pub(super) fn read<'a>(&'static self, bytes: &mut &'a [u8]) -> Option<Record<'a>> {
         let mut values = Vec::with_capacity(self.fields.len());
         for (_, kind) in self.all_fields() {
             values.push(read_field(*kind, bytes)?);
@@ -150,26 +150,24 @@ impl Layout {
     }
 
     /// Reads one record that is all of `bytes`.
-    pub(super) fn read_all(&self, mut bytes: &[u8]) -> Option<Record<'_>> {
+    pub(super) fn read_all<'a>(&'static self, mut bytes: &'a [u8]) -> Option<Record<'a>> {
         let record = self.read(&mut bytes)?;
         bytes.is_empty().then_some(record)
     }
 }
 
-fn read_field(kind: Type, bytes: &mut &[u8]) -> Option<Field> {
+fn read_field<'a>(kind: Type, bytes: &mut &'a [u8]) -> Option<Field<'a>> {
     match kind {
         U(n) | I(n) => {
             let raw = bytes.split_off(..usize::from(n))?;
             let number = number(raw, matches!(kind, I(_)));
             (number.unsigned_abs() <= 1 << 53).then_some(Field::Number(number))
         }
-        Bytes(n) => bytes
-            .split_off(..usize::from(n))
-            .map(|raw| Field::Bytes(raw.to_vec())),
+        Bytes(n) => bytes.split_off(..usize::from(n)).map(Field::Bytes),
         Text8 | Text16 => {
             let raw = bytes.split_off(..if kind == Text8 { 1 } else { 2 })?;
             let len = usize::try_from(number(raw, false)).ok()?;
-            bytes.split_off(..len).map(|raw| Field::Bytes(raw.to_vec()))
+            bytes.split_off(..len).map(Field::Bytes)
         }
     }
 }
@@ -185,8 +183,8 @@ fn number(raw: &[u8], signed: bool) -> i64 {
 /// A record as read.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
-    layout: &'a Layout,
-    values: Vec<Field>,
+    layout: &'static Layout,
+    values: Vec<Field<'a>>,
 }
 
 impl std::fmt::Debug for Layout {
@@ -195,17 +193,17 @@ impl std::fmt::Debug for Layout {
     }
 }
 
-impl Record<'_> {
-    fn field(&self, name: &str) -> Option<&Field> {
+impl<'a> Record<'a> {
+    fn field(&self, name: &str) -> Option<Field<'a>> {
         let at = self.layout.all_fields().position(|(n, _)| *n == name);
         debug_assert!(at.is_some(), "{} has no field {name}", self.layout.name);
-        self.values.get(at?)
+        self.values.get(at?).copied()
     }
 
     /// A number; 0 for a field that is none.
     pub(super) fn number(&self, name: &str) -> i64 {
         match self.field(name) {
-            Some(Field::Number(n)) => *n,
+            Some(Field::Number(n)) => n,
             _ => 0,
         }
     }
@@ -216,7 +214,7 @@ impl Record<'_> {
     }
 
     /// Bytes; none for a field that is a number.
-    pub(super) fn bytes(&self, name: &str) -> &[u8] {
+    pub(super) fn bytes(&self, name: &str) -> &'a [u8] {
         match self.field(name) {
             Some(Field::Bytes(bytes)) => bytes,
             _ => &[],

@@ -15,7 +15,6 @@ use super::router::REDIRECTS_MAX;
 use super::script::Script;
 use super::{LedgerError, RedisLedger};
 use crate::domain::command::{Command, NewKey, Outcome};
-use crate::domain::entry::Detail;
 use crate::domain::ids::{AccountId, KeyId};
 use crate::domain::refusal::Refusal;
 
@@ -26,18 +25,23 @@ impl RedisLedger {
     /// Decides a command.
     pub(super) async fn decide(&self, command: &Command) -> Result<Outcome, LedgerError> {
         match command {
-            Command::PutKey { account, key, detail } => self.put_key(command, account, key, detail).await,
+            // Boxed, as everything that requests do not need: the room for it would be part of every command's future.
+            Command::PutKey { account, key, .. } => Box::pin(self.put_key(command, account, key)).await,
             _ => self.carry_out(command, None).await,
         }
     }
 
     async fn carry_out(&self, command: &Command, twin: Option<&KeyId>) -> Result<Outcome, LedgerError> {
         let deadline = Instant::now() + self.options.patience;
-        let (mut script, mut operation) = encode::operation(command, self.partitions, twin);
-        let (partition, account) = (operation.partition, operation.account.clone());
+        let account = command.account();
+        let (mut script, operation) = encode::operation(command, self.partitions, twin);
+        let partition = operation.partition;
+        let mut operation = Arc::new(operation);
         for _ in 0..TURNS_MAX {
-            let sent = Arc::new(operation.clone());
-            let bytes = self.submit(script, &sent, deadline).await;
+            let bytes = match script {
+                Script::Hot => self.submit(&operation, deadline).await,
+                _ => Box::pin(self.submit_full(script, &operation)).await,
+            };
             let bytes = bytes.map_err(|fault| fault.for_caller(account.as_str(), self.millis()))?;
             match answer::read(&bytes, command) {
                 Answer::Decided(outcome, seq) => {
@@ -46,14 +50,14 @@ impl RedisLedger {
                 }
                 Answer::Full => script = Script::Full,
                 Answer::OtherKey(digest) => {
-                    let key = self.key_of(&account, &digest).await?;
-                    encode::settle_with(&mut operation, key);
+                    let key = Box::pin(self.key_of(account, &digest)).await?;
+                    encode::settle_with(Arc::make_mut(&mut operation), key);
                 }
-                Answer::Stamp => self.learn_stamp().await?,
+                Answer::Stamp => Box::pin(self.learn_stamp()).await?,
                 Answer::Lost => return Err(self.lost(partition, "has no record")),
                 Answer::WentBack => return Err(self.lost(partition, "of the journal has gone back in time")),
-                Answer::Damaged(what) => return Err(quarantined(&account, what)),
-                Answer::Failed(what) => return Err(self.failed(partition, &account, &what)),
+                Answer::Damaged(what) => return Err(quarantined(account, what)),
+                Answer::Failed(what) => return Err(self.failed(partition, account, &what)),
             }
         }
         Err(LedgerError::Unavailable(
@@ -77,18 +81,15 @@ impl RedisLedger {
         found.ok_or_else(|| quarantined(account, "a hold's key is not among the account's".to_owned()))
     }
 
-    /// Sends an operation to the server that has its partition, wherever that is now.
-    async fn submit(
-        &self,
-        script: Script,
-        operation: &Arc<Operation>,
-        deadline: Instant,
-    ) -> Result<Vec<u8>, Fault> {
-        if script != Script::Hot {
-            let seen = self.seen.get(operation.partition);
-            let cmd = calls::one(&self.scripts, script, self.context(), operation, seen);
-            return only(self.router.call(operation.partition, script, &cmd).await?);
-        }
+    /// Sends an operation in a call of a script of its own.
+    async fn submit_full(&self, script: Script, operation: &Operation) -> Result<Vec<u8>, Fault> {
+        let seen = self.seen.get(operation.partition);
+        let cmd = calls::one(&self.scripts, script, self.context(), operation, seen);
+        only(self.router.call(operation.partition, script, &cmd).await?)
+    }
+
+    /// Sends an operation, together with others, to the server that has its partition, wherever that is now.
+    async fn submit(&self, operation: &Arc<Operation>, deadline: Instant) -> Result<Vec<u8>, Fault> {
         for _ in 0..REDIRECTS_MAX {
             let node = self.router.of(operation.partition)?;
             match node.submit(operation, self.context(), deadline).await {
@@ -96,10 +97,10 @@ impl RedisLedger {
                     self.router.moved(Some(operation.partition), &node, &to, true)?;
                 }
                 Err(Fault::Elsewhere { ask: true, .. } | Fault::Moving(_)) => {
-                    return self.submit_alone(operation).await;
+                    return Box::pin(self.submit_alone(operation)).await;
                 }
                 Err(fault @ (Fault::NotPrimary(_) | Fault::NotDone(_))) => {
-                    self.router.learn_again().await;
+                    Box::pin(self.router.learn_again()).await;
                     return Err(fault);
                 }
                 answer => return answer,
@@ -121,9 +122,7 @@ impl RedisLedger {
         command: &Command,
         account: &AccountId,
         key: &NewKey,
-        detail: &Detail,
     ) -> Result<Outcome, LedgerError> {
-        let _ = detail;
         let owner = self.claim(account, key).await?;
         let twin = match &owner {
             Some((other, _)) if other != account => {
@@ -138,7 +137,7 @@ impl RedisLedger {
             Some((_, twin)) if *twin != key.id => Some(twin),
             _ => None,
         };
-        let outcome = self.carry_out(command, twin).await?;
+        let outcome = Box::pin(self.carry_out(command, twin)).await?;
         match &outcome {
             // The account had claimed the digest for a key that was never made: it finds this one from now on.
             Outcome::Applied(_) if twin.is_some() => self.set_claim(account, key, None).await?,
