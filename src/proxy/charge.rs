@@ -2,24 +2,15 @@
 
 use std::sync::Arc;
 
-use tower::{ServiceExt, service_fn};
-
 use crate::domain::credits::Credits;
 use crate::service::gate::Ask;
 
 use super::exchange::Charge;
 use super::fault::{Fault, Rejected};
-use super::stage::{Paid, Quoted, Step};
+use super::stage::{Paid, Quoted};
 
 /// [`Quoted`] → [`Paid`].
-pub(super) fn layer<S: Step<Paid>>(inner: S) -> impl Step<Quoted> {
-    service_fn(move |quoted: Quoted| {
-        let inner = inner.clone();
-        async move { inner.oneshot(charge(quoted).await?).await }
-    })
-}
-
-async fn charge(mut quoted: Quoted) -> Result<Paid, Rejected> {
+pub(super) async fn charge(mut quoted: Quoted) -> Result<Paid, Rejected> {
     let ask = Ask {
         request: quoted.exchange.request,
         route: &quoted.route.id,

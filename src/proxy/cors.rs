@@ -27,7 +27,7 @@ const EXPOSED: &str =
     "x-request-id, x-credits-remaining, x-credits-charged, x-credits-held, x-should-retry, retry-after";
 
 /// Answers preflights, and passes on the rest.
-pub(super) fn layer<S: Step<Received>>(inner: S) -> impl Step<Received> {
+pub(super) fn layer<S: Step>(inner: S) -> impl Step {
     service_fn(move |received: Received| {
         let inner = inner.clone();
         async move {

@@ -4,25 +4,17 @@ use std::borrow::Cow;
 
 use ::http::header::AUTHORIZATION;
 use ::http::{HeaderMap, HeaderName};
-use tower::{ServiceExt, service_fn};
 
 use crate::service::denial::Denial;
 
 use super::fault::{Fault, Rejected};
-use super::stage::{Identified, Routed, Step};
+use super::stage::{Identified, Routed};
 
 /// The longest key that is looked at, in bytes.
 const KEY_MAX: usize = 4_096;
 
 /// [`Routed`] → [`Identified`].
-pub(super) fn layer<S: Step<Identified>>(inner: S) -> impl Step<Routed> {
-    service_fn(move |routed: Routed| {
-        let inner = inner.clone();
-        async move { inner.oneshot(identify(routed).await?).await }
-    })
-}
-
-async fn identify(routed: Routed) -> Result<Identified, Rejected> {
+pub(super) async fn identify(routed: Routed) -> Result<Identified, Rejected> {
     let live = &routed.exchange.live;
     let known = match presented(&routed.exchange.head.headers, &live.key_headers) {
         Ok(key) if repeats(routed.target.query(), key) => Err(Fault::Unreadable(Cow::Borrowed(

@@ -64,7 +64,7 @@ impl fmt::Debug for OwnCall<'_> {
 }
 
 /// Answers what is meant for the gate, and passes on the rest.
-pub(super) fn layer<S: Step<Received>>(inner: S) -> impl Step<Received> {
+pub(super) fn layer<S: Step>(inner: S) -> impl Step {
     service_fn(move |received: Received| {
         let inner = inner.clone();
         async move {

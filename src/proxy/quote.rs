@@ -2,24 +2,15 @@
 
 pub(super) mod units;
 
-use tower::{ServiceExt, service_fn};
-
 use crate::domain::price::Price;
 
 use super::fault::{Fault, Rejected};
-use super::stage::{Identified, Quoted, Step};
+use super::stage::{Identified, Quoted};
 use super::stall::Stall;
 use super::upload::Upload;
 
 /// [`Identified`] → [`Quoted`].
-pub(super) fn layer<S: Step<Quoted>>(inner: S) -> impl Step<Identified> {
-    service_fn(move |identified: Identified| {
-        let inner = inner.clone();
-        async move { inner.oneshot(quote(identified).await?).await }
-    })
-}
-
-async fn quote(mut identified: Identified) -> Result<Quoted, Rejected> {
+pub(super) async fn quote(mut identified: Identified) -> Result<Quoted, Rejected> {
     let routed = &mut identified.routed;
     let body = routed.body.take();
     let read = match &routed.route.price {

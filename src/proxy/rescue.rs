@@ -33,7 +33,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 static X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Makes errors answers.
-pub(super) fn layer<S: Step<Received>>(inner: S) -> impl Whole {
+pub(super) fn layer<S: Step>(inner: S) -> impl Whole {
     service_fn(move |received: Received| {
         let inner = inner.clone();
         async move { Ok::<_, Infallible>(inner.oneshot(received).await.unwrap_or_else(answer)) }

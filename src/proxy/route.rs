@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use hyper::upgrade::OnUpgrade;
-use tower::{ServiceExt, service_fn};
 
 use crate::http::headers::clean_request;
 use crate::http::pattern::Lookup;
@@ -14,17 +13,10 @@ use super::exchange::Exchange;
 use super::fault::{Fault, Rejected};
 use super::forward;
 use super::live::Route;
-use super::stage::{Received, Routed, Step};
+use super::stage::{Received, Routed};
 
 /// [`Received`] → [`Routed`].
-pub(super) fn layer<S: Step<Routed>>(inner: S) -> impl Step<Received> {
-    service_fn(move |received: Received| {
-        let inner = inner.clone();
-        async move { inner.oneshot(route(received)?).await }
-    })
-}
-
-fn route(received: Received) -> Result<Routed, Rejected> {
+pub(super) fn route(received: Received) -> Result<Routed, Rejected> {
     let Received { mut exchange, body } = received;
     let Exchange { head, live, .. } = &mut *exchange;
     match read(head, live) {

@@ -28,14 +28,14 @@ use super::worker::Worker;
 /// An answer on its way to the client.
 pub(super) type Reply = Response<ReplyBody>;
 
-/// A service that takes a request at some stage to its answer.
-pub(super) trait Step<Stage>:
-    Service<Stage, Response = Reply, Error = Rejected, Future: Send> + Clone + Send + Sync + 'static
+/// A service that takes a request to its answer, or to the reason why there is none.
+pub(super) trait Step:
+    Service<Received, Response = Reply, Error = Rejected, Future: Send> + Clone + Send + Sync + 'static
 {
 }
 
-impl<Stage, S> Step<Stage> for S where
-    S: Service<Stage, Response = Reply, Error = Rejected, Future: Send> + Clone + Send + Sync + 'static
+impl<S> Step for S where
+    S: Service<Received, Response = Reply, Error = Rejected, Future: Send> + Clone + Send + Sync + 'static
 {
 }
 
