@@ -1,6 +1,7 @@
 //! L5: builds everything from a configuration, runs it, stops it. The only place that names a store.
 
 mod admin_listener;
+mod copy;
 mod demo;
 mod load;
 mod own;
@@ -11,6 +12,7 @@ mod store;
 
 use std::path::Path;
 
+pub use copy::{CopyTo, copy};
 pub use demo::{DemoOptions, demo};
 pub use load::{load, read};
 pub use serve::serve;

@@ -1,4 +1,4 @@
-//! L6: the command line. All commands but `demo`, `serve`, `check` and `restore` are clients of the admin API; no rule lives here.
+//! L6: the command line. All commands but `demo`, `serve`, `check`, `restore` and `ledger copy` are clients of the admin API; no rule lives here.
 
 mod accounts;
 mod check;
@@ -69,7 +69,7 @@ enum Command {
     /// Grants of credits
     #[command(subcommand)]
     Grant(grants::Grant),
-    /// The ledger: history and proof
+    /// The ledger: history, proof, and the move to Redis
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     /// Print a completion script for a shell
@@ -113,7 +113,7 @@ pub fn run() -> ExitCode {
         Command::Account(command) => client.and_then(|client| command.run(&client, &output)),
         Command::Key(command) => client.and_then(|client| command.run(&client, &output)),
         Command::Grant(command) => client.and_then(|client| command.run(&client, &output)),
-        Command::Ledger(command) => client.and_then(|client| command.run(&client, &output)),
+        Command::Ledger(command) => command.run(client, &output),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "faregate", &mut std::io::stdout());
             Ok(())

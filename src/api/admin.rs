@@ -34,9 +34,6 @@ pub trait Operations: Send + Sync {
     /// Writes a verified copy of the embedded ledger to a file on the proxy's machine.
     fn backup(&self, file: String) -> Answer<'_, String>;
 
-    /// Copies all accounts, keys and history to the ledger at `url`, and verifies both.
-    fn copy(&self, url: String) -> Answer<'_, String>;
-
     /// The metrics, in Prometheus' text format.
     fn metrics(&self) -> String;
 
@@ -169,7 +166,6 @@ impl Admin {
             Operation::Verify => self.verify().await,
             Operation::Rebuild => self.rebuild().await,
             Operation::Backup => self.backup(&call).await,
-            Operation::Copy => self.copy(&call).await,
             Operation::Reload => self.reload().await,
         }
     }

@@ -92,13 +92,6 @@ impl Operations for Running {
         })
     }
 
-    fn copy(&self, url: String) -> Answer<'_, String> {
-        Box::pin(async move {
-            let what = format!("{url}: copying to Redis is not built in yet");
-            Err(LedgerError::Misconfigured(what))
-        })
-    }
-
     fn metrics(&self) -> String {
         if let Some(log) = self.log.get().and_then(Weak::upgrade) {
             let counter = &self.metrics.log_dropped;

@@ -34,7 +34,8 @@ impl Store {
                 Ok(Store::Embedded(Arc::new(opened.map_err(AppError::failed)?)))
             }
             config::Store::Redis(given) => {
-                let options = redis_options(given)?;
+                let urls: Vec<String> = given.urls.iter().map(|url| url.url.expose().to_owned()).collect();
+                let options = redis_options(&urls, given.ca.as_deref(), given.partitions)?;
                 let ledger = RedisLedger::open(options.clone())
                     .await
                     .map_err(AppError::failed)?;
@@ -79,14 +80,18 @@ impl Store {
     }
 }
 
-fn redis_options(given: &config::Redis) -> Result<redis::Options, AppError> {
-    let tls = given.ca.as_deref().map(trusting).transpose()?;
+/// How to reach a Redis; `ca` is the file of the certificates to trust instead of the usual ones.
+pub(super) fn redis_options(
+    urls: &[String],
+    ca: Option<&Path>,
+    partitions: Option<u32>,
+) -> Result<redis::Options, AppError> {
+    let tls = ca.map(trusting).transpose()?;
     let network = Network::new(tls.map(Arc::new)).map_err(AppError::failed)?;
     let mut epoch = [0; 4];
     getrandom::fill(&mut epoch).map_err(AppError::failed)?;
-    let urls = given.urls.iter().map(|url| url.url.expose().to_owned()).collect();
-    let mut options = redis::Options::new(urls, Arc::new(network), u32::from_le_bytes(epoch));
-    options.partitions = given.partitions;
+    let mut options = redis::Options::new(urls.to_vec(), Arc::new(network), u32::from_le_bytes(epoch));
+    options.partitions = partitions;
     Ok(options)
 }
 

@@ -1,9 +1,11 @@
-//! `faregate ledger ...`, `backup`, `reload`.
+//! `faregate ledger ...`, `backup`, `reload`. `ledger copy` needs the proxy to be down, the others need it to run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+
+use crate::app::{self, CopyTo};
 
 use super::Failure;
 use super::client::{Client, account_path};
@@ -23,19 +25,51 @@ pub(crate) enum Ledger {
     Verify,
     /// Rebuild all balances from the journal; the ledger is closed to requests meanwhile
     Rebuild,
-    /// Copy all accounts, keys and history to a Redis, and verify both
-    Copy {
-        /// Its url: redis://127.0.0.1:6379
-        #[arg(long)]
-        to: String,
-    },
+    /// Copy the embedded ledger (all accounts, keys and history) to an empty Redis, and verify both; the proxy must not run
+    Copy(Copy),
+}
+
+#[derive(Args)]
+pub(crate) struct Copy {
+    /// Its url, redis://user:password@host:6379/0; several of a cluster. Better in the environment: arguments are seen by other users of the machine
+    #[arg(
+        long,
+        required = true,
+        value_delimiter = ',',
+        env = "FAREGATE_COPY_TO",
+        hide_env_values = true
+    )]
+    to: Vec<String>,
+    /// The certificates to trust for rediss://, a PEM file, instead of the usual public ones
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// How many partitions the ledger gets there, for ever (usually 1, or 64 on a cluster)
+    #[arg(long)]
+    partitions: Option<u32>,
+    /// The configuration that says where the embedded ledger is
+    #[arg(long, short, default_value = "config.toml")]
+    config: PathBuf,
+}
+
+impl Copy {
+    fn run(self, output: &Output) -> Result<(), Failure> {
+        let config = app::read(&self.config)?;
+        let to = CopyTo {
+            urls: self.to,
+            ca: self.ca,
+            partitions: self.partitions,
+        };
+        let done = app::copy(&config, &to)?;
+        output.say(&json!({ "done": done }), |done| cell(done, "done"));
+        Ok(())
+    }
 }
 
 impl Ledger {
-    pub(crate) fn run(self, client: &Client, output: &Output) -> Result<(), Failure> {
+    pub(crate) fn run(self, client: Result<Client, Failure>, output: &Output) -> Result<(), Failure> {
         match self {
             Ledger::History { account, limit } => {
-                let entries = client.list(&account_path(&account, &["entries"]), "entries", limit)?;
+                let entries = client?.list(&account_path(&account, &["entries"]), "entries", limit)?;
                 output.say(&entries, |entries| {
                     let members = ["time", "kind", "subject", "amount", "available"];
                     table(
@@ -45,17 +79,13 @@ impl Ledger {
                 });
                 Ok(())
             }
-            Ledger::Verify => report(output, &client.post("/admin/v1/ledger/verify", &json!({}))?),
+            Ledger::Verify => report(output, &client?.post("/admin/v1/ledger/verify", &json!({}))?),
             Ledger::Rebuild => {
-                let rebuilt = client.post("/admin/v1/ledger/rebuild", &json!({}))?;
+                let rebuilt = client?.post("/admin/v1/ledger/rebuild", &json!({}))?;
                 output.say(&rebuilt, sentence);
                 Ok(())
             }
-            Ledger::Copy { to } => {
-                let done = client.post("/admin/v1/ledger/copy", &json!({ "to": to }))?;
-                output.say(&done, |done| cell(done, "done"));
-                Ok(())
-            }
+            Ledger::Copy(copy) => copy.run(output),
         }
     }
 }

@@ -9,13 +9,14 @@
 //! | `schema`, `views`, `rows`, `write`, `load` | the tables, and values from and to them |
 //! | `writer`, `timers`, `chain` | rounds of commands; holds whose turn it is; the journal's hash chain |
 //! | `reads` | what is read from the file beside the writer |
-//! | `verify`, `rebuild`, `backup` | proofs, balances from the journal alone, copies |
+//! | `verify`, `rebuild`, `backup`, `copied` | proofs, balances from the journal alone, copies, and a ledger that moved away |
 //! | `lock`, `fault` | one process at a time; what a failure means |
 //!
 //! `sqlite3 FOLDER/ledger.db 'SELECT * FROM accounts_view'` shows it to anyone, also while it runs.
 
 mod backup;
 mod chain;
+mod copied;
 mod fault;
 mod load;
 mod lock;
@@ -50,6 +51,7 @@ use self::writer::{Broken, Request, Writer};
 use super::{Answer, DayUsage, Ledger, LedgerError, Page, Statement, VerifyReport};
 use crate::clock::Clock;
 use crate::domain::command::{Command, Outcome};
+use crate::domain::credits::Credits;
 use crate::domain::engine::{Book, State};
 use crate::domain::entry::Entry;
 use crate::domain::hold::{Hold, OnExpiry};
@@ -113,11 +115,12 @@ impl fmt::Debug for EmbeddedLedger {
 impl EmbeddedLedger {
     /// Opens the ledger of a folder, or makes an empty one; checks it first. Blocks (well below a second for 100,000 accounts).
     ///
-    /// Errors: another process has it, it is of a newer layout, it is damaged, the disk does not let it; each says what to do.
+    /// Errors: another process has it, it was copied elsewhere, it is of a newer layout, it is damaged, the disk does not let it; each says what to do.
     pub fn open(options: Options, clock: Arc<dyn Clock>) -> Result<EmbeddedLedger, LedgerError> {
         let folder = options.folder.clone();
         make_folder(&folder)?;
         let lock = Lock::take(&folder)?;
+        copied::check(&folder)?;
         let at_start = |fault: Fault| fault.at_start(&folder);
         let file = folder.join(FILE);
         let conn = schema::open_writer(&file, &store_id()?, clock.now()).map_err(at_start)?;
@@ -153,15 +156,30 @@ impl EmbeddedLedger {
         })
     }
 
-    /// Whole books, by account id after `after`, at most [`EXPORT_MAX`]: for `ledger copy`. Their entries come from [`Ledger::journal`] or [`Ledger::entries`].
-    pub async fn export(&self, after: Option<&AccountId>, limit: usize) -> Result<Vec<Book>, LedgerError> {
+    /// Whole books, each with the largest credit line that its account was asked with, by account id after `after`, at most [`EXPORT_MAX`]: for
+    /// `ledger copy`. Their entries come from [`Ledger::journal`] or [`Ledger::entries`].
+    pub async fn export(
+        &self,
+        after: Option<&AccountId>,
+        limit: usize,
+    ) -> Result<Vec<(Book, Credits)>, LedgerError> {
         let cursor = after.map(AccountId::as_str);
         let page = self.accounts(cursor, limit.min(EXPORT_MAX)).await?;
-        self.look(move |state, _| {
-            let books = page.items.iter().filter_map(|id| state.book(id));
-            books.cloned().collect()
+        self.job(move |writer| {
+            let book = |id| {
+                let line = writer.lines.get(id).copied().unwrap_or_default();
+                Some((writer.state.book(id)?.clone(), line))
+            };
+            Ok(page.items.iter().filter_map(book).collect())
         })
         .await
+    }
+
+    /// From now on the ledger is not opened any more: it was copied to `to`, which is told to whoever tries.
+    ///
+    /// Errors: the disk does not let it.
+    pub fn mark_copied(&self, to: &str) -> Result<(), LedgerError> {
+        copied::mark(&self.options.folder, to)
     }
 
     /// Writes a verified copy of the ledger as it is now into a new file, while it runs.

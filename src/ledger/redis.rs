@@ -2,12 +2,13 @@
 //!
 //! Read in this order: [`keys`] and [`layout`] (what is stored where), `lua/` with [`script`] and [`codes`] (what happens), [`encode`] and [`answer`]
 //! (commands in, outcomes out), [`calls`] and [`lane`] (many operations in one call), [`connect`], [`node`] and [`router`] (servers), [`start`]
-//! (what is checked first), [`write`], [`find`] and [`read`] (the port itself).
+//! (what is checked first), [`write`], [`find`] and [`read`] (the port itself), [`records`], [`put`], [`rebuild`] and [`mod@copy`] (records made anew).
 
 mod answer;
 mod calls;
 mod codes;
 mod connect;
+mod copy;
 mod decode;
 mod encode;
 mod fault;
@@ -38,6 +39,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 pub use connect::{Address, Connect, Connecting, Network, Stream};
+pub use copy::{Copied, copy};
 
 use super::{Answer, DayUsage, Ledger, LedgerError, Page, Statement, VerifyReport};
 use crate::domain::command::{Command, Outcome};
@@ -87,6 +89,15 @@ pub struct Options {
 }
 
 impl Options {
+    /// The servers, without user and password.
+    ///
+    /// Errors: a url cannot be read.
+    pub fn servers(&self) -> Result<String, LedgerError> {
+        let address = |url: &String| Ok(Endpoint::parse(url)?.address.to_string());
+        let all: Result<Vec<String>, LedgerError> = self.urls.iter().map(address).collect();
+        Ok(all?.join(", "))
+    }
+
     /// With what suits most: only urls and chance are to be given.
     pub fn new(urls: Vec<String>, connect: Arc<dyn Connect>, epoch: u32) -> Options {
         Options {
@@ -151,6 +162,14 @@ impl RedisLedger {
         let servers = Servers::find(&options).await?;
         let meta = meta::find_or_make(&servers.router, servers.new_store(&options)).await?;
         servers.ledger(options, meta, meta.users_stamp(), false).await
+    }
+
+    /// Makes an empty store that nobody else can use until [`RedisLedger::open_up`]: to copy into.
+    async fn receive(options: Options) -> Result<(RedisLedger, Meta), LedgerError> {
+        let servers = Servers::find(&options).await?;
+        let meta = meta::make_closed(&servers.router, servers.new_store(&options)).await?;
+        let ledger = servers.ledger(options, meta, meta.stamp(), true).await?;
+        Ok((ledger, meta))
     }
 
     /// Closes the store to everybody but the ledger that this returns.

@@ -28,7 +28,6 @@ pub enum Operation {
     Verify,
     Rebuild,
     Backup,
-    Copy,
     Reload,
 }
 
@@ -322,14 +321,6 @@ pub const ENDPOINTS: &[Endpoint] = &[
         true,
         "an absolute path that does not exist",
     )]),
-    endpoint(
-        "POST",
-        "/admin/v1/ledger/copy",
-        ALL,
-        O::Copy,
-        "Copy everything to a Redis and verify both",
-    )
-    .body(&[member("to", "string", true, "its url")]),
     endpoint(
         "POST",
         "/admin/v1/config/reload",

@@ -14,12 +14,6 @@ struct BackupBody {
     file: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CopyBody {
-    to: String,
-}
-
 impl Admin {
     pub(super) async fn verify(&self) -> Result<Reply, Problem> {
         Ok(reply::ok(&VerifyJson::from(self.ledger.verify().await?)))
@@ -32,12 +26,6 @@ impl Admin {
     pub(super) async fn backup(&self, call: &Call<'_>) -> Result<Reply, Problem> {
         let body: BackupBody = reply::read(call.request.body())?;
         let done = self.operations.backup(body.file).await?;
-        Ok(reply::ok(&serde_json::json!({ "done": done })))
-    }
-
-    pub(super) async fn copy(&self, call: &Call<'_>) -> Result<Reply, Problem> {
-        let body: CopyBody = reply::read(call.request.body())?;
-        let done = self.operations.copy(body.to).await?;
         Ok(reply::ok(&serde_json::json!({ "done": done })))
     }
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::fault::Fault;
 use super::lock::Lock;
-use super::{FILE, make_folder, schema, sync_folder, verify};
+use super::{FILE, copied, make_folder, schema, sync_folder, verify};
 use crate::ledger::{LedgerError, VerifyReport};
 
 /// Writes what `conn` sees into a new file `to`, and proves it. Under its name stands a whole, verified, synced file or none.
@@ -67,7 +67,7 @@ pub fn restore(from: &Path, folder: &Path) -> Result<VerifyReport, LedgerError> 
     make_folder(folder)?;
     let _lock = Lock::take(folder)?;
     let file = folder.join(FILE);
-    for there in [file.clone(), with_suffix(&file, "-wal")] {
+    for there in [file.clone(), with_suffix(&file, "-wal"), copied::file(folder)] {
         if there.exists() {
             return Err(refuse(format!(
                 "{} is there: a restore does not replace a ledger. Move it (and what else is in the folder) away first",

@@ -331,7 +331,7 @@ pub(super) fn group(fields: &Value) -> Result<Group, Unreadable> {
 }
 
 /// The hash after an item: of the hash before it and its entries' fields, the first sixteen hexadecimal digits of their SHA-1.
-fn chain(before: &[u8], fields: &[&[u8]]) -> Vec<u8> {
+pub(super) fn chain(before: &[u8], fields: &[&[u8]]) -> Vec<u8> {
     let mut bytes = before.to_vec();
     bytes.extend(fields.concat());
     let mut hash = sha1_smol::Sha1::from(bytes).digest().to_string().into_bytes();

@@ -1,4 +1,4 @@
-//! The store's own record: which store it is, and whether it serves. While it is rebuilt, it is closed: it has another generation than
+//! The store's own record: which store it is, and whether it serves. While it is rebuilt or copied into, it is closed: it has another generation than
 //! its users know, so that whatever they ask is answered with "of another generation", and they read here why.
 
 use std::collections::BTreeMap;
@@ -21,10 +21,12 @@ pub(super) enum State {
     Open,
     /// Its balances are being rebuilt, or that was begun and has not come to its end.
     Rebuilding,
+    /// A ledger is being copied into it, or that was begun and has not come to its end.
+    Copying,
 }
 
 /// States, as written; an open store says nothing.
-const STATES: [(State, &str); 1] = [(State::Rebuilding, "rebuilding")];
+const STATES: [(State, &str); 2] = [(State::Rebuilding, "rebuilding"), (State::Copying, "copying")];
 
 /// The record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +49,7 @@ impl Meta {
     pub(super) fn users_stamp(self) -> i64 {
         match self.state {
             State::Open => self.stamp(),
-            State::Rebuilding => self.stamp() - 1,
+            State::Rebuilding | State::Copying => self.stamp() - 1,
         }
     }
 
@@ -102,6 +104,7 @@ impl Meta {
             State::Rebuilding => Err(LedgerError::Unavailable(
                 "its balances are being rebuilt; where no rebuild runs any more, run `faregate ledger rebuild` again".to_owned(),
             )),
+            State::Copying => Err(half_copied()),
         }
     }
 
@@ -115,6 +118,12 @@ impl Meta {
             .bytes(&[b'0'; 16])
             .0
     }
+}
+
+fn half_copied() -> LedgerError {
+    LedgerError::Misconfigured(
+        "a ledger is being copied into this Redis, or that was begun and did not come to its end: the ledger that was copied is the true one. Where no copy runs any more, empty this Redis and copy again".to_owned(),
+    )
 }
 
 fn missing() -> LedgerError {
@@ -146,13 +155,48 @@ pub(super) async fn find_or_make(router: &Router, new: New) -> Result<Meta, Ledg
     let stored = ask(router, None, redis::cmd("GET").arg(META)).await?;
     let meta = match stored {
         Value::BulkString(stored) => Meta::read(&stored)?,
-        _ => begin(router, new).await?,
+        _ => begin(router, new, State::Open).await?,
     };
+    if meta.state == State::Copying {
+        return Err(half_copied());
+    }
     if let Some(wanted) = new.wanted.filter(|wanted| *wanted != meta.partitions) {
         return Err(LedgerError::Misconfigured(format!(
             "the Redis store has {} partitions, {wanted} are asked for: the number cannot be changed",
             meta.partitions
         )));
+    }
+    make_parts(router, meta).await
+}
+
+/// Makes a store to copy into, closed to everybody else. A Redis that has a store already, however little is in it, is refused.
+pub(super) async fn make_closed(router: &Router, new: New) -> Result<Meta, LedgerError> {
+    router.learn(0).await.map_err(failed)?;
+    if ask(router, None, redis::cmd("EXISTS").arg(META)).await? != Value::Int(0) {
+        let meta = again(router).await?;
+        return Err(match meta.state {
+            State::Copying => half_copied(),
+            _ => LedgerError::Misconfigured(
+                "the Redis to copy to has a ledger already: give an empty one, or another database of it"
+                    .to_owned(),
+            ),
+        });
+    }
+    let partitions = new.wanted.unwrap_or(new.default);
+    router.learn(partitions).await.map_err(failed)?;
+    for n in 0..partitions {
+        if ask(router, Some(n), &redis::cmd("DBSIZE")).await? != Value::Int(0) {
+            return Err(LedgerError::Misconfigured(
+                "the Redis to copy to is not empty, though it has no ledger: give an empty one, or another database of it"
+                    .to_owned(),
+            ));
+        }
+    }
+    let meta = begin(router, new, State::Copying).await?;
+    if (meta.epoch, meta.state) != (new.epoch, State::Copying) {
+        return Err(LedgerError::Misconfigured(
+            "somebody else has just begun a ledger in the Redis to copy to".to_owned(),
+        ));
     }
     make_parts(router, meta).await
 }
@@ -176,7 +220,7 @@ async fn make_parts(router: &Router, meta: Meta) -> Result<Meta, LedgerError> {
 }
 
 /// Writes the record of a new store; of two who do so at once the first counts.
-async fn begin(router: &Router, new: New) -> Result<Meta, LedgerError> {
+async fn begin(router: &Router, new: New, state: State) -> Result<Meta, LedgerError> {
     let partitions = new.wanted.unwrap_or(new.default);
     router.learn(partitions).await.map_err(failed)?;
     for n in 0..partitions {
@@ -192,7 +236,7 @@ async fn begin(router: &Router, new: New) -> Result<Meta, LedgerError> {
         epoch: new.epoch,
         generation: 1,
         ready: false,
-        state: State::Open,
+        state,
     };
     let mut set = redis::cmd("SET");
     set.arg(META).arg(meta.text()).arg("NX");

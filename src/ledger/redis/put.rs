@@ -1,4 +1,4 @@
-//! Records put in the place of what is there, in a store that is closed to everybody else: an account's as its book has them.
+//! Records put in the place of what is there, in a store that is closed to everybody else: an account's as its book has them, lines of the journal.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -38,6 +38,8 @@ pub(super) enum Put {
     Push(usize, Vec<u8>),
     /// Members of a sorted set.
     Scores(Vec<(i64, Vec<u8>)>),
+    /// An item of a stream under this number, with its fields and values.
+    Item(u64, Vec<Vec<u8>>),
 }
 
 impl Put {
@@ -58,6 +60,10 @@ impl Put {
                     field(field(written, &number(score.to_string())), member)
                 };
                 members.iter().fold(kind(b'@'), put).0
+            }
+            Put::Item(seq, fields) => {
+                let begun = field(kind(b'+'), &number(seq.to_string()));
+                fields.iter().fold(begun, |written, text| field(written, text)).0
             }
         }
     }
@@ -85,12 +91,12 @@ pub(super) struct Tale {
 }
 
 impl Tale {
-    /// Takes the account's next entry.
-    pub(super) fn take(&mut self, entry: &Entry) {
+    /// Takes the account's next entry; the seq of the entry before it that tells of the same hold.
+    pub(super) fn take(&mut self, entry: &Entry) -> u64 {
         let Some(hold) = records::of_hold(entry) else {
-            return;
+            return 0;
         };
-        self.holds.insert(hold, (entry.seq, entry.time));
+        let before = self.holds.insert(hold, (entry.seq, entry.time));
         match entry.kind {
             EntryKind::Capture | EntryKind::Release => {
                 if !entry.amount.is_zero() {
@@ -115,6 +121,7 @@ impl Tale {
             }
             self.ended.pop_front();
         }
+        before.map_or(0, |(seq, _)| seq)
     }
 
     /// The holds it tells of.

@@ -1,4 +1,4 @@
-//! Values of the domain as stored records: what [`super::decode`] reads. For rebuilding only; what requests change the scripts write.
+//! Values of the domain as stored records: what [`super::decode`] reads. For rebuilding and copying only; what requests change the scripts write.
 
 use super::codes;
 use super::encode::{fixed, key_digest, limits_bytes};
@@ -191,6 +191,30 @@ pub(super) fn adjusted(record: &CommandRecord) -> Vec<u8> {
         .time(record.receipt.time)
         .amount(record.receipt.available)
         .0
+}
+
+/// A line of the journal; `link` is the seq of the line before it that tells of the same hold.
+pub(super) fn line(entry: &Entry, link: u64) -> Vec<u8> {
+    Writer::default()
+        .number(i64::from(entry.kind.code()), 1)
+        .count(entry.seq, 6)
+        .count(entry.number, 6)
+        .count(entry.previous, 6)
+        .time(entry.time)
+        .amount(entry.amount)
+        .amount(entry.held)
+        .amount(entry.available)
+        .count(link, 6)
+        .0
+}
+
+/// What of an entry is in its line's text.
+pub(super) fn tail(entry: &Entry) -> Vec<u8> {
+    let hold = of_hold(entry);
+    let subject = hold
+        .as_ref()
+        .map_or(entry.subject.as_bytes(), |hold| hold.as_bytes().as_slice());
+    super::calls::tail(&entry.account, subject, &entry.detail)
 }
 
 /// The hold that an entry tells of.

@@ -112,9 +112,9 @@ async fn accounts_are_walked_once_each_and_exported_whole() {
     let rest = fixture.ledger().accounts(first.next.as_deref(), 5).await.unwrap();
     assert_eq!((first.items.len(), rest.items.len(), rest.next), (5, 2, None));
     let books = fixture.ledger().export(first.items.first(), 100).await.unwrap();
-    let ids: Vec<&str> = books.iter().map(|b| b.account.id.as_str()).collect();
+    let ids: Vec<&str> = books.iter().map(|(b, _)| b.account.id.as_str()).collect();
     assert_eq!(ids, ["a1", "a2", "a3", "a4", "a5", "a6"]);
-    assert_eq!((books[2].holds.len(), books[2].keys.len()), (1, 1));
+    assert_eq!((books[2].0.holds.len(), books[2].0.keys.len()), (1, 1));
 }
 
 #[tokio::test]

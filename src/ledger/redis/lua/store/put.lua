@@ -1,13 +1,19 @@
--- Puts records in the place of what is there, for a rebuild: only for who knows the stamp of a store that is closed to everybody else.
+-- Puts records in the place of what is there, for a rebuild or a copy: only for who knows the stamp of a store that is closed to everybody else.
 -- KEYS: partition, then what is written. ARGV from the second, one for each; its first byte says how, fields follow, each after its length:
 -- = a text (what follows), # a hash's fields and values, > an item at a place of a list which is its end, @ scores and members of a sorted set,
--- - nothing. The same call again changes nothing.
+-- + an item of a stream (its number, then fields and values), - nothing. The same call again changes nothing.
 local function fields(text)
   local found, at = {}, 2
   while at <= #text do
     found[#found + 1], at = unpack('<I4c0', text, at)
   end
   return found
+end
+
+-- Whether the stream has come to this number.
+local function has(key, number)
+  local last = call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+  return last and tonumber(string.match(last[1], '^%d+')) >= tonumber(number)
 end
 
 for i = 2, #KEYS do
@@ -19,6 +25,11 @@ for i = 2, #KEYS do
     found = fields(text)
     if call('LLEN', key) == tonumber(found[1]) then
       call('RPUSH', key, found[2])
+    end
+  elseif kind == '+' then
+    found = fields(text)
+    if not has(key, found[1]) then
+      call('XADD', key, found[1] .. '-0', list(found, 2))
     end
   else
     if kind == '#' or kind == '-' then
