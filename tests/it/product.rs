@@ -2,6 +2,7 @@
 
 mod admin;
 mod cluster;
+mod copy;
 mod customer;
 mod faults;
 mod long_reads;
