@@ -1,6 +1,7 @@
 //! The ledger on Redis, on real servers.
 
 mod cluster;
+mod copy;
 mod rebuild;
 mod scripts;
 
