@@ -37,6 +37,9 @@ pub trait Operations: Send + Sync {
     /// The metrics, in Prometheus' text format.
     fn metrics(&self) -> String;
 
+    /// The most that one grant or adjustment may move.
+    fn grant_max(&self) -> Credits;
+
     /// Why it is not ready, if it is not.
     fn not_ready(&self) -> Answer<'_, Option<String>>;
 }
@@ -47,8 +50,6 @@ pub struct Admin {
     operations: Arc<dyn Operations>,
     tokens: Tokens,
     entropy: Entropy,
-    /// A single grant or adjustment may not be larger: a slip of the hand is caught.
-    grant_max: Credits,
     /// Its certificate proves its name: no other can be made to point to it.
     named: bool,
 }
@@ -94,14 +95,12 @@ impl Admin {
         operations: Arc<dyn Operations>,
         tokens: Tokens,
         entropy: Entropy,
-        grant_max: Credits,
     ) -> Admin {
         Admin {
             ledger,
             operations,
             tokens,
             entropy,
-            grant_max,
             named: false,
         }
     }

@@ -1,6 +1,7 @@
 //! The configuration file, from the disk and the environment.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use super::AppError;
 
 /// Reads a file into a configuration; or every problem of it.
 pub fn read(path: &Path) -> Result<Config, AppError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = read_bounded(path).and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
+    let text = text.map_err(|error| {
         AppError::Config(format!(
             "{}: {error}; --config says where the configuration is",
             path.display()
@@ -23,10 +25,24 @@ pub fn read(path: &Path) -> Result<Config, AppError> {
     load(&text, &path.display().to_string())
 }
 
+/// Longer is no configuration, certificate or secret; it may be a device that never ends.
+const FILE_MAX: u64 = 16 * 1024 * 1024;
+
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(FILE_MAX + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(std::io::Error::other("longer than 16 MiB"));
+    }
+    Ok(bytes)
+}
+
 /// Makes a configuration of a text; `name` stands in the problems.
 pub fn load(text: &str, name: &str) -> Result<Config, AppError> {
     let env = |variable: &str| std::env::var(variable).ok();
-    let files = |path: &Path| std::fs::read(path);
+    let files = |path: &Path| read_bounded(path);
     let config = config::parse(text, &env, &files);
     let config = config.and_then(|config| config.check_files(&files).map(|()| config));
     config.map_err(|problems| AppError::Config(problems.in_file(name).to_string()))

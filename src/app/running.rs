@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crate::api::admin::Operations;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::domain::credits::Credits;
 use crate::ledger::{Answer, Ledger, LedgerError};
 use crate::proxy::{Server, Tls};
 use crate::telemetry::access::AccessLog;
@@ -99,6 +100,10 @@ impl Operations for Running {
         }
         let text = self.metrics.render().unwrap_or_default();
         String::from_utf8(text).unwrap_or_default()
+    }
+
+    fn grant_max(&self) -> Credits {
+        self.config.load().admin.grant_max
     }
 
     fn not_ready(&self) -> Answer<'_, Option<String>> {

@@ -12,7 +12,6 @@ use crate::api::admin::{Admin, Tokens};
 use crate::api::customer::Customer;
 use crate::clock::SystemClock;
 use crate::config::{Config, LogFormat};
-use crate::domain::credits::Credits;
 use crate::proxy::{self, Making, OUTCOMES, Own, Parts, Server, Tls};
 use crate::service::gate::{Gate, GateOptions};
 use crate::service::request_ids::{RequestIds, kernel_entropy};
@@ -93,7 +92,6 @@ impl Started {
             Arc::clone(&running) as Arc<dyn crate::api::admin::Operations>,
             Tokens::new(config.admin.tokens.clone()),
             kernel_entropy(),
-            Credits::MAX,
         );
         let api = api.over_tls(admin_tls.is_some());
         tasks.spawn(admin_listener::run(listener, admin_tls, Arc::new(api)));

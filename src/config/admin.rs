@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
+use crate::domain::credits::Credits;
+
 use super::context::Placed;
 use super::secret::Secret;
-use super::section::Section;
+use super::section::{Section, within};
 use super::server::{Tls, read_listen, read_tls};
 
 /// `[admin]`.
@@ -16,6 +18,8 @@ pub struct Admin {
     pub tls: Option<Tls>,
     /// Who may use it. Empty only on loopback: then everyone on this machine may do everything.
     pub tokens: Vec<AdminToken>,
+    /// The most that one grant or one adjustment may move, in either direction: a slip of the hand is caught.
+    pub grant_max: Credits,
 }
 
 /// A bearer token, named so that the journal can say who acted.
@@ -54,6 +58,8 @@ impl Role {
 pub(super) const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9091);
 /// The name of the bearer of the shorthand `token`.
 const SHORTHAND: &str = "admin";
+/// In whole credits.
+const GRANT_MAX: u32 = 1_000_000;
 const TOKENS_MAX: usize = 100;
 /// Below this a token that the network can try is no obstacle.
 const TOKEN_MIN: usize = 16;
@@ -91,12 +97,23 @@ pub(super) fn read(s: &Section<'_>) -> Admin {
         read_token,
     );
     tokens.extend(named.into_iter().flatten());
+    let grant_max = s.credits_or(
+        "grant_max",
+        "The most credits that one grant or one adjustment may move, so that a slip of the hand is caught.",
+        GRANT_MAX,
+        within(
+            Credits::MICRO,
+            Credits::MAX,
+            "to let nobody grant, give out tokens with the role read",
+        ),
+    );
     check_exposure(s, listen, tls.is_some() || cleartext, &tokens);
     check_distinct(s, &tokens);
     Admin {
         listen,
         tls,
         tokens: tokens.into_iter().map(RawToken::finish).collect(),
+        grant_max,
     }
 }
 

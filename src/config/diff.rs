@@ -20,7 +20,7 @@ pub struct Difference {
 }
 
 /// What is looked at when the gate starts and not again: a setting, or a table with all that is in it.
-const AT_START: [&str; 12] = [
+const AT_START: [&str; 14] = [
     "server.listen",
     "server.tls",
     "server.tls_timeout",
@@ -30,7 +30,9 @@ const AT_START: [&str; 12] = [
     "server.header_max",
     "server.headers_max",
     "server.workers",
-    "admin",
+    "admin.listen",
+    "admin.tls",
+    "admin.tokens",
     "ledger",
     "log",
 ];
@@ -78,7 +80,7 @@ fn compare(name: &str, old: &Settings, new: &Settings) -> Vec<Difference> {
 fn at_start(key: &str) -> bool {
     let within = |table: &str| {
         key.strip_prefix(table)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
     AT_START.iter().any(|table| within(table))
 }

@@ -152,8 +152,14 @@ fn of_tls(list: &mut List, section: &str, tls: Option<&Tls>) {
 }
 
 fn of_admin(list: &mut List, admin: &Admin) {
-    let Admin { listen, tls, tokens } = admin;
+    let Admin {
+        listen,
+        tls,
+        tokens,
+        grant_max,
+    } = admin;
     list.put("admin.listen", listen);
+    list.put("admin.grant_max", grant_max);
     of_tls(list, "admin", tls.as_ref());
     for AdminToken { name, token, role } in tokens {
         let key = format!("admin.tokens[{name}]");

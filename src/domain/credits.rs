@@ -33,6 +33,14 @@ impl Credits {
     /// The largest amount, 2^53 - 1 micro-credits (about nine billion credits).
     pub const MAX: Credits = Credits((1 << 53) - 1);
 
+    /// The smallest amount, one micro-credit.
+    pub const MICRO: Credits = Credits(1);
+
+    /// So many whole credits.
+    pub const fn whole(credits: u32) -> Credits {
+        Credits(credits as i64 * 1_000_000)
+    }
+
     /// From whole micro-credits; an error beyond the range.
     pub const fn from_micros(micros: i64) -> Result<Credits, CreditsError> {
         if micros > Self::MAX.0 || micros < -Self::MAX.0 {

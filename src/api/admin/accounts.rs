@@ -108,10 +108,10 @@ impl Admin {
 
     /// S6: a slip of the hand is caught.
     pub(super) fn within_maximum(&self, amount: Credits) -> Result<(), Problem> {
-        if amount <= self.grant_max && amount >= self.grant_max.negated() {
+        let max = self.operations.grant_max();
+        if amount <= max && amount >= max.negated() {
             return Ok(());
         }
-        let max = self.grant_max;
         Err(Problem::invalid(format!(
             "{amount} is more than `admin.grant_max` ({max}) allows at once; raise it if it is meant"
         )))

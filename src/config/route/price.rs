@@ -17,10 +17,7 @@ const ANY: Bounds<Credits> = within(
     Credits::MAX,
     "a price gives nothing back, and no account can hold more",
 );
-const SOME: Bounds<Credits> = match Credits::from_micros(1) {
-    Ok(least) => within(least, Credits::MAX, "a free route says cost = 0"),
-    Err(_) => ANY,
-};
+const SOME: Bounds<Credits> = within(Credits::MICRO, Credits::MAX, "a free route says cost = 0");
 
 /// The price, or `None` with a problem.
 pub(super) fn read(s: &Section<'_>) -> Option<Price> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::de::{DeInteger, DeValue};
 
 use super::super::context::Place;
-use super::super::schema::{Default, Kind};
+use super::super::schema::{Declared, Default, Kind};
 use super::super::units::{DURATION_FORM, SIZE_FORM, parse_duration, parse_size, show_duration, show_size};
 use super::{Node, Section, declare, shorten};
 use crate::domain::credits::Credits;
@@ -167,10 +167,27 @@ impl<'a> Section<'a> {
         doc: &'static str,
         bounds: Bounds<Credits>,
     ) -> Option<Credits> {
+        self.credits_declared(declare(name, Kind::Credits, doc), &bounds)
+    }
+
+    /// An amount of credits, so many whole ones where none is given.
+    pub(in crate::config) fn credits_or(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        default: u32,
+        bounds: Bounds<Credits>,
+    ) -> Credits {
         let mut declared = declare(name, Kind::Credits, doc);
-        declared.bounds = Some(said(&bounds, Credits::to_string));
+        declared.default = Some(Default::Integer(default.into()));
+        self.credits_declared(declared, &bounds)
+            .unwrap_or_else(|| Credits::whole(default))
+    }
+
+    fn credits_declared(&self, mut declared: Declared, bounds: &Bounds<Credits>) -> Option<Credits> {
+        declared.bounds = Some(said(bounds, Credits::to_string));
         let node = self.ask(declared)?;
-        self.amount(&node.place, node.value, &bounds)
+        self.amount(&node.place, node.value, bounds)
     }
 
     /// An amount of credits that stands at `place`.

@@ -142,11 +142,7 @@ fn affordable(draft: &Draft<'_>, caller: &Caller, least: Credits) -> Result<Cred
 
 /// A priced request needs at least one micro-credit: nobody starts at zero.
 fn at_least_one(least: Credits) -> Credits {
-    if least > Credits::ZERO {
-        least
-    } else {
-        Credits::from_micros(1).unwrap_or(Credits::ZERO)
-    }
+    least.max(Credits::MICRO)
 }
 
 pub(super) fn extend(mut draft: Draft<'_>, extend: &Extend) -> Step {

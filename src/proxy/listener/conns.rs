@@ -64,7 +64,8 @@ impl Conns {
     pub(super) fn look_over(&self, worker: &Worker) {
         let now = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
         let live = worker.live();
-        let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+        // Up: a limit of half a second is not none.
+        let seconds = |span: Duration| u32::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
         let (header, idle) = (seconds(live.header_timeout), seconds(live.idle_timeout));
         for conn in self.lock().values() {
             for _ in 0..conn.end_stuck_streams(now, idle) {

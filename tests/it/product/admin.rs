@@ -142,6 +142,20 @@ async fn a_bad_configuration_ends_with_78_and_every_problem() {
 }
 
 #[tokio::test]
+async fn what_is_no_configuration_file_is_told_and_not_read_for_ever() {
+    let shop = Shop::open().await;
+    for (file, says) in [
+        ("/dev/zero", "longer than 16 MiB"),
+        ("/nowhere", "--config"),
+        ("/", "directory"),
+    ] {
+        let answer = shop.faregate.cli(["check", "--config", file]).run().await;
+        assert_eq!(answer.code(), 1);
+        assert!(answer.stderr.contains(says), "{}", answer.stderr);
+    }
+}
+
+#[tokio::test]
 async fn stopping_is_clean_and_a_restart_has_everything() {
     let mut shop = Shop::open().await;
     let key = shop.customer("acme", "1").await;

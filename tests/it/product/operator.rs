@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::shop::{EMBEDDED, ROUTES, Shop};
+use crate::rig::body::RigBody;
 
 #[tokio::test]
 async fn a_revoked_key_and_a_paused_account_stop_at_once() {
@@ -201,4 +202,55 @@ async fn a_backup_made_while_it_runs_is_restored_and_verifies() {
     let config = shop.faregate.dir().join("config.toml");
     let restore = ["restore", file, "--config", config.to_str().unwrap()];
     assert_eq!(shop.faregate.cli(restore).run().await.code(), 1);
+}
+
+#[tokio::test]
+async fn s6_a_grant_too_large_is_caught_and_one_given_twice_counts_once() {
+    let shop = Shop::open().await;
+    shop.customer("acme", "1").await;
+    let grant = |amount| {
+        [
+            "grant",
+            "add",
+            "--account",
+            "acme",
+            "--id",
+            "g",
+            "--amount",
+            amount,
+        ]
+    };
+    let refused = shop.faregate.cli(grant("1000000.000001")).run().await;
+    assert_eq!(refused.code(), 1);
+    assert!(refused.stderr.contains("admin.grant_max"), "{}", refused.stderr);
+
+    let config = shop.faregate.dir().join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replacen("[admin]", "[admin]\ngrant_max = 5", 1)).unwrap();
+    let done = shop.cli(["reload"]).await;
+    assert_eq!(
+        done["changes"][0], "admin.grant_max: 1000000.000000 -> 5.000000",
+        "{done}"
+    );
+    assert_eq!(shop.faregate.cli(grant("5.000001")).run().await.code(), 1);
+    for _ in 0..2 {
+        assert_eq!(shop.cli(grant("5")).await["granted"], "6.000000");
+    }
+    let adjust = async |id: &str, amount: &str| {
+        let admin = shop.faregate.admin_client();
+        let body = json!({ "amount": amount, "reason": "a test" }).to_string();
+        let path = format!("/admin/v1/accounts/acme/adjustments/{id}");
+        admin
+            .request(http::Method::PUT, &path)
+            .body(RigBody::whole(body))
+            .header("content-type", "application/json")
+            .send()
+            .await
+            .status()
+    };
+    assert_eq!(adjust("down", "-5.000001").await, 400);
+    assert_eq!(adjust("down", "-5").await, 200);
+    assert_eq!(adjust("up", "5.000001").await, 400);
+    assert_eq!(shop.account("acme").await["available"], "1.000000");
+    shop.verify().await;
 }
