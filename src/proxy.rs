@@ -39,7 +39,7 @@ mod worker;
 pub use code::Code;
 pub use live::LiveError;
 pub use outcome::{OUTCOMES, Outcome};
-pub use own::{Own, OwnAnswer, OwnCall};
+pub use own::{Own, OwnAnswer, OwnCall, OwnFault};
 pub use server::{Making, Server, StartError, workers};
 pub use tls::{Tls, TlsError};
 pub use worker::{Parts, Prepared, Worker};

@@ -112,18 +112,8 @@ impl Admin {
 
     /// Answers a request, whatever it is.
     pub async fn answer(&self, request: Request<Bytes>) -> Reply {
-        match self.route(&request).await {
-            Ok(reply) => reply,
-            Err(problem) => {
-                let mut reply = problem.reply();
-                if problem.status == StatusCode::UNAUTHORIZED {
-                    reply
-                        .headers_mut()
-                        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                }
-                reply
-            }
-        }
+        let answer = self.route(&request).await;
+        answer.unwrap_or_else(|problem| problem.reply())
     }
 
     async fn route(&self, request: &Request<Bytes>) -> Result<Reply, Problem> {
@@ -197,12 +187,7 @@ fn find(method: &Method, path: &str) -> Result<(&'static Endpoint, Vec<String>),
             "such endpoint; /admin/v1/openapi.json lists them",
         ));
     }
-    let detail = format!("this path takes {}", allowed.join(", "));
-    Err(Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        detail,
-    ))
+    Err(Problem::other_method(&allowed))
 }
 
 /// The decoded values of a template's `{...}` where the path is of its form. An id with a slash is sent as `%2F`.

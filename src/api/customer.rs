@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::credits::Credits;
@@ -11,7 +11,7 @@ use crate::domain::entry::{Entry, EntryKind};
 use crate::domain::hold::{Hold, HoldState};
 use crate::domain::ids::{AccountId, HoldId};
 use crate::domain::price::Price;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::ledger::detail::{Note, utc};
 use crate::service::denial::Denial;
 use crate::service::gate::{Gate, Known};
@@ -30,7 +30,6 @@ const DAYS_MAX: i64 = 400;
 /// The customer's endpoints.
 pub struct Customer {
     ledger: Arc<dyn Ledger>,
-    top_up_url: Option<String>,
 }
 
 /// What a request to these endpoints came with.
@@ -45,49 +44,74 @@ pub struct Call<'a> {
     pub plans: &'a Arc<Plans>,
     /// The configuration's prices.
     pub tariff: &'a dyn Tariff,
+    /// Where the configuration says that credits are bought.
+    pub top_up_url: Option<&'a str>,
+}
+
+/// Why a request gets no answer of its own.
+#[derive(Debug)]
+pub enum Refused {
+    /// The key does not count, or the ledger did not answer. What the ledger said of that is the operator's business.
+    Denied(Denial),
+    /// The request is wrong.
+    Problem(Problem),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Refused {
+        Refused::Problem(problem)
+    }
+}
+
+impl From<Denial> for Refused {
+    fn from(denial: Denial) -> Refused {
+        Refused::Denied(denial)
+    }
+}
+
+impl From<LedgerError> for Refused {
+    fn from(error: LedgerError) -> Refused {
+        Refused::Denied(Denial::Failed(error))
+    }
 }
 
 impl Customer {
     /// Endpoints over a ledger.
-    pub fn new(ledger: Arc<dyn Ledger>, top_up_url: Option<String>) -> Customer {
-        Customer { ledger, top_up_url }
+    pub fn new(ledger: Arc<dyn Ledger>) -> Customer {
+        Customer { ledger }
     }
 
-    /// Answers a request whose path begins with [`PREFIX`]. A denial is answered by whoever answers denials.
-    pub async fn answer(&self, call: Call<'_>) -> Result<Reply, Denial> {
+    /// Answers a request whose path begins with [`PREFIX`]. A refusal is answered by whoever answers all of them.
+    pub async fn answer(&self, call: Call<'_>) -> Result<Reply, Refused> {
         let known = call.gate.recognise(call.plans, call.presented).await?;
         // A statement may take its time for an operator; a customer gets an answer as soon as for any request.
-        let answer = call.gate.in_time(self.route(&call, &known)).await?;
-        Ok(answer.unwrap_or_else(|problem| problem.reply()))
+        call.gate.in_time(self.route(&call, &known)).await?
     }
 
-    async fn route(&self, call: &Call<'_>, known: &Known) -> Result<Reply, Problem> {
+    async fn route(&self, call: &Call<'_>, known: &Known) -> Result<Reply, Refused> {
         let uri = call.request.uri();
         let path = uri.path().strip_prefix(PREFIX).unwrap_or("");
         let account = &known.caller().account;
         match (call.request.method(), path) {
-            (&Method::GET, "balance") => self.balance(account).await,
+            (&Method::GET, "balance") => self.balance(account, call.top_up_url).await,
             (&Method::GET, "usage") => self.usage(account, uri).await,
             (&Method::GET, "prices") => Ok(prices(call, known)),
-            (&Method::POST, "quote") => quote(call),
+            (&Method::POST, "quote") => Ok(quote(call)?),
             (&Method::GET, path) if path.starts_with("charges/") => {
                 self.charge(account, &path["charges/".len()..]).await
             }
-            (_, "balance" | "usage" | "prices" | "quote") => {
-                let detail = "that endpoint takes another method: GET, or POST for quote";
-                Err(Problem::new(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "method_not_allowed",
-                    detail,
-                ))
+            (_, "quote") => Err(Problem::other_method(&["POST"]).into()),
+            (_, path) if path.starts_with("charges/") || matches!(path, "balance" | "usage" | "prices") => {
+                Err(Problem::other_method(&["GET"]).into())
             }
-            _ => Err(Problem::not_found(
-                "such endpoint; there are balance, usage, charges/{request id}, prices and quote",
-            )),
+            _ => {
+                let what = "such endpoint; there are balance, usage, charges/{request id}, prices and quote";
+                Err(Problem::not_found(what).into())
+            }
         }
     }
 
-    async fn balance(&self, account: &AccountId) -> Result<Reply, Problem> {
+    async fn balance(&self, account: &AccountId, top_up_url: Option<&str>) -> Result<Reply, Refused> {
         #[derive(Serialize)]
         struct Balance<'a> {
             available: String,
@@ -110,12 +134,12 @@ impl Customer {
             granted: account.granted.to_string(),
             status: if reasons.is_empty() { "active" } else { "paused" },
             reasons,
-            top_up_url: self.top_up_url.as_deref(),
+            top_up_url,
             as_of: utc(statement.time),
         }))
     }
 
-    async fn usage(&self, account: &AccountId, uri: &http::Uri) -> Result<Reply, Problem> {
+    async fn usage(&self, account: &AccountId, uri: &http::Uri) -> Result<Reply, Refused> {
         #[derive(Serialize)]
         struct Day {
             day: String,
@@ -132,15 +156,14 @@ impl Customer {
         }
         let parameters = reply::parameters(uri, &["from", "to", "by"])?;
         if reply::query(&parameters, "by")?.is_some_and(|by| by != "day") {
-            return Err(Problem::invalid("`by` is \"day\""));
+            return Err(Problem::invalid("`by` is \"day\"").into());
         }
         let today = self.ledger.ready().await?.day();
         let to = reply::query(&parameters, "to")?.map_or(Ok(today), |text| day("to", text))?;
         let from = reply::query(&parameters, "from")?.map_or(Ok(to - 30), |text| day("from", text))?;
         if from > to || to - from >= DAYS_MAX {
-            return Err(Problem::invalid(format!(
-                "`from` lies before `to`, by at most {DAYS_MAX} days"
-            )));
+            let what = format!("`from` lies before `to`, by less than {DAYS_MAX} days");
+            return Err(Problem::invalid(what).into());
         }
         let days = self.ledger.usage_by_day(account, from, to).await?;
         let charged: Credits = days.iter().map(|d| d.charged).sum();
@@ -161,13 +184,13 @@ impl Customer {
         }))
     }
 
-    async fn charge(&self, account: &AccountId, id: &str) -> Result<Reply, Problem> {
+    async fn charge(&self, account: &AccountId, id: &str) -> Result<Reply, Refused> {
         let not_there = || Problem::not_found("such charge of this account");
         let hold: HoldId = id.parse().map_err(|_| not_there())?;
         let now = self.ledger.hold(account, hold).await?;
         let entries = self.ledger.entries_of_hold(account, hold).await?;
         if now.is_none() && entries.is_empty() {
-            return Err(not_there());
+            return Err(not_there().into());
         }
         Ok(reply::ok(&ChargeJson::new(hold, now.as_ref(), &entries)))
     }

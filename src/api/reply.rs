@@ -21,6 +21,8 @@ pub struct Problem {
     pub code: &'static str,
     /// What was wrong, where, and what to do.
     pub detail: String,
+    /// The methods that there are instead, of a 405.
+    pub allow: Option<String>,
 }
 
 impl Problem {
@@ -30,6 +32,7 @@ impl Problem {
             status,
             code,
             detail: detail.into(),
+            allow: None,
         }
     }
 
@@ -41,6 +44,20 @@ impl Problem {
     /// 404.
     pub fn not_found(what: impl std::fmt::Display) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what}"))
+    }
+
+    /// 405: the path takes these methods.
+    pub fn other_method(allow: &[&str]) -> Problem {
+        let allow = allow.join(", ");
+        let problem = Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            format!("this path takes {allow}"),
+        );
+        Problem {
+            allow: Some(allow),
+            ..problem
+        }
     }
 
     /// The answer that tells of it.
@@ -63,10 +80,18 @@ impl Problem {
             detail: &self.detail,
         };
         let mut reply = json(self.status, &body);
-        reply.headers_mut().insert(
+        let headers = reply.headers_mut();
+        headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        let allow = self.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok());
+        if let Some(allow) = allow {
+            headers.insert(header::ALLOW, allow);
+        }
         reply
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use crate::api::customer::{Call, Customer};
-use crate::proxy::{Own, OwnAnswer, OwnCall};
+use http::StatusCode;
+
+use crate::api::customer::{Call, Customer, Refused};
+use crate::proxy::{Own, OwnAnswer, OwnCall, OwnFault};
 
 /// The customer's endpoints.
 pub(super) struct OwnEndpoints {
@@ -24,6 +26,7 @@ impl Own for OwnEndpoints {
             gate,
             plans,
             tariff,
+            top_up_url,
         } = call;
         let call = Call {
             request,
@@ -31,7 +34,19 @@ impl Own for OwnEndpoints {
             gate,
             plans,
             tariff,
+            top_up_url,
         };
-        Box::pin(self.customer.answer(call))
+        Box::pin(async { self.customer.answer(call).await.map_err(fault) })
+    }
+}
+
+fn fault(refused: Refused) -> OwnFault {
+    match refused {
+        Refused::Denied(denial) => OwnFault::Denied(denial),
+        Refused::Problem(problem) => match (problem.status, problem.allow) {
+            (_, Some(methods)) => OwnFault::OtherMethod(methods),
+            (StatusCode::NOT_FOUND, None) => OwnFault::NotFound(problem.detail),
+            _ => OwnFault::Invalid(problem.detail),
+        },
     }
 }

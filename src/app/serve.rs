@@ -204,7 +204,7 @@ fn start_workers(
     let log = AccessLog::start(format, std::io::stdout()).map_err(AppError::failed)?;
     // Set once: workers are started once.
     let _ = running.log.set(Arc::downgrade(&log));
-    let customer = Customer::new(Arc::clone(&running.ledger), config.server.top_up_url.clone());
+    let customer = Customer::new(Arc::clone(&running.ledger));
     let own: Arc<dyn Own> = Arc::new(OwnEndpoints { customer });
     let data_plane = Arc::clone(&running.metrics.data_plane);
     let options = GateOptions {

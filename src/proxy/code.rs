@@ -49,6 +49,8 @@ codes! {
     OriginNotAllowed = "origin_not_allowed", FORBIDDEN, never;
     /// No route has this path.
     RouteNotFound = "route_not_found", NOT_FOUND, never;
+    /// The gate itself has nothing by that name to tell.
+    NotFound = "not_found", NOT_FOUND, never;
     /// The path is known, with other methods.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, never;
     /// The body stopped coming.

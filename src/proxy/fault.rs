@@ -25,6 +25,8 @@ pub(super) enum Fault {
     NoKey,
     /// No route.
     RouteNotFound,
+    /// Nothing by that name, of what the gate itself has to tell; the sentence is for whoever asked.
+    NotFound(String),
     /// The path has these methods.
     MethodNotAllowed(String),
     /// The page's origin is not on the route's list.
@@ -90,6 +92,7 @@ impl Fault {
             Fault::Unreadable(_) | Fault::TwoKeys | Fault::BodyBroken => Code::InvalidRequest,
             Fault::NoKey => Code::InvalidApiKey,
             Fault::RouteNotFound => Code::RouteNotFound,
+            Fault::NotFound(_) => Code::NotFound,
             Fault::MethodNotAllowed(_) => Code::MethodNotAllowed,
             Fault::OriginNotAllowed => Code::OriginNotAllowed,
             Fault::BodyTooLarge(_) => Code::BodyTooLarge,

@@ -12,7 +12,7 @@ use tower::{ServiceExt, service_fn};
 
 use crate::http::body::read_within;
 use crate::http::headers::clean_request;
-use crate::http::target::Target;
+use crate::http::target::{Target, normalise};
 use crate::service::denial::Denial;
 use crate::service::gate::Gate;
 use crate::service::plans::Plans;
@@ -34,12 +34,36 @@ const BODY_MAX: u64 = 1024 * 1024;
 
 /// Who answers below `/faregate/`.
 pub trait Own: Send + Sync + fmt::Debug {
-    /// The answer, 404 included; or why the caller gets none, which becomes one as for any other request.
+    /// The answer; or why the caller gets none, which becomes one as for any other request.
     fn answer<'a>(&'a self, call: OwnCall<'a>) -> OwnAnswer<'a>;
 }
 
 /// The answer to come.
-pub type OwnAnswer<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Denial>> + Send + 'a>>;
+pub type OwnAnswer<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, OwnFault>> + Send + 'a>>;
+
+/// Why a request for the gate itself gets no answer of its own. Sentences are for whoever sent it.
+#[derive(Debug)]
+pub enum OwnFault {
+    /// The caller is not let through, or the ledger did not answer.
+    Denied(Denial),
+    /// The request does not say what it should.
+    Invalid(String),
+    /// No such endpoint, or nothing by that name.
+    NotFound(String),
+    /// The endpoint takes these methods.
+    OtherMethod(String),
+}
+
+impl From<OwnFault> for Fault {
+    fn from(fault: OwnFault) -> Fault {
+        match fault {
+            OwnFault::Denied(denial) => Fault::Denied(denial),
+            OwnFault::Invalid(what) => Fault::Unreadable(what.into()),
+            OwnFault::NotFound(what) => Fault::NotFound(what),
+            OwnFault::OtherMethod(methods) => Fault::MethodNotAllowed(methods),
+        }
+    }
+}
 
 /// A request for the gate itself.
 pub struct OwnCall<'a> {
@@ -53,6 +77,8 @@ pub struct OwnCall<'a> {
     pub plans: &'a Arc<Plans>,
     /// What everything costs.
     pub tariff: &'a dyn Tariff,
+    /// Where a customer buys credits.
+    pub top_up_url: Option<&'a str>,
 }
 
 impl fmt::Debug for OwnCall<'_> {
@@ -68,13 +94,19 @@ pub(super) fn layer<S: Step>(inner: S) -> impl Step {
     service_fn(move |received: Received| {
         let inner = inner.clone();
         async move {
-            if received.exchange.head.uri.path().starts_with(PREFIX) {
+            if is_own(received.exchange.head.uri.path()) {
                 Box::pin(answer(received)).await
             } else {
                 inner.oneshot(received).await
             }
         }
     })
+}
+
+/// Whether a path is the gate's own, however it is spelled.
+fn is_own(path: &str) -> bool {
+    path.starts_with(PREFIX)
+        || path.contains('%') && normalise(path).is_ok_and(|normal| normal.starts_with(PREFIX))
 }
 
 async fn answer(received: Received) -> Result<Reply, Rejected> {
@@ -106,8 +138,9 @@ async fn ask(exchange: &mut Exchange, body: Incoming) -> Result<Response<Bytes>,
         gate: &worker.gate,
         plans: &live.plans,
         tariff: &**live,
+        top_up_url: live.top_up_url.as_deref(),
     };
-    own.answer(call).await.map_err(Fault::Denied)
+    own.answer(call).await.map_err(Fault::from)
 }
 
 fn reply(response: Response<Bytes>, mut exchange: Box<Exchange>) -> Reply {

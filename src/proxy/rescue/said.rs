@@ -48,6 +48,7 @@ pub(super) fn say(fault: &Fault, exchange: &Exchange) -> Said {
         Fault::TwoKeys => "the request carries two different API keys; send one".into(),
         Fault::NoKey => "no API key; send it as `Authorization: Bearer <key>`".into(),
         Fault::RouteNotFound => "nothing is served at this path".into(),
+        Fault::NotFound(what) => what.clone().into(),
         Fault::MethodNotAllowed(methods) if methods.is_empty() => "this method is not served".into(),
         Fault::MethodNotAllowed(methods) => format!("this path is served for {methods} only").into(),
         Fault::OriginNotAllowed => "pages of this origin may not call this route".into(),

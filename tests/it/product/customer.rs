@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::shop::Shop;
+use super::shop::{EMBEDDED, ROUTES, Shop};
+use crate::rig::client::Answer;
 
 #[tokio::test]
 async fn balance_usage_charges_prices_and_a_quote() {
@@ -114,4 +115,54 @@ async fn a_paused_customer_still_sees_the_balance_and_why() {
         (&balance["status"], &balance["reasons"][0]),
         (&json!("paused"), &json!("manual"))
     );
+}
+
+/// A refusal as every other: programs find code, request and whether to ask again where they find them elsewhere.
+async fn refused(mut answer: Answer, status: u16, code: &str) -> String {
+    assert_eq!(answer.status(), status);
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+    let request = answer.header("x-request-id").map(str::to_owned);
+    let body = answer.json().await;
+    assert_eq!(body["code"], code, "{body}");
+    assert_eq!(body["request_id"].as_str(), request.as_deref(), "{body}");
+    body["detail"].as_str().expect("a sentence").to_owned()
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_is_refused_as_everywhere_else() {
+    let shop = Shop::open().await;
+    let key = shop.customer("acme", "1").await;
+    let client = shop.client(&key);
+    let get = |path: &str| client.get(&format!("/faregate/v1/{path}")).send();
+    let not_found = refused(get("nowhere").await, 404, "not_found").await;
+    assert!(not_found.contains("balance, usage"), "{not_found}");
+    let other = "charges/0192f0c1-2345-7000-8000-000000000000";
+    refused(get(other).await, 404, "not_found").await;
+    refused(get("usage?from=yesterday").await, 400, "invalid_request").await;
+    refused(get("usage?since=2027-01-01").await, 400, "invalid_request").await;
+    for (method, path, allow) in [
+        ("POST", "balance", "GET"),
+        ("DELETE", other, "GET"),
+        ("GET", "quote", "POST"),
+    ] {
+        let path = format!("/faregate/v1/{path}");
+        let answer = client.request(method.parse().unwrap(), &path).send().await;
+        assert_eq!(answer.header("allow"), Some(allow), "{path}");
+        refused(answer, 405, "method_not_allowed").await;
+    }
+}
+
+#[tokio::test]
+async fn where_to_buy_is_what_the_configuration_says_now() {
+    let shop = Shop::open().await;
+    let key = shop.customer("acme", "1").await;
+    let told = async || {
+        let mut balance = shop.client(&key).get("/faregate/v1/balance").send().await;
+        balance.json().await["top_up_url"].clone()
+    };
+    assert_eq!(told().await, "https://example.com/buy");
+    shop.configure_with(EMBEDDED, ROUTES, |text| text.replace("/buy", "/shop"));
+    shop.cli(["reload"]).await;
+    assert_eq!(told().await, "https://example.com/shop");
 }

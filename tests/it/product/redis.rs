@@ -70,6 +70,14 @@ async fn b1_with_redis_down_the_answer_is_503_within_a_second_and_nothing_is_ser
         assert_eq!(answer.json().await["error"]["code"], "ledger_unavailable");
     }
     assert_eq!(shop.upstream.reached(), served);
+    // Where the ledger is, and what ails it, is for the operator.
+    let mut balance = shop.client(&key).get("/faregate/v1/balance").send().await;
+    assert_eq!(balance.status(), 503);
+    assert_eq!(balance.header("x-should-retry"), Some("true"));
+    assert!(balance.header("retry-after").is_some());
+    let body = balance.json().await;
+    assert_eq!(body["code"], "ledger_unavailable");
+    assert!(!body.to_string().contains("edis"), "{body}");
     redis.restart().await;
     within("the gate opens again", async {
         while shop.buy(&key, "/v1/rerank").await.status() != 200 {}

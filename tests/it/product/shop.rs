@@ -99,6 +99,12 @@ impl Shop {
         self.faregate.configure(&config(ledger, &self.upstream, rest));
     }
 
+    /// The same, changed.
+    pub(super) fn configure_with(&self, ledger: &str, rest: &str, change: impl FnOnce(String) -> String) {
+        let text = config(ledger, &self.upstream, rest);
+        self.faregate.configure(&change(text));
+    }
+
     /// An account with credits; returns its key.
     pub(super) async fn customer(&self, account: &str, credits: &str) -> String {
         self.cli(["account", "create", account]).await;

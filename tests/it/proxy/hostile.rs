@@ -839,3 +839,24 @@ async fn h3_h4_h5_h6_over_http2_what_has_two_readings_is_refused_too() {
         upstream.reached()
     );
 }
+
+#[tokio::test]
+async fn p1_what_is_the_gates_own_is_never_forwarded_however_it_is_spelled() {
+    let upstream = FakeUpstream::start().await;
+    let all = "[[routes]]\nmatch = \"* /*\"\nupstream = \"models\"\ncost = 0\n";
+    let house = Gatehouse::start("1", &routes(&upstream, all)).await;
+    for path in [
+        "/faregate/v1/balance",
+        "/f%61regate/v1/balance",
+        "/%66%61%72%65%67%61%74%65/v1/balance",
+        "/fareg%61te/",
+        "/faregate/%76",
+    ] {
+        let line = format!("GET {path} HTTP/1.1");
+        let status = status_of(&house, &request(&line, "", "")).await;
+        assert!(matches!(status, 400 | 404), "{path}: {status}");
+    }
+    assert_eq!(upstream.reached(), 0);
+    let other = request("GET /farewell HTTP/1.1", "", "");
+    assert_eq!((status_of(&house, &other).await, upstream.reached()), (200, 1));
+}
