@@ -146,3 +146,24 @@ fn the_gate_takes_the_configuration_of_the_compose_file() {
         );
     }
 }
+
+#[test]
+fn the_folder_that_redis_conf_names_is_there_in_the_container() {
+    // Redis goes there as it reads the line, and ends if it cannot: also where the command line says another folder afterwards.
+    let conf = text("deploy/redis.conf");
+    let folder = conf
+        .lines()
+        .find_map(|line| line.strip_prefix("dir "))
+        .expect("a folder");
+    let redis = &services(&without_comments(&text("deploy/compose.yaml")))["redis"];
+    let mounts: Vec<&str> = redis
+        .lines()
+        .skip_while(|line| line.trim() != "tmpfs:")
+        .skip(1)
+        .map_while(|line| line.trim().strip_prefix("- "))
+        .collect();
+    assert!(
+        mounts.contains(&folder),
+        "the image has no {folder}; tmpfs: {mounts:?}"
+    );
+}
