@@ -115,11 +115,14 @@ pub fn run() -> ExitCode {
         Command::Grant(command) => client.and_then(|client| command.run(&client, &output)),
         Command::Ledger(command) => command.run(client, &output),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "faregate", &mut std::io::stdout());
+            // In memory first: what is generated straight to a reader that has gone panics.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "faregate", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
-        Command::Man { folder } => clap_mangen::generate_to(Cli::command(), folder)
-            .map_err(|error| Failure::Failed(error.to_string())),
+        Command::Man { folder } => clap_mangen::generate_to(Cli::command(), &folder)
+            .map_err(|error| Failure::Failed(format!("{}: {error}; it must be a folder", folder.display()))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

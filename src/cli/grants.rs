@@ -4,8 +4,9 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::Failure;
+use super::accounts::show;
 use super::client::{Client, account_path};
-use super::output::{Output, rows, table};
+use super::output::{Output, cell, rows, table};
 
 #[derive(Subcommand)]
 pub(crate) enum Grant {
@@ -78,8 +79,15 @@ impl Grant {
                 };
                 let body = json!({ "amount": amount, "expires_at": expires, "effective_at": effective,
                     "category": category, "priority": priority, "dry_run": dry_run });
-                let account = client.put(&account_path(&account, &["grants", &id]), &body)?;
-                output.say(&account, super::accounts::show);
+                let answer = client.put(&account_path(&account, &["grants", &id]), &body)?;
+                output.say(&answer, |answer| match answer["dry_run"].as_bool() {
+                    Some(true) => format!(
+                        "{} credits would be added; nothing was changed\n\n{}",
+                        cell(answer, "amount"),
+                        show(&answer["account"])
+                    ),
+                    _ => show(answer),
+                });
             }
             Grant::List { account } => {
                 let grants = client.get(&account_path(&account, &["grants"]))?;
@@ -109,7 +117,7 @@ impl Grant {
             }
             Grant::Void { id, account } => {
                 let account = client.post(&account_path(&account, &["grants", &id, "void"]), &json!({}))?;
-                output.say(&account, super::accounts::show);
+                output.say(&account, show);
             }
         }
         Ok(())
