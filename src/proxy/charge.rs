@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::credits::Credits;
+use crate::domain::price::Price;
 use crate::service::gate::Ask;
 
 use super::exchange::Charge;
@@ -22,6 +23,9 @@ pub(super) async fn charge(mut quoted: Quoted) -> Result<Paid, Rejected> {
         Ok(admission) => {
             // The gate names a request anew when the proxy's clock was far off the ledger's.
             quoted.exchange.request = admission.held.request();
+            if quoted.route.price != Price::Free {
+                quoted.exchange.left = Some(admission.available.saturating_add(admission.held.amount()));
+            }
             quoted.exchange.charge = match admission.held.amount() {
                 Credits::ZERO => Charge::None,
                 amount => Charge::Held(amount),

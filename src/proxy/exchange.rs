@@ -43,6 +43,8 @@ pub(super) struct Exchange {
     pub(super) route: Option<Arc<Route>>,
     pub(super) known: Option<Arc<Known>>,
     pub(super) charge: Charge,
+    /// What the account has if the hold is given back; known once there is one.
+    pub(super) left: Option<Credits>,
     pub(super) outcome: Outcome,
     pub(super) status: Option<StatusCode>,
     pub(super) upstream: Option<Arc<str>>,
@@ -67,6 +69,7 @@ impl Exchange {
             route: None,
             known: None,
             charge: Charge::None,
+            left: None,
             outcome: Outcome::ClientGone,
             status: None,
             upstream: None,

@@ -10,6 +10,7 @@ use ::http::{HeaderMap, HeaderName, Response, Version};
 use bytes::Bytes;
 use tower::{ServiceExt, service_fn};
 
+use crate::domain::credits::Credits;
 use crate::domain::ids::HoldId;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Span;
@@ -70,11 +71,10 @@ pub(super) fn answer(rejected: Rejected) -> Reply {
 
 fn head(headers: &mut HeaderMap, fault: &Fault, code: Code, shape: Shape, exchange: &Exchange) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(shape.content_type()));
-    let id = super::reply::text(&exchange.request);
     if shape == Shape::Anthropic {
-        headers.insert(&REQUEST_ID, id.clone());
+        headers.insert(&REQUEST_ID, super::reply::text(&exchange.request));
     }
-    headers.insert(&X_REQUEST_ID, id);
+    super::reply::say(headers, exchange, left(fault, exchange));
     let again = HeaderValue::from_static(if code.again() { "true" } else { "false" });
     headers.insert(&X_SHOULD_RETRY, again);
     if code.again() {
@@ -106,6 +106,14 @@ fn head(headers: &mut HeaderMap, fault: &Fault, code: Code, shape: Shape, exchan
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         _ => {}
+    }
+}
+
+/// What the account has left, where that is known.
+fn left(fault: &Fault, exchange: &Exchange) -> Option<Credits> {
+    match fault {
+        Fault::Denied(Denial::Refused(Refusal::InsufficientCredits { available, .. })) => Some(*available),
+        _ => exchange.left,
     }
 }
 

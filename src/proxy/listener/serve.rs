@@ -1,5 +1,7 @@
 //! Serves a connection: TLS, HTTP/1.1 or HTTP/2, and what it is told meanwhile.
 
+use std::error::Error;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,8 +151,33 @@ async fn serve<T, S>(
         connection.as_mut().poll(cx)
     });
     if let Err(error) = ended.await {
+        if is_the_clients_doing(&*error) {
+            worker.meters.turned_away.one();
+        }
         tracing::debug!(%error, "a client's connection broke off");
     }
+}
+
+/// Whether a connection was closed for what its client sent (not HTTP, a flood), and not because one end or the network ended it.
+fn is_the_clients_doing(error: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<hyper::Error>()
+        && (error.is_incomplete_message()
+            || error.is_user()
+            || error.is_canceled()
+            || error.is_closed()
+            || error.is_body_write_aborted())
+    {
+        return false;
+    }
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            // The guard's verdict over HTTP/2, or TLS that is none any more.
+            return error.kind() == io::ErrorKind::InvalidData;
+        }
+        next = error.source();
+    }
+    true
 }
 
 fn builder(limits: Limits) -> auto::Builder<PerStream> {

@@ -67,6 +67,8 @@ async fn at_zero_it_is_402_and_the_upstream_sees_nothing() {
     assert_eq!(refused.status(), 402);
     assert_eq!(refused.header("x-should-retry"), Some("false"));
     assert_eq!(refused.header("retry-after"), None);
+    assert_eq!(refused.header("x-credits-remaining"), Some("0.001000"));
+    assert_eq!(refused.header("x-credits-charged"), None);
     let error = refused.json().await["error"].clone();
     for (name, value) in [
         ("code", "insufficient_credits"),

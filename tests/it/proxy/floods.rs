@@ -241,12 +241,20 @@ async fn h11_floods_of_frames_end_the_connection_and_nobody_else_notices() {
             ),
         ),
     ];
-    for (what, flood) in floods {
+    for (turned_away, (what, flood)) in (1..).zip(floods) {
         let mut raw = connect(house.addr()).await;
         pour(&mut raw, flood).await;
         // This end stays open: it is the gate that ends it, long before it would for want of requests.
         let ended = tokio::time::timeout(Duration::from_secs(15), raw.read_to_end()).await;
         assert!(ended.is_ok(), "{what}: the connection goes on");
+        drop(raw);
+        house
+            .wait_metric(
+                "faregate_connections_turned_away_total",
+                &[],
+                f64::from(turned_away),
+            )
+            .await;
     }
     assert!(neighbour.end().await > 0);
     house.wait_metric("faregate_requests_under_way", &[], 0.0).await;

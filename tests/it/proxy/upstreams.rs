@@ -80,7 +80,10 @@ async fn a_request_that_was_sent_is_never_sent_to_another() {
         upstream.answer(Reply::raw([crate::rig::upstream::Step::Reset]));
     }
     for n in 1..=10 {
-        assert_eq!(house.client().post("/v1/x", "").send().await.status(), 502);
+        let answer = house.client().post("/v1/x", "").send().await;
+        assert_eq!(answer.status(), 502);
+        assert_eq!(answer.header("x-credits-charged"), Some("0.000000"));
+        assert!(answer.header("x-credits-remaining").is_some());
         assert_eq!(a.reached() + b.reached(), n);
     }
     assert_eq!(house.settled().await, "10.000000");
