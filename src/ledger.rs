@@ -158,6 +158,9 @@ pub enum LedgerError {
     /// The store cannot be used as it is set up; what, and what to do.
     #[error("{0}")]
     Misconfigured(String),
+    /// What was asked cannot be done, whatever the state of the store; nothing was changed.
+    #[error("{0}")]
+    Invalid(String),
 }
 
 impl LedgerError {

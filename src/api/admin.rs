@@ -9,6 +9,7 @@ mod grants;
 mod keys;
 mod ledger;
 mod openapi;
+mod schemas;
 
 use std::sync::Arc;
 
@@ -33,6 +34,9 @@ pub trait Operations: Send + Sync {
 
     /// Writes a verified copy of the embedded ledger to a file on the proxy's machine.
     fn backup(&self, file: String) -> Answer<'_, String>;
+
+    /// The plans of the configuration in force.
+    fn plans(&self) -> Vec<String>;
 
     /// The metrics, in Prometheus' text format.
     fn metrics(&self) -> String;

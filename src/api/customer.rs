@@ -10,13 +10,12 @@ use crate::domain::credits::Credits;
 use crate::domain::entry::{Entry, EntryKind};
 use crate::domain::hold::{Hold, HoldState};
 use crate::domain::ids::{AccountId, HoldId};
-use crate::domain::price::Price;
-use crate::ledger::{Ledger, LedgerError};
 use crate::ledger::detail::{Note, utc};
+use crate::ledger::{Ledger, LedgerError};
 use crate::service::denial::Denial;
 use crate::service::gate::{Gate, Known};
 use crate::service::plans::Plans;
-use crate::service::tariff::Tariff;
+use crate::service::tariff::{self, Tariff};
 
 use super::dto::EntryJson;
 use super::reply::{self, Problem, Reply};
@@ -71,7 +70,10 @@ impl From<Denial> for Refused {
 
 impl From<LedgerError> for Refused {
     fn from(error: LedgerError) -> Refused {
-        Refused::Denied(Denial::Failed(error))
+        match error {
+            LedgerError::Invalid(what) => Refused::Problem(Problem::invalid(what)),
+            error => Refused::Denied(Denial::Failed(error)),
+        }
     }
 }
 
@@ -260,19 +262,10 @@ fn prices(call: &Call<'_>, known: &Known) -> Reply {
         .map(|r| Line {
             route: r.id,
             r#match: r.pattern,
-            price: price(&r.price),
+            price: tariff::told(&r.price),
         })
         .collect();
     reply::ok(&Prices { items })
-}
-
-fn price(price: &Price) -> serde_json::Value {
-    match price {
-        Price::Free => serde_json::json!({ "per_request": Credits::ZERO.to_string() }),
-        Price::Fixed(amount) => serde_json::json!({ "per_request": amount.to_string() }),
-        Price::Each { each, times } => serde_json::json!({ "each": each.to_string(), "times": times }),
-        Price::Reported { hold, .. } => serde_json::json!({ "as_reported_up_to": hold.to_string() }),
-    }
 }
 
 fn quote(call: &Call<'_>) -> Result<Reply, Problem> {

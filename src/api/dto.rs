@@ -1,7 +1,7 @@
 //! The public JSON: converted by hand, so that a change inside does not change it by accident. Amounts are decimal strings, times RFC 3339 in UTC.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;
@@ -260,13 +260,13 @@ pub(super) struct EntryJson {
     amount: String,
     held: String,
     available: String,
-    /// Who, why, route, key, usage, price: as written.
-    detail: Box<RawValue>,
+    /// `actor`, `cause`, `route`, `usage`, `price`, ...: what applies, as it was written.
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 impl From<&Entry> for EntryJson {
     fn from(entry: &Entry) -> EntryJson {
-        let detail = RawValue::from_string(entry.detail.as_str().to_owned());
         EntryJson {
             seq: entry.seq,
             number: entry.number,
@@ -277,7 +277,7 @@ impl From<&Entry> for EntryJson {
             amount: entry.amount.to_string(),
             held: entry.held.to_string(),
             available: entry.available.to_string(),
-            detail: detail.unwrap_or_else(|_| RawValue::NULL.to_owned()),
+            more: serde_json::from_str(entry.detail.as_str()).unwrap_or_default(),
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Problem {
     pub detail: String,
     /// The methods that there are instead, of a 405.
     pub allow: Option<String>,
+    /// Each thing that was wrong, where there are several.
+    pub problems: Vec<String>,
 }
 
 impl Problem {
@@ -33,6 +35,7 @@ impl Problem {
             code,
             detail: detail.into(),
             allow: None,
+            problems: Vec::new(),
         }
     }
 
@@ -69,6 +72,8 @@ impl Problem {
             status: u16,
             code: &'static str,
             detail: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            problems: &'a [String],
         }
         let title = self.status.canonical_reason().unwrap_or("Error");
         let status = self.status.as_u16();
@@ -78,6 +83,7 @@ impl Problem {
             status,
             code: self.code,
             detail: &self.detail,
+            problems: &self.problems,
         };
         let mut reply = json(self.status, &body);
         let headers = reply.headers_mut();
@@ -88,7 +94,10 @@ impl Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        let allow = self.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok());
+        let allow = self
+            .allow
+            .as_deref()
+            .and_then(|allow| HeaderValue::from_str(allow).ok());
         if let Some(allow) = allow {
             headers.insert(header::ALLOW, allow);
         }
@@ -98,6 +107,9 @@ impl Problem {
 
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Problem {
+        if let LedgerError::Invalid(what) = error {
+            return Problem::invalid(what);
+        }
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "ledger_unavailable",

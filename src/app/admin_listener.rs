@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::api::{Problem, admin::Admin};
-use crate::http::body::{ReadLimit, read};
+use crate::http::body::{ReadError, ReadLimit, read};
 use crate::proxy::Tls;
 
 use super::AppError;
@@ -96,7 +96,16 @@ async fn answer(
     let (head, body) = request.into_parts();
     let reply = match read(body, LIMIT).await {
         Ok(body) => admin.answer(Request::from_parts(head, body)).await,
-        Err(error) => Problem::new(StatusCode::BAD_REQUEST, "invalid_request", error.to_string()).reply(),
+        Err(error) => unreadable(&error).reply(),
     };
     Ok(reply.map(Full::new))
+}
+
+fn unreadable(error: &ReadError) -> Problem {
+    let (status, code) = match error {
+        ReadError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        ReadError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+        _ => (StatusCode::BAD_REQUEST, "invalid_request"),
+    };
+    Problem::new(status, code, error.to_string())
 }

@@ -85,12 +85,16 @@ impl Operations for Running {
         Box::pin(async move {
             let file = PathBuf::from(file);
             if !file.is_absolute() {
-                return Err(LedgerError::Misconfigured(
+                return Err(LedgerError::Invalid(
                     "`file` is an absolute path on the proxy's machine".to_owned(),
                 ));
             }
             self.store.backup(&file).await
         })
+    }
+
+    fn plans(&self) -> Vec<String> {
+        self.config.load().plans.keys().map(ToString::to_string).collect()
     }
 
     fn metrics(&self) -> String {

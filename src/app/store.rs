@@ -74,7 +74,7 @@ impl Store {
             }
             Store::Redis(..) => {
                 let what = "`backup` is for the embedded ledger; a Redis is copied by its own means, see docs/operations.md";
-                Err(LedgerError::Misconfigured(what.to_owned()))
+                Err(LedgerError::Invalid(what.to_owned()))
             }
         }
     }

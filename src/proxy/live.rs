@@ -15,7 +15,7 @@ use crate::http::pattern::{Lookup, Matcher, Pattern};
 use crate::http::target::normalise;
 use crate::ledger::detail::Note;
 use crate::service::plans::Plans;
-use crate::service::tariff::{Tariff, Tariffed};
+use crate::service::tariff::{self, Tariff, Tariffed};
 use crate::telemetry::metrics::{DataPlane, RouteMeters};
 
 use super::forward::{Setup, Upstream, UpstreamError};
@@ -52,8 +52,9 @@ pub(super) struct Route {
     pub(super) first_byte_timeout: Duration,
     pub(super) origins: Origins,
     pub(super) meters: Arc<RouteMeters>,
-    /// What the journal says of a request on this route.
+    /// What the journal says of a request on this route, and of its charge.
     pub(super) detail: Detail,
+    pub(super) charged: Detail,
 }
 
 impl fmt::Debug for Route {
@@ -164,6 +165,7 @@ impl Live {
 }
 
 fn route(given: &crate::config::Route, upstream: &Arc<Upstream>, bench: &Bench<'_>) -> Route {
+    let note = || Note::by("proxy", "request").route(&given.id);
     Route {
         id: Arc::clone(&given.id),
         shape: match given.api {
@@ -183,7 +185,8 @@ fn route(given: &crate::config::Route, upstream: &Arc<Upstream>, bench: &Bench<'
         first_byte_timeout: given.first_byte_timeout,
         origins: origins(&given.cors),
         meters: bench.meters.route(bench.worker, &given.id),
-        detail: Note::by("proxy", "request").route(&given.id).detail(),
+        detail: note().detail(),
+        charged: note().price(tariff::told(&given.price)).detail(),
     }
 }
 

@@ -7,6 +7,7 @@ mod customer;
 mod faults;
 mod long_reads;
 mod money;
+mod openapi;
 mod operator;
 mod race;
 mod redis;

@@ -19,9 +19,21 @@ struct PlanBody {
 }
 
 impl PlanBody {
-    fn plan(&self) -> Result<Option<PlanId>, Problem> {
-        let plan = self.plan.as_deref().map(PlanId::new).transpose();
-        plan.map_err(|error| Problem::invalid(format!("`plan`: {error}")))
+    /// The plan, which must be one of these: an account on any other is let through nowhere.
+    fn plan(&self, known: &[String]) -> Result<Option<PlanId>, Problem> {
+        let Some(name) = &self.plan else { return Ok(None) };
+        let plan = PlanId::new(name).map_err(|error| Problem::invalid(format!("`plan`: {error}")))?;
+        if known.contains(name) {
+            return Ok(Some(plan));
+        }
+        let known = if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        };
+        Err(Problem::invalid(format!(
+            "`plan`: the configuration has no plan {name:?}; known: {known}. Add [plans.{name}] to it and reload first"
+        )))
     }
 }
 
@@ -61,7 +73,8 @@ impl Admin {
 
     pub(super) async fn create_account(&self, call: &Call<'_>) -> Result<Reply, Problem> {
         let body: PlanBody = reply::read(call.request.body())?;
-        self.change(call, AccountChange::Create(body.plan()?)).await
+        self.change(call, AccountChange::Create(body.plan(&self.operations.plans())?))
+            .await
     }
 
     pub(super) async fn pause(&self, call: &Call<'_>, pause: bool) -> Result<Reply, Problem> {
@@ -78,7 +91,8 @@ impl Admin {
 
     pub(super) async fn set_plan(&self, call: &Call<'_>) -> Result<Reply, Problem> {
         let body: PlanBody = reply::read(call.request.body())?;
-        self.change(call, AccountChange::Plan(body.plan()?)).await
+        self.change(call, AccountChange::Plan(body.plan(&self.operations.plans())?))
+            .await
     }
 
     pub(super) async fn set_limits(&self, call: &Call<'_>) -> Result<Reply, Problem> {

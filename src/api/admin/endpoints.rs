@@ -48,6 +48,8 @@ pub struct Endpoint {
     pub body: &'static [Member],
     /// It is a list with `cursor` and `limit`.
     pub paged: bool,
+    /// The forms of its answers when all went well, by name; none is plain text.
+    pub answers: &'static [&'static str],
 }
 
 /// A member of a body.
@@ -55,7 +57,7 @@ pub struct Endpoint {
 pub struct Member {
     /// Its name.
     pub name: &'static str,
-    /// Its JSON type.
+    /// Its JSON type; `|null` where null says something too; or the name of a form of its own.
     pub kind: &'static str,
     /// It must be there.
     pub required: bool,
@@ -87,6 +89,7 @@ const fn endpoint(
         summary,
         body: &[],
         paged: false,
+        answers: &[],
     }
 }
 
@@ -95,29 +98,33 @@ impl Endpoint {
         Endpoint { body, ..self }
     }
 
+    const fn answers(self, answers: &'static [&'static str]) -> Endpoint {
+        Endpoint { answers, ..self }
+    }
+
     const fn paged(self) -> Endpoint {
         Endpoint { paged: true, ..self }
     }
 }
 
 const LIMITS: &[Member] = &[
-    member("requests_per_minute", "integer", false, "null is no cap"),
-    member("tokens_per_minute", "integer", false, "null is no cap"),
+    member("requests_per_minute", "integer|null", false, "null is no cap"),
+    member("tokens_per_minute", "integer|null", false, "null is no cap"),
     member(
         "concurrent",
-        "integer",
+        "integer|null",
         false,
         "open holds at once; null is no cap",
     ),
     member(
         "spend_per_day",
-        "string",
+        "string|null",
         false,
         "credits per UTC day; null is no cap",
     ),
     member(
         "spend_per_month",
-        "string",
+        "string|null",
         false,
         "credits per UTC month; null is no cap",
     ),
@@ -160,6 +167,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::ListAccounts,
         "Ids of all accounts",
     )
+    .answers(&["Accounts"])
     .paged(),
     endpoint(
         "GET",
@@ -167,7 +175,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
         READ,
         O::GetAccount,
         "An account with its balance and grants",
-    ),
+    )
+    .answers(&["Account"]),
     endpoint(
         "PUT",
         "/admin/v1/accounts/{account}",
@@ -175,7 +184,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::CreateAccount,
         "Make an account; one that exists stays as it is",
     )
-    .body(&[member("plan", "string", false, "a plan of the configuration")]),
+    .answers(&["Account"])
+    .body(&[member(
+        "plan",
+        "string|null",
+        false,
+        "a plan of the configuration",
+    )]),
     endpoint(
         "POST",
         "/admin/v1/accounts/{account}/pause",
@@ -183,6 +198,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::PauseAccount,
         "Pause it for a reason",
     )
+    .answers(&["Account"])
     .body(REASON),
     endpoint(
         "POST",
@@ -191,6 +207,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::ResumeAccount,
         "Clear one reason",
     )
+    .answers(&["Account"])
     .body(REASON),
     endpoint(
         "PUT",
@@ -199,7 +216,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::SetPlan,
         "Put it on a plan",
     )
-    .body(&[member("plan", "string", false, "null for none")]),
+    .answers(&["Account"])
+    .body(&[member("plan", "string|null", false, "null for none")]),
     endpoint(
         "PUT",
         "/admin/v1/accounts/{account}/limits",
@@ -207,6 +225,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::SetLimits,
         "Set all its own caps, which go before its plan's",
     )
+    .answers(&["Account"])
     .body(LIMITS),
     endpoint(
         "PUT",
@@ -215,6 +234,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::Adjust,
         "Give or take credits by hand, once per id",
     )
+    .answers(&["Account"])
     .body(&[
         member("amount", "string", true, "credits; below zero takes"),
         member("reason", "string", true, "for the journal"),
@@ -225,7 +245,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
         READ,
         O::ListKeys,
         "Its keys, never the keys themselves",
-    ),
+    )
+    .answers(&["Keys"]),
     endpoint(
         "POST",
         "/admin/v1/accounts/{account}/keys",
@@ -233,16 +254,17 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::CreateKey,
         "Make a key, shown once; or import one",
     )
+    .answers(&["NewKey"])
     .body(&[
         member(
             "key",
-            "string",
+            "string|null",
             false,
             "an existing key to import; importing it again changes nothing",
         ),
-        member("name", "string", false, "for people"),
-        member("expires_at", "string", false, "RFC 3339"),
-        member("limits", "object", false, "the key's own caps"),
+        member("name", "string|null", false, "for people"),
+        member("expires_at", "string|null", false, "RFC 3339"),
+        member("limits", "Limits", false, "the key's own caps"),
     ]),
     endpoint(
         "DELETE",
@@ -250,14 +272,16 @@ pub const ENDPOINTS: &[Endpoint] = &[
         OPERATE,
         O::RevokeKey,
         "Revoke a key, for good",
-    ),
+    )
+    .answers(&["Key"]),
     endpoint(
         "GET",
         "/admin/v1/accounts/{account}/grants",
         READ,
         O::ListGrants,
         "Its grants in burn order",
-    ),
+    )
+    .answers(&["Grants"]),
     endpoint(
         "PUT",
         "/admin/v1/accounts/{account}/grants/{grant}",
@@ -265,18 +289,19 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::PutGrant,
         "Say how a grant looks; the same again changes nothing",
     )
+    .answers(&["Account", "DryRun"])
     .body(&[
         member("amount", "string", true, "credits; never changes"),
-        member("category", "string", false, "paid (default) or promotional"),
+        member("category", "string|null", false, "paid (default) or promotional"),
         member(
             "priority",
-            "integer",
+            "integer|null",
             false,
             "0 burns first, 100 last; default 50",
         ),
-        member("effective_at", "string", false, "RFC 3339; default now"),
-        member("expires_at", "string", false, "RFC 3339; default never"),
-        member("note", "string", false, "for people"),
+        member("effective_at", "string|null", false, "RFC 3339; default now"),
+        member("expires_at", "string|null", false, "RFC 3339; default never"),
+        member("note", "string|null", false, "for people"),
         member("dry_run", "boolean", false, "say what would be, change nothing"),
     ]),
     endpoint(
@@ -285,7 +310,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
         OPERATE,
         O::VoidGrant,
         "End a grant; what is unspent of it goes",
-    ),
+    )
+    .answers(&["Account"]),
     endpoint(
         "GET",
         "/admin/v1/accounts/{account}/entries",
@@ -293,6 +319,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::ListEntries,
         "Its journal, newest first",
     )
+    .answers(&["Entries"])
     .paged(),
     endpoint(
         "POST",
@@ -300,14 +327,16 @@ pub const ENDPOINTS: &[Endpoint] = &[
         READ,
         O::Verify,
         "Prove the books over all accounts",
-    ),
+    )
+    .answers(&["Report"]),
     endpoint(
         "POST",
         "/admin/v1/ledger/rebuild",
         ALL,
         O::Rebuild,
         "Rebuild all balances from the journal",
-    ),
+    )
+    .answers(&["Report"]),
     endpoint(
         "POST",
         "/admin/v1/ledger/backup",
@@ -315,6 +344,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         O::Backup,
         "Copy the embedded ledger to a file on the proxy's machine",
     )
+    .answers(&["Done"])
     .body(&[member(
         "file",
         "string",
@@ -327,5 +357,6 @@ pub const ENDPOINTS: &[Endpoint] = &[
         ALL,
         O::Reload,
         "Load the configuration again, whole or not at all",
-    ),
+    )
+    .answers(&["Reloaded"]),
 ];

@@ -35,8 +35,9 @@ impl Admin {
                 &serde_json::json!({ "reloaded": true, "changes": changes }),
             )),
             Err(problems) => {
-                let body = serde_json::json!({ "reloaded": false, "problems": problems });
-                Ok(reply::json(StatusCode::UNPROCESSABLE_ENTITY, &body))
+                let detail = "the configuration is not loaded; the one before goes on";
+                let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "config_refused", detail);
+                Err(Problem { problems, ..problem })
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::endpoints::{ENDPOINTS, Endpoint};
+use super::endpoints::{ENDPOINTS, Endpoint, Member};
+use super::schemas;
 
 /// OpenAPI 3.1.
 pub(super) fn document() -> Value {
@@ -17,7 +18,7 @@ pub(super) fn document() -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
-            "schemas": { "Problem": problem() },
+            "schemas": schemas::all(),
         },
     })
 }
@@ -35,12 +36,12 @@ fn operation(endpoint: &Endpoint) -> Value {
         }
     }
     let problem = json!({ "description": "What was wrong", "content": {
-        "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } } });
+        "application/problem+json": { "schema": schemas::reference("Problem") } } });
     let mut operation = json!({
         "operationId": format!("{:?}", endpoint.operation),
         "summary": endpoint.summary,
         "parameters": parameters,
-        "responses": { "2XX": { "description": "Done" }, "4XX": problem, "503": problem },
+        "responses": { "2XX": done(endpoint), "4XX": problem, "503": problem },
     });
     if let Some(role) = endpoint.role {
         operation["security"] = json!([{ "token": [] }]);
@@ -52,13 +53,36 @@ fn operation(endpoint: &Endpoint) -> Value {
     operation
 }
 
+/// The answer when all went well.
+fn done(endpoint: &Endpoint) -> Value {
+    let forms: Vec<Value> = endpoint
+        .answers
+        .iter()
+        .map(|name| schemas::reference(name))
+        .collect();
+    match &forms[..] {
+        [] => json!({ "description": "Done" }),
+        [one] => json!({ "description": "Done", "content": { "application/json": { "schema": one } } }),
+        _ => {
+            json!({ "description": "Done", "content": { "application/json": { "schema": { "anyOf": forms } } } })
+        }
+    }
+}
+
+fn schema(member: &Member) -> Value {
+    let mut schema = match member.kind.split_once('|') {
+        Some((kind, other)) => json!({ "type": [kind, other] }),
+        None if member.kind.starts_with(char::is_uppercase) => schemas::reference(member.kind),
+        None => json!({ "type": member.kind }),
+    };
+    schema["description"] = member.what.into();
+    schema
+}
+
 fn body(endpoint: &Endpoint) -> Value {
     let mut properties = Map::new();
     for member in endpoint.body {
-        properties.insert(
-            member.name.to_owned(),
-            json!({ "type": member.kind, "description": member.what }),
-        );
+        properties.insert(member.name.to_owned(), schema(member));
     }
     let required: Vec<&str> = endpoint
         .body
@@ -69,12 +93,6 @@ fn body(endpoint: &Endpoint) -> Value {
     let schema = json!({ "type": "object", "properties": properties, "required": required,
         "additionalProperties": false });
     json!({ "required": !required.is_empty(), "content": { "application/json": { "schema": schema } } })
-}
-
-fn problem() -> Value {
-    json!({ "type": "object", "properties": {
-        "type": { "type": "string" }, "title": { "type": "string" }, "status": { "type": "integer" },
-        "code": { "type": "string" }, "detail": { "type": "string" } } })
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ impl Fault {
     pub(super) fn to_error(&self) -> LedgerError {
         match self {
             Fault::Passing(what) => LedgerError::Unavailable(what.clone()),
-            Fault::Refused(what) => LedgerError::Misconfigured(what.clone()),
+            Fault::Refused(what) => LedgerError::Invalid(what.clone()),
             Fault::Broken(what) => LedgerError::Misconfigured(format!(
                 "the ledger's file cannot be read ({what}): look at the disk, then restart"
             )),

@@ -104,7 +104,7 @@ pub(super) fn cursor(cursor: Option<&str>) -> Result<Option<i64>, LedgerError> {
     let parse = |text: &str| {
         let seq = text.parse().ok().filter(|seq| *seq > 0);
         seq.ok_or_else(|| {
-            LedgerError::Misconfigured(format!(
+            LedgerError::Invalid(format!(
                 "{text:?} is not a cursor of this ledger: begin without one"
             ))
         })

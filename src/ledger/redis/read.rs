@@ -244,7 +244,7 @@ impl RedisLedger {
             Some((partition.parse::<u32>().ok()?, place.parse::<usize>().ok()?))
         };
         let (mut partition, mut place) =
-            begin().ok_or_else(|| LedgerError::Misconfigured("not a cursor of this list".to_owned()))?;
+            begin().ok_or_else(|| LedgerError::Invalid("not a cursor of this list".to_owned()))?;
         let limit = limit.clamp(1, PAGE_MAX);
         let mut items = Vec::new();
         while partition < self.partitions {
@@ -291,7 +291,7 @@ impl RedisLedger {
         loop {
             let from = *next
                 .as_ref()
-                .map_err(|_| LedgerError::Misconfigured("not a cursor of this list".to_owned()))?;
+                .map_err(|_| LedgerError::Invalid("not a cursor of this list".to_owned()))?;
             let most = (limit - items.len()).min(STEPS_MAX);
             let args = [from.to_string().into_bytes(), most.to_string().into_bytes()];
             let found = self

@@ -32,7 +32,7 @@ pub(super) fn released(route: &Route, cause: &str) -> Ending {
 
 /// The client left when the upstream had the request: its price is due, since the upstream works on it.
 pub(super) fn abandoned(route: &Route, held: Credits) -> Ending {
-    Ending::Capture(held, route.detail.clone())
+    Ending::Capture(held, route.charged.clone())
 }
 
 /// An answer whose head has come.
@@ -71,7 +71,7 @@ impl Answer<'_> {
             held.settle(refused(route, head.status));
         } else {
             exchange.charge = Charge::Charged(charged);
-            held.settle(Ending::Capture(charged, route.detail.clone()));
+            held.settle(Ending::Capture(charged, route.charged.clone()));
         }
         let remaining = available.saturating_add(amount).saturating_sub(charged);
         pass(&mut head, &mut exchange, route, remaining);
@@ -108,7 +108,7 @@ impl Answer<'_> {
         }
         let amount = held.amount();
         exchange.charge = Charge::Charged(amount);
-        held.settle(Ending::Capture(amount, route.detail.clone()));
+        held.settle(Ending::Capture(amount, route.charged.clone()));
         let (mut head, _) = response.into_parts();
         pass(&mut head, &mut exchange, route, available);
         tunnel::ask(&mut head.headers);

@@ -97,7 +97,7 @@ async fn journal_is_read_in_pages_by_account_by_hold_and_by_day() {
         []
     );
     let bad = ledger.entries(&acme, Some("nonsense"), 2).await;
-    assert!(matches!(bad, Err(LedgerError::Misconfigured(_))), "{bad:?}");
+    assert!(matches!(bad, Err(LedgerError::Invalid(_))), "{bad:?}");
 }
 
 #[tokio::test]
