@@ -33,6 +33,18 @@ fn damaged(account: &AccountId) -> impl Fn(Unreadable) -> LedgerError + use<> {
     move |what| quarantined(&account, format!("{what} cannot be read"))
 }
 
+/// Whether an account is there, by its record and its settings, which come first in what was found. One without the other is a loss, never an account that
+/// nobody made.
+fn is_there(account: &AccountId, found: &Found) -> Result<bool, LedgerError> {
+    // The caps of a real account are never an empty text.
+    match (found.is_missing(0), found.text(2).is_empty()) {
+        (true, true) => Ok(false),
+        (false, false) => Ok(true),
+        (true, false) => Err(quarantined(account, "its record is missing".to_owned())),
+        (false, true) => Err(quarantined(account, "its settings are missing".to_owned())),
+    }
+}
+
 impl RedisLedger {
     pub(super) fn place(&self, account: &AccountId) -> Keys {
         Keys(partition_of(account, self.partitions))
@@ -87,7 +99,7 @@ impl RedisLedger {
         let field = format!("k{key}").into_bytes();
         let found = self.find(Script::Account, keys, &read, &[field]).await;
         let found = found.map_err(about(&account))?;
-        if found.is_missing(0) || found.text(4).is_empty() {
+        if !is_there(&account, &found)? || found.text(4).is_empty() {
             return Ok(None);
         }
         let bad = damaged(&account);
@@ -130,7 +142,7 @@ impl RedisLedger {
             .find_for(Reader::Person, Script::Statement, keys, &read, &[])
             .await
             .map_err(about(account))?;
-        if found.is_missing(0) {
+        if !is_there(account, &found)? {
             return Ok(None);
         }
         let bad = damaged(account);
@@ -159,8 +171,9 @@ impl RedisLedger {
     /// The settings' hash of an account, keys and all.
     async fn read_fields(&self, account: &AccountId) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LedgerError> {
         let keys = self.place(account);
+        let read = [keys.settings(account), keys.account(account)].map(String::into_bytes);
         let found = self
-            .find(Script::Keys, keys, &[keys.settings(account).into_bytes()], &[])
+            .find(Script::Keys, keys, &read, &[])
             .await
             .map_err(about(account))?;
         let texts: Vec<_> = found.texts().map(<[u8]>::to_vec).collect();
@@ -285,7 +298,7 @@ impl RedisLedger {
     ) -> Result<Page<Entry>, LedgerError> {
         let keys = self.place(account);
         let limit = limit.clamp(1, PAGE_MAX);
-        let read = [keys.account(account).into_bytes(), keys.journal().into_bytes()];
+        let read = [keys.account(account), keys.journal(), keys.settings(account)].map(String::into_bytes);
         let mut next = cursor.unwrap_or("0").parse::<u64>();
         let mut items: Vec<Entry> = Vec::new();
         loop {

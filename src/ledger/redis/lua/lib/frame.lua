@@ -25,12 +25,17 @@ local function part(i)
   return p
 end
 
--- An account's record, or nothing and the answer why.
+-- An account's record, or nothing and the answer why. Whether one that is not there was ever made tells the record of its grants, which only the scripts
+-- about one account have.
 local function account(i)
   local stored = values[i]
   if not stored then
     if call('TYPE', KEYS[i]).ok ~= 'none' then
       return nil, R.damaged .. 'the account is of another type'
+    elseif #KEYS == records + partitions then
+      return nil, R.full
+    elseif values[records] then
+      return nil, R.damaged .. 'the account is missing'
     end
     return nil, R.unknown_account
   end

@@ -1,10 +1,12 @@
 -- What the operations on holds share.
 
--- A key's gauge; nothing for a key that is not there, or nothing and the answer why not.
+-- The gauge of a key with caps, or nothing and the answer why not.
 local function gauge(i)
   local g, stored = gauges[i], values[i]
-  if not g and stored then
-    if #stored ~= L.gauge then
+  if not g then
+    if not stored then
+      return nil, R.damaged .. "the key's gauge is missing or of another type"
+    elseif #stored ~= L.gauge then
       return nil, R.damaged .. "the key's gauge has another length"
     end
     g = { unpack(F.gauge, stored) }

@@ -1,4 +1,4 @@
--- An account's entries, newest first, each as two texts. KEYS: partition, account, journal. ARGV[2]: begin at this entry, 0 for the last;
+-- An account's entries, newest first, each as two texts. KEYS: partition, account, journal, settings. ARGV[2]: begin at this entry, 0 for the last;
 -- ARGV[3]: at most so many. A call's entries are one item of the stream, under the number of the last.
 local found, count, most = { now }, 0, tonumber(ARGV[3])
 local seq = tonumber(ARGV[2])
@@ -6,6 +6,8 @@ if seq == 0 then
   local stored = call('GET', KEYS[2])
   if stored and #stored ~= L.account then
     return R.damaged .. 'the account has another length'
+  elseif not stored and call('EXISTS', KEYS[4]) == 1 then
+    return R.damaged .. 'the account is missing'
   end
   local a = stored and { unpack(F.account, stored) }
   seq = a and a[A.last_entry] or 0
