@@ -4,6 +4,8 @@ mod cluster;
 mod copy;
 mod rebuild;
 mod scripts;
+mod sweep;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use super::rows::{self, JOURNAL};
 use super::{EmbeddedLedger, reads, schema};
 use crate::domain::credits::Credits;
 use crate::domain::engine::{Book, invariants};
-use crate::domain::entry::Entry;
+use crate::domain::entry::{Entry, EntryKind};
 use crate::domain::ids::AccountId;
 use crate::ledger::{LedgerError, VerifyReport, compare};
 
@@ -129,7 +129,7 @@ fn one_page(
 fn one_account(conn: &Connection, book: &Book, line: Credits, findings: &mut Findings) -> Result<(), Fault> {
     let account = &book.account;
     let mut violations = invariants::check(book, line);
-    let mut count = 0;
+    let (mut count, mut adjustments) = (0, 0);
     let mut fault = None;
     let mut statement = conn.prepare(&format!(
         "SELECT {} FROM journal WHERE account = ?1 ORDER BY seq",
@@ -140,8 +140,10 @@ fn one_account(conn: &Connection, book: &Book, line: Credits, findings: &mut Fin
         let read = |row: Option<&rusqlite::Row<'_>>| row.map(rows::entry).transpose();
         match rows.next().map_err(Fault::from).and_then(read) {
             Ok(entry) => {
+                let entry = entry.map(|(entry, _)| entry);
                 count += u64::from(entry.is_some());
-                entry.map(|(entry, _)| entry)
+                adjustments += usize::from(entry.as_ref().is_some_and(|e| e.kind == EntryKind::Adjust));
+                entry
             }
             Err(found) => {
                 fault = Some(found);
@@ -159,6 +161,13 @@ fn one_account(conn: &Connection, book: &Book, line: Credits, findings: &mut Fin
         findings.add(format!(
             "account {}: {} journal entries counted, {count} there",
             account.id, account.entries
+        ));
+    }
+    if adjustments != book.commands.len() {
+        findings.add(format!(
+            "account {}: {} of the {adjustments} adjustments in the journal are remembered",
+            account.id,
+            book.commands.len()
         ));
     }
     for violation in violations {

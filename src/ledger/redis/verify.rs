@@ -1,25 +1,22 @@
 //! Proof of promises 2 and 4 while the ledger is in use: some accounts are read as of an instant, the journal is folded up to that instant, and both are
 //! compared; then the next accounts, and the journal's next entries. Each read is a small piece, so that requests do not wait for Redis meanwhile.
 
-use std::collections::{BTreeMap, HashMap};
+mod fold;
 
 use redis::Value;
 
-use super::decode::{self, Group};
+use super::decode;
 use super::find::{Found, Reader, text_of};
 use super::keys::Keys;
 use super::layout;
 use super::script::Script;
 use super::{LedgerError, RedisLedger};
-use crate::domain::account::Balance;
-use crate::domain::credits::Credits;
 use crate::domain::engine::Book;
 use crate::domain::engine::invariants;
-use crate::domain::entry::{Entry, EntryKind};
-use crate::domain::hold::{Hold, HoldState};
 use crate::domain::ids::{AccountId, HoldId, KeyId};
 use crate::domain::time::Timestamp;
 use crate::ledger::VerifyReport;
+use fold::{Fold, Opened, Told};
 
 /// Accounts compared at one instant: a script reads them.
 const CHUNK: usize = 50;
@@ -39,137 +36,6 @@ impl Findings {
         if self.0.differences.len() < DIFFERENCES_MAX {
             self.0.differences.push(what);
         }
-    }
-}
-
-/// What the journal says of an account, up to an entry.
-#[derive(Debug, Default)]
-struct Told {
-    balance: Balance,
-    number: u64,
-    last: u64,
-    open: BTreeMap<String, (Credits, u64)>,
-    /// It was found in the list of accounts, and compared.
-    compared: bool,
-}
-
-/// A partition's journal, folded.
-#[derive(Debug)]
-pub(super) struct Fold {
-    partition: u32,
-    seq: u64,
-    chain: Vec<u8>,
-    time: Timestamp,
-    told: HashMap<AccountId, Told>,
-}
-
-impl Fold {
-    pub(super) fn new(partition: u32) -> Fold {
-        Fold {
-            partition,
-            seq: 0,
-            chain: vec![b'0'; 16],
-            time: Timestamp::ZERO,
-            told: HashMap::new(),
-        }
-    }
-
-    /// The last entry folded, and the chain after it.
-    pub(super) fn end(&self) -> (u64, &[u8]) {
-        (self.seq, &self.chain)
-    }
-
-    /// Takes the journal's next item.
-    pub(super) fn take(&mut self, group: &Group, findings: &mut Findings) {
-        let n = self.partition;
-        if group.before != self.chain {
-            findings.add(format!(
-                "partition {n}: the journal was changed at or before entry {}: the chain is broken",
-                self.seq + 1
-            ));
-        }
-        self.chain.clone_from(&group.after);
-        for entry in &group.entries {
-            if entry.seq != self.seq + 1 {
-                findings.add(format!(
-                    "partition {n}: entry {} follows entry {}",
-                    entry.seq, self.seq
-                ));
-            }
-            if entry.time < self.time {
-                findings.add(format!(
-                    "partition {n}: entry {} is earlier than the one before it",
-                    entry.seq
-                ));
-            }
-            (self.seq, self.time) = (entry.seq, entry.time);
-            self.told
-                .entry(entry.account.clone())
-                .or_default()
-                .take(entry, findings);
-            findings.0.entries += 1;
-        }
-    }
-}
-
-impl Told {
-    fn take(&mut self, entry: &Entry, findings: &mut Findings) {
-        let id = &entry.account;
-        self.balance = self.balance.after(entry);
-        if self.balance.available() != entry.available {
-            findings.add(format!(
-                "account {id}: entry {} says {} available, its history {}",
-                entry.seq,
-                entry.available,
-                self.balance.available()
-            ));
-        }
-        if entry.number != self.number + 1 || entry.previous != self.last {
-            findings.add(format!(
-                "account {id}: entry {} is number {} after {}",
-                entry.seq, entry.number, self.number
-            ));
-        }
-        (self.number, self.last) = (entry.number, entry.seq);
-        match entry.kind {
-            EntryKind::Hold => {
-                self.open
-                    .insert(entry.subject.to_string(), (entry.amount, entry.number));
-            }
-            EntryKind::Extend => {
-                if let Some((amount, _)) = self.open.get_mut(&*entry.subject) {
-                    *amount = amount.saturating_add(entry.amount);
-                }
-            }
-            EntryKind::Capture | EntryKind::Release => {
-                self.open.remove(&*entry.subject);
-            }
-            _ => {}
-        }
-    }
-
-    /// The holds that are open by the journal; of their records only what the laws look at.
-    fn holds(&self, account: &AccountId, key: &KeyId) -> BTreeMap<HoldId, Hold> {
-        let open = self.open.iter().filter_map(|(id, (amount, number))| {
-            let id = id.parse().ok()?;
-            let hold = Hold {
-                id,
-                account: account.clone(),
-                key: key.clone(),
-                state: HoldState::Open,
-                amount: *amount,
-                opened: *amount,
-                charged: Credits::ZERO,
-                opened_at: Timestamp::ZERO,
-                expires_at: Timestamp::NEVER,
-                number: *number,
-                extensions: 0,
-                available: Credits::ZERO,
-                content: 0,
-            };
-            Some((id, hold))
-        });
-        open.collect()
     }
 }
 
@@ -246,6 +112,43 @@ impl RedisLedger {
             compare(id, stored, told, findings);
             told.compared = true;
             findings.0.accounts += 1;
+            let open: Vec<_> = told.open.iter().map(|(hold, opened)| (*hold, *opened)).collect();
+            for some in open.chunks(CHUNK) {
+                self.verify_holds(keys, id, (some, found.time), findings).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the records of holds that the journal left open at an instant, and compares.
+    async fn verify_holds(
+        &self,
+        keys: Keys,
+        id: &AccountId,
+        (open, then): (&[(HoldId, Opened)], Timestamp),
+        findings: &mut Findings,
+    ) -> Result<(), LedgerError> {
+        let read: Vec<_> = open.iter().map(|(hold, _)| keys.hold(id, *hold)).collect();
+        let found = self.find_for(Reader::Job, Script::Lookup, keys, &read, &[]).await;
+        let found = match (found, open) {
+            (Err(LedgerError::Quarantined { what, .. }), [(hold, _)]) => {
+                findings.add(format!("account {id}: hold {hold}: {what}"));
+                return Ok(());
+            }
+            (Err(LedgerError::Quarantined { .. }), [_, ..]) => {
+                for one in open {
+                    let alone = std::slice::from_ref(one);
+                    Box::pin(self.verify_holds(keys, id, (alone, then), findings)).await?;
+                }
+                return Ok(());
+            }
+            (answer, _) => answer?,
+        };
+        for (at, (hold, opened)) in open.iter().enumerate() {
+            let record = (!found.is_missing(at)).then(|| found.text(at));
+            if let Some(wrong) = opened.judge(record, (then, found.time)) {
+                findings.add(format!("account {id}: hold {hold} {wrong}"));
+            }
         }
         Ok(())
     }
@@ -300,6 +203,7 @@ impl RedisLedger {
                 keys.grants(id),
                 keys.settings(id),
                 keys.ended(id),
+                keys.adjusted(id),
             ]
         };
         let read: Vec<_> = ids.iter().flat_map(of).map(String::into_bytes).collect();
@@ -339,7 +243,7 @@ fn compare(id: &AccountId, stored: &Value, told: &Told, findings: &mut Findings)
         return findings.add(format!("account {id}: its records cannot be read"));
     };
     let texts: Vec<&[u8]> = parts.iter().map(text_of).collect();
-    let [hot, cold, plan, limits, reasons, ended @ .., mortal] = texts.as_slice() else {
+    let [hot, cold, plan, limits, reasons, adjusted, ended @ .., mortal] = texts.as_slice() else {
         return findings.add(format!("account {id}: its records cannot be read"));
     };
     if !mortal.is_empty() {
@@ -373,6 +277,13 @@ fn compare(id: &AccountId, stored: &Value, told: &Told, findings: &mut Findings)
         findings.add(format!(
             "account {id}: its record says {} entries, the last {}, the journal {}, the last {}",
             counted.0, counted.1, told.number, told.last
+        ));
+    }
+    if *adjusted != told.adjustments.to_string().as_bytes() {
+        findings.add(format!(
+            "account {id}: {} of the {} adjustments in the journal are remembered",
+            String::from_utf8_lossy(adjusted),
+            told.adjustments
         ));
     }
     // The holds that the journal leaves open: which key each is of does not matter here.

@@ -65,6 +65,7 @@ async fn verify_names_whatever_was_changed_by_hand() {
             "DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)",
             "the journal ends at",
         ),
+        ("DELETE FROM commands", "0 of the 1 adjustments"),
         ("DELETE FROM accounts WHERE id = 'other'", "other"),
         ("UPDATE meta SET hash = 'x'", "meta"),
     ] {
@@ -72,6 +73,15 @@ async fn verify_names_whatever_was_changed_by_hand() {
         let acme = fixture.account("acme", "10").await;
         fixture.account("other", "10").await;
         fixture.admit(&acme, "1").await;
+        let (account, detail) = (acme.clone(), Detail::none());
+        let (id, amount) = ("fee".parse().unwrap(), credits("-1"));
+        let fee = Command::Adjust {
+            id,
+            account,
+            amount,
+            detail,
+        };
+        fixture.applied(fee).await;
         fixture.assert_clean().await;
         tamper(&fixture, sql);
         let report = fixture.ledger().verify().await.unwrap();
