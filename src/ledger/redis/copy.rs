@@ -10,6 +10,7 @@ use super::keys::{Keys, partition_of, partition_of_digest};
 use super::meta::Meta;
 use super::put::{self, Put, Tale};
 use super::records;
+use super::write::claim_of;
 use super::{LedgerError, Options, RedisLedger};
 use crate::domain::credits::Credits;
 use crate::domain::engine::Book;
@@ -268,7 +269,7 @@ impl Copy<'_> {
             }
             let n = partition_of_digest(&key.digest, partitions) as usize;
             let part = &mut self.parts[n];
-            let owner = Put::Text(format!("{id}\n{}", key.id).into_bytes());
+            let owner = Put::Text(claim_of(id, &key.id));
             part.waiting.push((part.keys.digest(&key.digest), owner));
             self.send(n, WAITING_MAX).await?;
         }

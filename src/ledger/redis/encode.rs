@@ -1,14 +1,16 @@
 //! Commands as operations.
 
 use super::calls::{Operation, tail};
-use super::codes::{self, Ask};
+use super::codes::Ask;
 use super::keys::partition_of;
 use super::layout::Writer;
+use super::records;
 use super::script::Script;
 use crate::domain::command::{AccountChange, Admit, Capture, Command, Extend, NewKey, Release, Renew};
 use crate::domain::credits::Credits;
+use crate::domain::engine::EXPIRED;
 use crate::domain::entry::Detail;
-use crate::domain::grant::GrantFacts;
+use crate::domain::grant::{Grant, GrantFacts};
 use crate::domain::hold::OnExpiry;
 use crate::domain::ids::{CommandId, GrantId, HoldId, KeyId, PlanId};
 use crate::domain::key::Caller;
@@ -20,9 +22,6 @@ const NO_CAP: i64 = Credits::MAX.micros() + 1;
 
 /// Bytes of an operation's numbers, at most.
 const NUMBERS_MOST: usize = 128;
-
-/// The journal's note on a hold that time ended.
-const EXPIRED: &str = r#"{"cause":"expired"}"#;
 
 /// The script for a command, and the command as it takes it. `twin` is under which id the account has a new key's digest already.
 pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>) -> (Script, Operation) {
@@ -223,29 +222,7 @@ fn expire(on_expiry: OnExpiry) -> Writer {
 
 /// A grant just told of, as it is stored.
 fn grant(facts: &GrantFacts) -> Writer {
-    let micros = |at: Timestamp| at.micros();
-    let note = facts
-        .note
-        .as_deref()
-        .map_or_else(Vec::new, |note| [b"n", note.as_bytes()].concat());
-    let numbers = Writer::default()
-        .number(facts.amount.micros(), 7)
-        .number(i64::from(facts.priority), 1)
-        .number(i64::from(codes::number_of(codes::CATEGORIES, facts.category)), 1)
-        .number(0, 1)
-        .number(micros(facts.effective_at), 7)
-        .number(micros(facts.expires_at), 7)
-        .number(micros(facts.created_at), 7)
-        .number(micros(facts.updated_at), 7)
-        .number(facts.voided_at.map_or(0, |at| at.micros() + 1), 7);
-    numbers
-        .number(0, 7)
-        .number(0, 7)
-        .number(0, 7)
-        .number(0, 7)
-        .number(0, 6)
-        .text8(facts.id.as_str().as_bytes())
-        .text16(&note)
+    Writer(records::grant(&Grant::new(facts.clone())))
 }
 
 fn adjust(id: &CommandId, amount: Credits) -> Writer {

@@ -15,6 +15,7 @@ use super::records;
 use super::script::Script;
 use super::stored::Stored;
 use super::verify::Findings;
+use super::write::claim_of;
 use super::{LedgerError, RedisLedger};
 use crate::domain::engine::Book;
 use crate::domain::ids::AccountId;
@@ -263,9 +264,8 @@ impl RedisLedger {
                 key.id
             ));
             let place = Keys(partition_of_digest(&key.digest, self.partitions));
-            let text = format!("{id}\n{}", key.id).into_bytes();
-            self.put(place, vec![(place.digest(&key.digest), Put::Text(text))])
-                .await?;
+            let text = Put::Text(claim_of(id, &key.id));
+            self.put(place, vec![(place.digest(&key.digest), text)]).await?;
             wrote = true;
         }
         Ok(wrote)

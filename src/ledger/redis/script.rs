@@ -68,6 +68,7 @@ parts![
     "store/meta",
     "store/fence",
     "store/put",
+    "store/drop",
 ];
 
 /// A script.
@@ -101,6 +102,7 @@ pub(super) enum Script {
     Meta,
     Fence,
     Put,
+    Drop,
 }
 
 const OPERATIONS: &[&str] = &[
@@ -114,7 +116,7 @@ const OPERATIONS: &[&str] = &[
 const BOOK: &[&str] = &["lib/keys", "lib/book", "lib/due", "lib/time"];
 
 impl Script {
-    pub(super) const ALL: [Script; 26] = [
+    pub(super) const ALL: [Script; 27] = [
         Script::Hot,
         Script::Full,
         Script::PutGrant,
@@ -141,6 +143,7 @@ impl Script {
         Script::Meta,
         Script::Fence,
         Script::Put,
+        Script::Drop,
     ];
 
     /// The part of a script that only reads.
@@ -199,6 +202,7 @@ impl Script {
             Script::Visit => return vec!["lib/read", "sweep/visit"],
             Script::Meta => return vec!["store/meta"],
             Script::Fence => return vec!["store/fence"],
+            Script::Drop => return vec!["store/drop"],
             Script::Put => return vec!["lib/read", "store/put"],
             _ => &[],
         };
@@ -339,7 +343,6 @@ impl Names {
             ("priority_max", i64::from(PRIORITY_MAX)),
             ("reasons_max", REASONS_MAX as i64),
             ("keys_max", KEYS_MAX as i64),
-            ("names_max", 200),
         ] {
             add('M', name, number.to_string());
         }
@@ -390,6 +393,7 @@ fn quoted(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Timestamp;
 
     #[test]
     fn every_name_in_a_script_is_declared_and_every_part_is_used() {
@@ -425,6 +429,31 @@ mod tests {
             assert!(!text.contains("cjson"), "{name}");
             assert!(text.lines().count() < 100, "{name}");
             assert!(text.starts_with("--"), "{name} says what it is for");
+        }
+    }
+
+    /// The calendar is counted in Rust and in Lua: the same day and month on every day that a time can have.
+    #[test]
+    fn days_and_months_are_the_same_in_lua_on_every_day() {
+        let names = Names::new();
+        let mut text = String::from("local floor = math.floor\n");
+        for line in part("lib/limits").lines() {
+            names.put(line, &mut text);
+            text.push('\n');
+        }
+        text.push_str("return function(now) date(now) return today, month end");
+        let lua = mlua::Lua::new();
+        let date: mlua::Function = lua.load(&text).eval().unwrap();
+        let day = crate::domain::time::Span::from_secs(86_400);
+        let last = crate::domain::time::Span::from_micros(day.micros() - 1);
+        let mut at = Timestamp::ZERO;
+        while at.plus(day) < Timestamp::NEVER {
+            for at in [at, at.plus(last)] {
+                // As in Redis: a number of Lua, exact below 2^53.
+                let found: (f64, f64) = date.call(at.micros() as f64).unwrap();
+                assert_eq!(found, (at.day() as f64, at.month() as f64), "{at:?}");
+            }
+            at = at.plus(day);
         }
     }
 }

@@ -141,7 +141,8 @@ impl RedisLedger {
         match &outcome {
             // The account had claimed the digest for a key that was never made: it finds this one from now on.
             Outcome::Applied(_) if twin.is_some() => self.set_claim(account, key, None).await?,
-            Outcome::Refused(Refusal::UnknownAccount) if owner.is_none() => self.drop_claim(key).await?,
+            // A refusal leaves nothing behind: the key may still become another account's.
+            Outcome::Refused(_) if owner.is_none() => self.drop_claim(account, key).await?,
             _ => {}
         }
         Ok(outcome)
@@ -171,16 +172,23 @@ impl RedisLedger {
         let n = partition_of_digest(&key.digest, self.partitions);
         let mut cmd = redis::cmd("SET");
         cmd.arg(Keys(n).digest(&key.digest))
-            .arg(format!("{account}\n{}", key.id))
+            .arg(claim_of(account, &key.id))
             .arg(only);
         self.ask(n, &cmd).await.map(|_| ())
     }
 
-    async fn drop_claim(&self, key: &NewKey) -> Result<(), LedgerError> {
+    /// Takes a claim back, if nobody has changed it meanwhile.
+    async fn drop_claim(&self, account: &AccountId, key: &NewKey) -> Result<(), LedgerError> {
         let n = partition_of_digest(&key.digest, self.partitions);
-        self.ask(n, redis::cmd("DEL").arg(Keys(n).digest(&key.digest)))
-            .await
-            .map(|_| ())
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(self.scripts.hash(Script::Drop))
+            .arg(1)
+            .arg(Keys(n).digest(&key.digest))
+            .arg(self.context().head(0, 0))
+            .arg(claim_of(account, &key.id));
+        let answer = self.router.call(n, Script::Drop, &cmd).await;
+        let answer = answer.map_err(|fault| fault.for_caller("", self.millis()));
+        answer.map(|_| ())
     }
 
     /// Sends a plain command about a partition.
@@ -188,6 +196,11 @@ impl RedisLedger {
         let answer = self.router.ask(Some(partition), cmd).await;
         answer.map_err(|fault| fault.for_caller("", self.millis()))
     }
+}
+
+/// Whose a digest is, as it is written.
+pub(super) fn claim_of(account: &AccountId, key: &KeyId) -> Vec<u8> {
+    format!("{account}\n{key}").into_bytes()
 }
 
 /// The answer of a script that was asked one thing.

@@ -1,7 +1,8 @@
 //! Whose word counts.
 
 use faregate::domain::account::REASONS_MAX;
-use faregate::domain::command::{AccountChange, Admit, Command, Outcome};
+use faregate::domain::command::{AccountChange, Admit, Command, Extend, Outcome};
+use faregate::domain::entry::Detail;
 use faregate::domain::ids::{PlanId, Reason};
 use faregate::domain::limits::Limits;
 use faregate::domain::refusal::Refusal;
@@ -139,8 +140,21 @@ pub(crate) async fn an_expired_key_stops(ledger: &dyn Ledger, clock: &dyn TestCl
     };
     clock.advance(Span::from_micros(9_999_999));
     applied(&ask(&teller, &admit).await);
+    let extend = |number| {
+        Command::Extend(Extend {
+            hold: admit.hold,
+            caller: admit.caller.clone(),
+            number,
+            least: micros(1),
+            most: micros(1),
+            ttl: Span::from_secs(60),
+        })
+    };
+    applied(&teller.execute(&Command::Admit(admit.clone())).await);
+    applied(&teller.execute(&extend(1)).await);
     clock.advance(Span::from_micros(1));
     assert_eq!(refused(ask(&teller, &admit).await), Refusal::KeyExpired);
+    assert_eq!(refused(teller.execute(&extend(2)).await), Refusal::KeyExpired);
     applied(&teller.try_hold(micros(1)).await.1);
     teller.prove().await;
 }
@@ -224,4 +238,39 @@ pub(crate) async fn a_key_belongs_to_one_account(ledger: &dyn Ledger, clock: &dy
     let identity = ledger.identify(&teller.digest(0)).await.unwrap().unwrap();
     assert_eq!((identity.account, identity.key), (teller.account, key(0)));
     rival.prove().await;
+}
+
+pub(crate) async fn a_key_that_was_refused_may_become_anothers(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let (teller, _) = cached(ledger, clock).await;
+    let other = Teller::open(ledger, clock, "other").await;
+    // The account's first key's name with a digest that nobody has: refused, so that digest still is nobody's.
+    let digest = teller.digest(7);
+    let named = |account: &Teller<'_>, id: u8| Command::PutKey {
+        account: account.account.clone(),
+        key: faregate::domain::command::NewKey {
+            id: key(id),
+            digest,
+            name: None,
+            expires_at: Timestamp::NEVER,
+            limits: Limits::NONE,
+        },
+        detail: Detail::none(),
+    };
+    assert_eq!(
+        refused(teller.execute(&named(&teller, 0)).await),
+        Refusal::IdConflict
+    );
+    let nobody = Teller::of(ledger, clock, "nobody");
+    assert_eq!(
+        refused(nobody.execute(&named(&nobody, 7)).await),
+        Refusal::UnknownAccount
+    );
+    applied(&other.execute(&named(&other, 7)).await);
+    let identity = ledger.identify(&digest).await.unwrap().unwrap();
+    assert_eq!((identity.account, identity.key), (other.account.clone(), key(7)));
+    assert_eq!(
+        refused(teller.execute(&named(&teller, 8)).await),
+        Refusal::IdConflict
+    );
+    other.prove().await;
 }
