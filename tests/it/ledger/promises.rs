@@ -49,11 +49,13 @@ promises! {
     money:
         p1_a_request_gets_what_it_asks_or_all_there_is_or_nothing
         p1_available_never_goes_below_the_credit_line
+        p1_only_what_lies_below_the_credit_line_is_an_exception
         p1_below_zero_only_by_named_exceptions
         p2_granted_is_available_held_spent_expired_and_voided
         p4_the_journal_explains_every_change
         p4_rebuilding_from_the_journal_changes_nothing
-        amounts_up_to_the_last_micro_credit_are_exact;
+        amounts_up_to_the_last_micro_credit_are_exact
+        amounts_beyond_the_last_micro_credit_are_refused_or_cut;
     ids:
         p2_the_same_id_again_gets_the_first_answer
         p2_the_same_id_with_other_content_is_refused
@@ -81,6 +83,7 @@ promises! {
         they_burn_in_order
         a_grant_under_a_hold_loses_only_what_is_neither_spent_nor_held
         what_is_left_of_an_ended_grant_is_for_its_holds_alone
+        what_an_extension_adds_lies_under_the_same_grants
         an_expiry_moved_later_brings_back_what_expired
         an_expiry_moved_earlier_takes_effect_at_once
         a_void_is_final_and_takes_the_unspent
@@ -94,13 +97,16 @@ promises! {
         an_expired_key_stops
         a_settled_charge_needs_no_current_caller
         settings_said_twice_change_nothing
-        a_key_belongs_to_one_account;
+        a_key_belongs_to_one_account
+        a_key_that_was_refused_may_become_anothers;
     caps:
         requests_per_minute
         tokens_per_minute
         concurrent_holds
         spend_per_day_counts_what_is_held
         spend_per_month_outlives_the_day
+        caps_on_spending_are_used_up_to_the_last
+        a_cap_of_nothing_lets_nothing_through
         a_key_has_caps_of_its_own
         a_refusal_counts_towards_nothing;
     crowd:

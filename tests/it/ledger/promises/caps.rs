@@ -194,6 +194,100 @@ pub(crate) async fn spend_per_month_outlives_the_day(ledger: &dyn Ledger, clock:
     teller.prove().await;
 }
 
+pub(crate) async fn caps_on_spending_are_used_up_to_the_last(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let caps = |cap: i64| Limits {
+        spend_per_day: Some(micros(cap)),
+        spend_per_month: Some(micros(cap)),
+        ..Limits::NONE
+    };
+    let teller = capped(ledger, clock, caps(100), caps(101)).await;
+    let day = Limits {
+        spend_per_month: None,
+        ..caps(100)
+    };
+    let month = Limits {
+        spend_per_day: None,
+        ..caps(100)
+    };
+    for caps in [day, month] {
+        teller.set(AccountChange::Limits(caps)).await;
+        let (spent, _) = ask(&teller, 10, 10, 0).await;
+        applied(&teller.capture(spent, micros(10)).await);
+        let (held, _) = ask(&teller, 60, 60, 0).await;
+        // Ten are spent and sixty held: thirty are left, and not one more.
+        assert!(matches!(
+            refused(ask(&teller, 31, 31, 0).await.1),
+            Refusal::SpendLimitReached { .. }
+        ));
+        let (last, outcome) = ask(&teller, 30, 30, 0).await;
+        assert_eq!(applied(&outcome).amount, micros(30));
+        applied(&teller.release(held).await);
+        applied(&teller.release(last).await);
+        clock.set(clock.now().next_month());
+    }
+    teller.prove().await;
+}
+
+pub(crate) async fn a_cap_of_nothing_lets_nothing_through(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let (none, nothing) = (Limits::NONE, Some(micros(0)));
+    let (scope, retry_after) = (Scope::Key, Span::from_secs(60));
+    let rate = Refusal::RateLimited { scope, retry_after };
+    let spend = |window, resets_at| Refusal::SpendLimitReached {
+        scope,
+        window,
+        limit: micros(0),
+        spent: micros(0),
+        resets_at,
+    };
+    let limit = 0;
+    let (requests_per_minute, tokens_per_minute, concurrent) = (Some(0), Some(0), Some(0));
+    let now = clock.now();
+    let cases = [
+        (
+            Limits {
+                requests_per_minute,
+                ..none
+            },
+            rate.clone(),
+        ),
+        (
+            Limits {
+                tokens_per_minute,
+                ..none
+            },
+            rate,
+        ),
+        (
+            Limits { concurrent, ..none },
+            Refusal::TooManyConcurrent { scope, limit },
+        ),
+        (
+            Limits {
+                spend_per_day: nothing,
+                ..none
+            },
+            spend(Window::Day, now.next_day()),
+        ),
+        (
+            Limits {
+                spend_per_month: nothing,
+                ..none
+            },
+            spend(Window::Month, now.next_month()),
+        ),
+    ];
+    for (n, (caps, expected)) in cases.into_iter().enumerate() {
+        let teller = Teller::open(ledger, clock, &format!("account-{n}")).await;
+        teller.grant("g", micros(10)).await;
+        applied(&teller.put_key(1, caps, Timestamp::NEVER).await);
+        assert_eq!(refused(ask(&teller, 1, 1, 1).await.1), expected, "{caps:?}");
+        // What it asks nothing of it lets through.
+        let free = ask(&teller, 0, 0, 0).await.1.receipt();
+        assert_eq!(free.is_ok(), caps.requests_per_minute.is_none(), "{caps:?}");
+        teller.prove().await;
+    }
+}
+
 pub(crate) async fn a_key_has_caps_of_its_own(ledger: &dyn Ledger, clock: &dyn TestClock) {
     let caps = |concurrent| Limits {
         concurrent: Some(concurrent),

@@ -161,6 +161,30 @@ pub(crate) async fn what_is_left_of_an_ended_grant_is_for_its_holds_alone(
     teller.prove().await;
 }
 
+pub(crate) async fn what_an_extension_adds_lies_under_the_same_grants(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let soon = GrantFacts {
+        expires_at: after(clock, 20),
+        ..teller.facts("soon", micros(30))
+    };
+    applied(&teller.put(soon).await);
+    let (longer, other) = (teller.hold(micros(10)).await, teller.hold(micros(10)).await);
+    clock.advance(Span::from_secs(20));
+    teller.grant("later", micros(100)).await;
+    assert_eq!(parts(&teller, "soon").await, (0, 10, 0));
+    applied(&teller.extend(longer, 1, micros(15)).await);
+    // What it gives back is its own share, not the other's.
+    applied(&teller.release(longer).await);
+    assert_eq!(parts(&teller, "soon").await, (0, 20, 0));
+    applied(&teller.capture(other, micros(10)).await);
+    assert_eq!(parts(&teller, "soon").await, (10, 20, 0));
+    assert_eq!(teller.available().await, micros(100));
+    teller.prove().await;
+}
+
 pub(crate) async fn an_expiry_moved_later_brings_back_what_expired(
     ledger: &dyn Ledger,
     clock: &dyn TestClock,

@@ -1,6 +1,6 @@
 //! Where the credits are.
 
-use faregate::domain::command::{Admit, Command};
+use faregate::domain::command::{Admit, Command, Extend};
 use faregate::domain::credits::Credits;
 use faregate::domain::entry::EntryKind;
 use faregate::domain::key::Caller;
@@ -80,6 +80,53 @@ pub(crate) async fn p1_available_never_goes_below_the_credit_line(
     let exceptions = teller.statement().await.account.exceptions;
     assert_eq!(exceptions, Default::default(), "credit is no exception");
     teller.prove().await;
+}
+
+pub(crate) async fn p1_only_what_lies_below_the_credit_line_is_an_exception(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    // Each with a line that its account is asked with in one place only, which is where the proof of the books has it from.
+    let line = |teller: &Teller<'_>| {
+        let credit_line = micros(50);
+        Caller {
+            credit_line,
+            ..(*teller.anyone()).clone()
+        }
+    };
+    let ends = Teller::open(ledger, clock, "ends").await;
+    ends.grant("g", micros(10)).await;
+    let hold = ends.hold(micros(10)).await;
+    let capture = ends.capture_command(hold, micros(40), line(&ends).into());
+    assert_eq!(applied(&ends.execute(&capture).await).available, micros(-30));
+    let grows = Teller::open(ledger, clock, "grows").await;
+    grows.grant("g", micros(10)).await;
+    let hold = grows.hold(micros(10)).await;
+    let version = grows.caller(0).await.version;
+    let extend = Command::Extend(Extend {
+        hold,
+        caller: Caller {
+            version,
+            ..line(&grows)
+        }
+        .into(),
+        number: 1,
+        least: micros(1),
+        most: micros(100),
+        ttl: Span::from_secs(60),
+    });
+    assert_eq!(applied(&grows.execute(&extend).await).available, micros(-50));
+    for teller in [&ends, &grows] {
+        let exceptions = teller.statement().await.account.exceptions;
+        assert_eq!(exceptions, Default::default());
+        teller.prove().await;
+    }
+    // Twenty more than the line.
+    let capture = grows.capture_command(hold, micros(80), line(&grows).into());
+    assert_eq!(applied(&grows.execute(&capture).await).available, micros(-70));
+    let exceptions = grows.statement().await.account.exceptions;
+    assert_eq!((exceptions.overrun, exceptions.late), (micros(20), micros(0)));
+    grows.prove().await;
 }
 
 pub(crate) async fn p1_below_zero_only_by_named_exceptions(ledger: &dyn Ledger, clock: &dyn TestClock) {
@@ -230,4 +277,40 @@ pub(crate) async fn amounts_up_to_the_last_micro_credit_are_exact(
     applied(&teller.adjust("less", micros(-2)).await);
     assert_eq!(teller.available().await, micros(0));
     teller.prove().await;
+}
+
+pub(crate) async fn amounts_beyond_the_last_micro_credit_are_refused_or_cut(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    let (all, just_one) = (Credits::MAX, micros(1));
+    let charged = Teller::open(ledger, clock, "charged").await;
+    charged.grant("g", micros(10)).await;
+    let first = charged.hold(just_one).await;
+    applied(&charged.capture(first, just_one).await);
+    let hold = charged.hold(micros(5)).await;
+    assert!(matches!(
+        refused(charged.capture(hold, all).await),
+        Refusal::OutOfRange(_)
+    ));
+    // The charge was refused, not the hold's end.
+    applied(&charged.capture(hold, micros(5)).await);
+    charged.prove().await;
+    // All that is held must be exact too, also where a credit line would give more.
+    let holding = Teller::open(ledger, clock, "holding").await;
+    holding.grant("g", all).await;
+    holding.hold(just_one).await;
+    let admit = holding.admit_command(just_one).await;
+    let caller = Caller {
+        credit_line: micros(50),
+        ..(*admit.caller).clone()
+    };
+    let admit = Admit {
+        caller: caller.into(),
+        most: all,
+        ..admit
+    };
+    let receipt = applied(&holding.execute(&Command::Admit(admit)).await);
+    assert_eq!(receipt.amount, micros(all.micros() - 1));
+    holding.prove().await;
 }
