@@ -71,6 +71,11 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// How many partitions the journal has.
     fn partitions(&self) -> u32;
 
+    /// The partition of an account: what is stored of the accounts of one is reached, or not, together.
+    fn partition_of(&self, _account: &AccountId) -> u32 {
+        0
+    }
+
     /// Ends holds that ran out, and forgets ended ones that need not be remembered; returns how many ended. Bounded work per call; any proxy may
     /// call it at any time.
     fn sweep(&self, on_expiry: OnExpiry) -> Answer<'_, u64>;

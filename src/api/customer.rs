@@ -85,9 +85,11 @@ impl Customer {
 
     /// Answers a request whose path begins with [`PREFIX`]. A refusal is answered by whoever answers all of them.
     pub async fn answer(&self, call: Call<'_>) -> Result<Reply, Refused> {
-        let known = call.gate.recognise(call.plans, call.presented).await?;
+        let mut patience = call.gate.patience();
+        let recognising = call.gate.recognise(call.plans, call.presented, &mut patience);
+        let known = recognising.await?;
         // A statement may take its time for an operator; a customer gets an answer as soon as for any request.
-        call.gate.in_time(self.route(&call, &known)).await?
+        call.gate.in_time(patience, self.route(&call, &known)).await?
     }
 
     async fn route(&self, call: &Call<'_>, known: &Known) -> Result<Reply, Refused> {

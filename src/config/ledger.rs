@@ -91,7 +91,8 @@ const HOLD_TTL: &str =
     "How long a hold lives unless renewed: a live request renews its own, a dead proxy's ends after this.";
 const ON_EXPIRY: &str =
     "What becomes of a hold that nobody settles in time: release gives it back, capture charges it.";
-const TIMEOUT: &str = "Time for the ledger to answer a request that waits for it; after that it is a 503 and nothing was charged.";
+const TIMEOUT: &str =
+    "Time for the ledger to answer all that a request asks; after that it is a 503 and nothing was charged.";
 const PARTITIONS: &str = "Partitions that a Redis which is used for the first time gets (not given: 1, or 64 on a cluster); afterwards it cannot be changed.";
 const URL: &str =
     "redis://[user:password@]host[:port][/database], rediss:// for TLS, redis+unix:///path for a socket.";

@@ -391,6 +391,10 @@ impl Ledger for RedisLedger {
         self.partitions
     }
 
+    fn partition_of(&self, account: &AccountId) -> u32 {
+        self.place(account).0
+    }
+
     fn sweep(&self, on_expiry: OnExpiry) -> Answer<'_, u64> {
         Box::pin(self.sweep_all(on_expiry))
     }

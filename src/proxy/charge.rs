@@ -17,6 +17,7 @@ pub(super) async fn charge(mut quoted: Quoted) -> Result<Paid, Rejected> {
         route: &quoted.route.id,
         quote: quoted.quote,
         detail: quoted.route.detail.clone(),
+        patience: quoted.exchange.patience,
     };
     let known = Arc::clone(quoted.known());
     match quoted.exchange.worker.gate.admit(known, ask).await {

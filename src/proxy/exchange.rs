@@ -10,7 +10,7 @@ use ::http::{HeaderValue, StatusCode};
 
 use crate::domain::credits::Credits;
 use crate::domain::ids::HoldId;
-use crate::service::gate::Known;
+use crate::service::gate::{Known, Patience};
 use crate::telemetry::access::Line;
 
 use super::listener::InFlight;
@@ -42,6 +42,7 @@ pub(super) struct Exchange {
     pub(super) head: Parts,
     pub(super) route: Option<Arc<Route>>,
     pub(super) known: Option<Arc<Known>>,
+    pub(super) patience: Patience,
     pub(super) charge: Charge,
     /// What the account has if the hold is given back; known once there is one.
     pub(super) left: Option<Credits>,
@@ -64,10 +65,11 @@ impl Exchange {
         Box::new(Exchange {
             request: worker.gate.request_id(),
             live: worker.live(),
-            worker: Arc::clone(worker),
             head,
             route: None,
             known: None,
+            patience: worker.gate.patience(),
+            worker: Arc::clone(worker),
             charge: Charge::None,
             left: None,
             outcome: Outcome::ClientGone,

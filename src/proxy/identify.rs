@@ -14,17 +14,16 @@ use super::stage::{Identified, Routed};
 const KEY_MAX: usize = 4_096;
 
 /// [`Routed`] → [`Identified`].
-pub(super) async fn identify(routed: Routed) -> Result<Identified, Rejected> {
-    let live = &routed.exchange.live;
-    let known = match presented(&routed.exchange.head.headers, &live.key_headers) {
+pub(super) async fn identify(mut routed: Routed) -> Result<Identified, Rejected> {
+    let exchange = &mut *routed.exchange;
+    let known = match presented(&exchange.head.headers, &exchange.live.key_headers) {
         Ok(key) if repeats(routed.target.query(), key) => Err(Fault::Unreadable(Cow::Borrowed(
             "the API key stands in the query too, where it would be passed on; send it in the header only",
         ))),
-        Ok(key) => routed
-            .exchange
+        Ok(key) => exchange
             .worker
             .gate
-            .identify(&live.plans, key)
+            .identify(&exchange.live.plans, key, &mut exchange.patience)
             .await
             .map_err(Fault::Denied),
         Err(fault) => Err(fault),

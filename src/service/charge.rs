@@ -15,8 +15,10 @@ use crate::domain::ids::HoldId;
 use crate::domain::refusal::Refusal;
 use crate::ledger::{Ledger, LedgerError};
 
+use super::breaker::Breaker;
 use super::denial::Denial;
-use super::gate::{Admission, Gate};
+use super::gate::{Admission, Gate, millis};
+use super::panics::caught;
 use super::request_ids::RequestIds;
 use crate::telemetry::metrics::{LedgerMeters, Operation};
 
@@ -82,6 +84,7 @@ pub(super) struct Task {
     ledger: Arc<dyn Ledger>,
     ids: Arc<RequestIds>,
     meters: Arc<LedgerMeters>,
+    breaker: Arc<Breaker>,
     admit: Admit,
     place: Place,
 }
@@ -112,6 +115,7 @@ impl Task {
             ledger: Arc::clone(&gate.ledger),
             ids: Arc::clone(&gate.ids),
             meters: Arc::clone(&gate.meters),
+            breaker: Arc::clone(&gate.breaker),
             admit,
             place: Place(Some(permit)),
         }
@@ -161,11 +165,17 @@ impl Task {
         }
     }
 
-    /// One question to the ledger.
+    /// One question to the ledger. If that panics, whether it was done is as little known as when there was no answer.
     async fn ask(&self, operation: Operation, command: &Command) -> Result<Outcome, LedgerError> {
         let asked = Instant::now();
-        let answer = self.ledger.execute(command).await;
+        let answer = caught(async { self.ledger.execute(command).await }).await;
+        let answer = answer.unwrap_or_else(|| {
+            tracing::error!(request = %self.admit.hold, ?operation, "asking the ledger panicked");
+            Err(LedgerError::TimedOut(millis(asked.elapsed())))
+        });
         self.meters.asked(operation, asked.elapsed(), answer.is_ok());
+        let partition = self.ledger.partition_of(&self.admit.caller.account);
+        self.breaker.heard(partition, &answer);
         answer
     }
 

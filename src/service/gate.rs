@@ -18,6 +18,8 @@ use crate::domain::refusal::Refusal;
 use crate::domain::time::Span;
 use crate::ledger::{Answer, Ledger, LedgerError};
 
+use super::asking::Asking;
+use super::breaker::Breaker;
 use super::charge::{self, Held};
 use super::denial::Denial;
 pub use super::identities::Known;
@@ -40,12 +42,16 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 pub struct GateOptions {
     /// How long a hold lives unless renewed.
     pub hold_ttl: Span,
-    /// After this a question that the ledger has not decided is answered with a failure: who it is, and then whether it may go through, however often
+    /// How long a request waits for the ledger in all, until it is answered with a failure: who it is, and whether it may go through, however often
     /// either has to be asked.
     pub deadline: Duration,
     /// Requests under way at once, those that wait to be settled included.
     pub requests_max: usize,
 }
+
+/// How long a request may still wait for the ledger, over all that it asks. What passes in between (a body is read) does not count.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience(Duration);
 
 /// Identifies and admits. One per worker.
 pub struct Gate {
@@ -54,7 +60,10 @@ pub struct Gate {
     pub(super) requests: Arc<Semaphore>,
     pub(super) ids: Arc<RequestIds>,
     pub(super) meters: Arc<LedgerMeters>,
+    pub(super) breaker: Arc<Breaker>,
     identities: Identities,
+    /// Who is being asked for: a key that many present at once, and that is not known yet, is one question.
+    asking: Asking<Option<Arc<Known>>>,
 }
 
 impl fmt::Debug for Gate {
@@ -76,6 +85,8 @@ pub struct Ask<'a> {
     pub quote: Quote,
     /// For the journal.
     pub detail: Detail,
+    /// How long it may still wait.
+    pub patience: Patience,
 }
 
 /// The request may go through.
@@ -101,8 +112,10 @@ impl Gate {
             options,
             requests,
             ids,
+            breaker: Arc::new(Breaker::new(Arc::clone(&meters))),
             meters,
             identities: Identities::default(),
+            asking: Asking::default(),
         }
     }
 
@@ -118,15 +131,19 @@ impl Gate {
             .saturating_sub(self.requests.available_permits())
     }
 
-    /// What becomes of something else that a request waits for, within the time that it waits for the ledger.
-    pub async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Denial> {
-        let answer = tokio::time::timeout(self.options.deadline, answer).await;
+    /// A new request's patience.
+    pub fn patience(&self) -> Patience {
+        Patience(self.options.deadline)
+    }
+
+    /// What becomes of something else that a request waits for, as long as it still waits for the ledger.
+    pub async fn in_time<T>(&self, patience: Patience, answer: impl Future<Output = T>) -> Result<T, Denial> {
+        let answer = tokio::time::timeout(patience.0, answer).await;
         answer.map_err(|_| self.timed_out())
     }
 
     fn timed_out(&self) -> Denial {
-        let millis = u64::try_from(self.options.deadline.as_millis()).unwrap_or(u64::MAX);
-        Denial::Failed(LedgerError::TimedOut(millis))
+        Denial::Failed(LedgerError::TimedOut(millis(self.options.deadline)))
     }
 
     /// Waits until all is settled.
@@ -137,14 +154,24 @@ impl Gate {
     }
 
     /// Whom a presented key identifies, if the account is not paused.
-    pub async fn identify(&self, plans: &Arc<Plans>, presented: &[u8]) -> Result<Arc<Known>, Denial> {
-        let known = self.recognise(plans, presented).await?;
+    pub async fn identify(
+        &self,
+        plans: &Arc<Plans>,
+        presented: &[u8],
+        patience: &mut Patience,
+    ) -> Result<Arc<Known>, Denial> {
+        let known = self.recognise(plans, presented, patience).await?;
         judge(&known.identity).map(|()| known)
     }
 
     /// Whom a presented key identifies, paused or not: for looking at one's own balance. Bad news is re-read after [`BAD_NEWS`]; good news counts until
     /// `admit` finds it stale.
-    pub async fn recognise(&self, plans: &Arc<Plans>, presented: &[u8]) -> Result<Arc<Known>, Denial> {
+    pub async fn recognise(
+        &self,
+        plans: &Arc<Plans>,
+        presented: &[u8],
+        patience: &mut Patience,
+    ) -> Result<Arc<Known>, Denial> {
         let digest = KeyDigest(Sha256::digest(presented).into());
         match self.identities.get(&digest) {
             Some(Found::Known(known)) => {
@@ -156,7 +183,10 @@ impl Gate {
             Some(Found::Nobody(at)) if at.elapsed() < BAD_NEWS => return Err(Denial::InvalidKey),
             _ => {}
         }
-        let known = self.read(plans, digest, self.deadline()).await?;
+        let asked = Instant::now();
+        let known = self.read(plans, digest, asked + patience.0).await;
+        patience.0 = patience.0.saturating_sub(asked.elapsed());
+        let known = known?;
         valid(&known.identity).map(|()| known)
     }
 
@@ -171,26 +201,33 @@ impl Gate {
         again
     }
 
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.options.deadline
-    }
-
+    /// Asks the ledger whom a key identifies, or waits for the answer to somebody who has asked; no longer than until `deadline`.
     async fn read(
         &self,
         plans: &Arc<Plans>,
         digest: KeyDigest,
         deadline: Instant,
     ) -> Result<Arc<Known>, Denial> {
-        let identity = until(deadline, || self.ledger.identify(&digest))
-            .await
-            .map_err(Denial::Failed)?;
-        let Some(identity) = identity else {
+        let ask = || self.ask(plans, digest, deadline);
+        let answer = tokio::time::timeout_at(deadline, self.asking.or_ask(digest, ask)).await;
+        let known = answer.map_err(|_| self.timed_out())?.map_err(Denial::Failed)?;
+        // Another's answer may have been made under other plans.
+        known.map_or(Err(Denial::InvalidKey), |known| Ok(self.under(plans, known)))
+    }
+
+    async fn ask(
+        &self,
+        plans: &Arc<Plans>,
+        digest: KeyDigest,
+        deadline: Instant,
+    ) -> Result<Option<Arc<Known>>, LedgerError> {
+        let Some(identity) = until(deadline, || self.ledger.identify(&digest)).await? else {
             self.identities.put(digest, Found::Nobody(Instant::now()));
-            return Err(Denial::InvalidKey);
+            return Ok(None);
         };
         let known = Arc::new(Known::new(digest, identity, plans));
         self.identities.put(digest, Found::Known(Arc::clone(&known)));
-        Ok(known)
+        Ok(Some(known))
     }
 
     /// Opens a hold for a request, or says why not. What was decided on an outdated identity is decided again.
@@ -198,7 +235,7 @@ impl Gate {
         if let Some(refusal) = in_storm(&known, &ask) {
             return Err(Denial::Refused(refusal));
         }
-        let deadline = self.deadline();
+        let deadline = Instant::now() + ask.patience.0;
         let mut known = known;
         let mut request = ask.request;
         for _ in 0..STALE_MAX {
@@ -243,6 +280,8 @@ impl Gate {
         ask: &Ask<'_>,
         deadline: Instant,
     ) -> Result<Admission, Denial> {
+        let partition = self.ledger.partition_of(&known.caller.account);
+        self.breaker.pass(partition).map_err(Denial::Failed)?;
         let Ok(permit) = Arc::clone(&self.requests).try_acquire_owned() else {
             return Err(Denial::Overloaded);
         };
@@ -284,6 +323,11 @@ async fn until<'a, T>(deadline: Instant, ask: impl Fn() -> Answer<'a, T>) -> Res
     }
 }
 
+/// For people: at most 2^64 - 1.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A key that is not revoked. Its expiry is judged by the ledger, which has the time.
 fn valid(identity: &Identity) -> Result<(), Denial> {
     if identity.key_revoked_at.is_some() {
@@ -303,13 +347,22 @@ fn judge(identity: &Identity) -> Result<(), Denial> {
     }
 }
 
-/// The refusal that this key's storm is answered with just now.
+/// The refusal that this key's storm is answered with just now. When it is old, one request asks, and the others go on with it until that one has its
+/// answer, for as long again at most.
 fn in_storm(known: &Known, ask: &Ask<'_>) -> Option<Refusal> {
-    let storm = known.storm.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut storm = known.storm.lock().unwrap_or_else(PoisonError::into_inner);
     let (at, refusal) = storm.last.as_ref()?;
     let same =
         matches!(refusal, Refusal::InsufficientCredits { required, .. } if *required <= ask.quote.least);
-    (storm.refusals >= STORM && same && at.elapsed() < BAD_NEWS).then(|| refusal.clone())
+    if storm.refusals < STORM || !same {
+        return None;
+    }
+    let age = at.elapsed();
+    if age < BAD_NEWS || (storm.asking && age < 2 * BAD_NEWS) {
+        return Some(refusal.clone());
+    }
+    storm.asking = true;
+    None
 }
 
 fn remember(known: &Known, answer: &Result<Admission, Denial>) {
@@ -318,6 +371,7 @@ fn remember(known: &Known, answer: &Result<Admission, Denial>) {
         Err(Denial::Refused(refusal)) => {
             storm.refusals = storm.refusals.saturating_add(1);
             storm.last = Some((Instant::now(), refusal.clone()));
+            storm.asking = false;
         }
         _ if storm.refusals > 0 => *storm = Default::default(),
         _ => {}

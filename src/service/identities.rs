@@ -35,6 +35,8 @@ pub struct Known {
 pub(super) struct Storm {
     pub(super) refusals: u32,
     pub(super) last: Option<(Instant, Refusal)>,
+    /// Somebody has gone to ask whether it is still so.
+    pub(super) asking: bool,
 }
 
 impl Known {

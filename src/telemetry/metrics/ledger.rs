@@ -46,6 +46,8 @@ pub struct LedgerMeters {
     pub lost: IntCounter,
     /// Holds of dead proxies that were ended by time.
     pub expired: IntCounter,
+    /// Requests turned away at once because the ledger had not been answering.
+    pub shed: IntCounter,
 }
 
 impl LedgerMeters {
@@ -91,6 +93,11 @@ impl LedgerMeters {
                 registry,
                 "holds_expired_total",
                 "Holds that nobody settled in time, ended by this process.",
+            )?,
+            shed: super::counter(
+                registry,
+                "ledger_shed_total",
+                "Requests turned away at once because the ledger had not been answering.",
             )?,
         })
     }

@@ -1,6 +1,7 @@
 //! Rows of the failure matrix, through the whole product on a real Redis: what goes wrong, what a client sees meanwhile, and that the books are
 //! right to the last credit afterwards. The fake model server is the witness: what it served is what may be charged.
 
+mod away;
 mod prices;
 mod records;
 mod refusals;
@@ -24,8 +25,8 @@ use crate::rig::within;
 /// The price of most routes of [`ROUTES`], in micro-credits.
 const PRICE: u64 = 250_000;
 
-/// A client is told within this that the ledger is away: a second, and what a debug build on a busy machine adds.
-const SOON: Duration = Duration::from_secs(2);
+/// A client is told within this that the ledger is away: a second, and what a busy machine adds.
+const SOON: Duration = Duration::from_millis(1_250);
 
 fn ledger(redis: &RedisServer) -> String {
     format!("backend = \"redis\"\nurl = \"{}\"", redis.url())
@@ -135,6 +136,22 @@ async fn charged_at_last(shop: &Shop, account: &str, charges: usize) {
     let (holds, captures) = (of("hold"), of("capture"));
     assert_eq!(captures.len(), charges);
     assert_eq!(holds, captures);
+}
+
+/// A metric of the proxy's, one without labels.
+async fn metric(shop: &Shop, name: &str) -> f64 {
+    let text = shop
+        .faregate
+        .admin_client()
+        .get("/metrics")
+        .send()
+        .await
+        .text()
+        .await;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in\n{text}"))
 }
 
 /// The proxy's readiness.

@@ -128,6 +128,10 @@ async fn s9_a_storm_that_cannot_pay_asks_the_ledger_a_few_times_a_second_and_a_r
     let mut storm = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let conn = house.client().connect().await;
+        // Whichever worker it meets knows by then that it is a storm.
+        for _ in 0..40 {
+            assert_eq!(conn.post("/v1/x", "{}").send().await.status(), 402);
+        }
         let (stop, refused) = (Arc::clone(&stop), Arc::clone(&refused));
         storm.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
@@ -162,13 +166,14 @@ async fn s9_a_storm_that_cannot_pay_asks_the_ledger_a_few_times_a_second_and_a_r
         house.ledger.admits() - asked,
         refused.load(Ordering::Relaxed) - said,
     );
-    // Each of the two workers asks again after a quarter of a second, with what is under way in that moment: at most all sixteen.
+    // After a quarter of a second one request of each of the two workers asks again, and the others, up to sixteen, go on with the refusal that is
+    // there; unless the machine is so busy that the one has no answer for as long again.
     let windows = began.elapsed().as_millis() / 250 + 2;
     assert!(
-        u128::from(asked) <= windows * 16,
+        u128::from(asked) <= windows * 4,
         "{asked} asked for {said} refused in {windows} windows"
     );
-    assert!(asked * 5 < said, "{asked} asked for {said} refused");
+    assert!(asked * 20 < said, "{asked} asked for {said} refused");
 
     let ledger: Arc<dyn Ledger> = Arc::clone(&house.ledger) as Arc<dyn Ledger>;
     let mut felt = Vec::new();

@@ -235,7 +235,14 @@ impl Drop for Watched<'_> {
 }
 
 async fn admit(run: &Run, gate: &Gate, ask: &Ask) -> Result<Held, Denial> {
-    let known = in_time(run, gate.identify(&run.plans, ask.key.as_bytes())).await?;
+    in_time(run, asked(run, gate, ask)).await
+}
+
+async fn asked(run: &Run, gate: &Gate, ask: &Ask) -> Result<Held, Denial> {
+    let mut patience = gate.patience();
+    let known = gate
+        .identify(&run.plans, ask.key.as_bytes(), &mut patience)
+        .await?;
     let quote = Quote {
         least: credits(ask.least),
         most: credits(ask.most),
@@ -246,12 +253,13 @@ async fn admit(run: &Run, gate: &Gate, ask: &Ask) -> Result<Held, Denial> {
         route: "POST /v1/things",
         quote,
         detail: Detail::none(),
+        patience,
     };
-    let admission = in_time(run, gate.admit(known, ask)).await?;
+    let admission = gate.admit(known, ask).await?;
     Ok(admission.held)
 }
 
-/// The gate answers by its deadline, whatever the ledger does.
+/// The gate answers by its deadline, whatever the ledger does and however often it is asked.
 async fn in_time<T>(run: &Run, answer: impl Future<Output = Result<T, Denial>>) -> Result<T, Denial> {
     let asked = now();
     let answer = answer.await;
@@ -355,7 +363,8 @@ async fn probe(run: &Arc<Run>, proxy: usize, gate: &Arc<Gate>, ledger: &Arc<dyn 
     }
 }
 
-/// Asks until there is an answer, some times: what went silent before the healing is only noticed when it is used.
+/// Asks until there is an answer, some times: what went silent before the healing is only noticed when it is used, and whoever comes before that is
+/// turned away at once.
 pub(super) async fn healed<T, F: Future<Output = Result<T, LedgerError>>>(
     ask: impl Fn() -> F,
 ) -> Result<T, LedgerError> {
@@ -364,6 +373,7 @@ pub(super) async fn healed<T, F: Future<Output = Result<T, LedgerError>>>(
         if !answer.as_ref().is_err_and(LedgerError::is_transient) {
             break;
         }
+        tokio::time::sleep(Duration::from_millis(200)).await;
         answer = ask().await;
     }
     answer
