@@ -2,6 +2,7 @@
 //! right to the last credit afterwards. The fake model server is the witness: what it served is what may be charged.
 
 mod away;
+mod killed;
 mod prices;
 mod records;
 mod refusals;

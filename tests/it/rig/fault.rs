@@ -61,6 +61,7 @@ struct Shared {
     /// Bytes per second and direction of one connection; 0 is no limit.
     throttle: AtomicU64,
     frozen: watch::Sender<bool>,
+    muted: watch::Sender<bool>,
     cuts: watch::Sender<(u64, Cut)>,
     counts: watch::Sender<Counts>,
 }
@@ -88,6 +89,7 @@ impl FaultProxy {
             latency_micros: AtomicU64::new(0),
             throttle: AtomicU64::new(0),
             frozen: watch::Sender::new(false),
+            muted: watch::Sender::new(false),
             cuts: watch::Sender::new((0, Cut::Close)),
             counts: watch::Sender::new(Counts::default()),
         });
@@ -122,9 +124,15 @@ impl FaultProxy {
         self.shared.frozen.send_replace(true);
     }
 
+    /// The server gets everything, and no reply of it passes any more.
+    pub(crate) fn mute(&self) {
+        self.shared.muted.send_replace(true);
+    }
+
     /// Everything held back goes on.
     pub(crate) fn thaw(&self) {
         self.shared.frozen.send_replace(false);
+        self.shared.muted.send_replace(false);
     }
 
     /// Arms a fault beside those armed before; it strikes once, with an orderly close.

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{Cut, Shared, Verdict};
@@ -55,16 +55,19 @@ async fn connection(mut client: TcpStream, number: u64, shared: &Shared) {
         let (client_read, client_write) = client.split();
         let (server_read, server_write) = server.split();
         let swallow = Swallow::default();
-        let requests = pump(shared, client_read, server_write, |bytes| {
+        let requests = pump(shared, client_read, server_write, None, |bytes| {
             let verdict = shared.judge_request(bytes);
             if let Verdict::PassAndSwallowReply(cut) = verdict {
                 swallow.replies(cut);
             }
             verdict
         });
-        let replies = pump(shared, server_read, client_write, |bytes| match swallow.cut() {
-            Some(cut) => Verdict::CutAfter(0, cut),
-            None => shared.judge_reply(bytes),
+        let muted = Some(shared.muted.subscribe());
+        let replies = pump(shared, server_read, client_write, muted, |bytes| {
+            match swallow.cut() {
+                Some(cut) => Verdict::CutAfter(0, cut),
+                None => shared.judge_reply(bytes),
+            }
         });
         let both = async { tokio::try_join!(requests, replies) };
         tokio::select! {
@@ -106,6 +109,7 @@ async fn pump(
     shared: &Shared,
     mut from: impl AsyncRead + Unpin,
     to: impl AsyncWrite + Unpin,
+    muted: Option<watch::Receiver<bool>>,
     judge: impl Fn(&[u8]) -> Verdict,
 ) -> Result<(), Cut> {
     let (queue, queued) = mpsc::channel(IN_FLIGHT);
@@ -130,13 +134,14 @@ async fn pump(
             }
         }
     };
-    tokio::try_join!(read, write(shared, queued, to)).map(|_| ())
+    tokio::try_join!(read, write(shared, queued, to, muted)).map(|_| ())
 }
 
 async fn write(
     shared: &Shared,
     mut queued: mpsc::Receiver<(Instant, Bytes, Option<Cut>)>,
     mut to: impl AsyncWrite + Unpin,
+    mut muted: Option<watch::Receiver<bool>>,
 ) -> Result<(), Cut> {
     let mut frozen = shared.frozen.subscribe();
     while let Some((due, bytes, cut)) = queued.recv().await {
@@ -144,6 +149,9 @@ async fn write(
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let _ = frozen.wait_for(|frozen| !frozen).await;
+            if let Some(muted) = &mut muted {
+                let _ = muted.wait_for(|muted| !muted).await;
+            }
             let (now, pause) = portion(rest.len(), shared.throttle.load(Ordering::Relaxed));
             if to.write_all(&rest[..now]).await.is_err() {
                 return Err(Cut::Reset);

@@ -144,6 +144,21 @@ async fn frozen_nothing_passes_and_thawed_everything_does() {
 }
 
 #[tokio::test]
+async fn muted_requests_are_done_and_their_replies_come_late() {
+    let rig = Rig::start().await;
+    let mut connection = rig.connection().await;
+    rig.proxy.mute();
+    let waiting = tokio::spawn(async move { connection.incr::<_, _, u64>("n", 1).await });
+    within("the request is done", async {
+        while rig.value().await.is_none() {}
+    })
+    .await;
+    assert!(!waiting.is_finished());
+    rig.proxy.thaw();
+    assert_eq!(within("a late reply", waiting).await.unwrap().unwrap(), 1);
+}
+
+#[tokio::test]
 async fn latency_and_throttle_take_their_time() {
     let rig = Rig::start().await;
     let mut connection = rig.connection().await;
