@@ -59,6 +59,28 @@ fn links_lead_somewhere() {
     });
 }
 
+#[test]
+fn every_place_on_the_map_is_there() {
+    let map = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("the map");
+    let table = map
+        .split("## Where is")
+        .nth(1)
+        .and_then(|rest| rest.split("\n## ").next());
+    let rows = table
+        .expect("a table")
+        .lines()
+        .filter(|line| line.starts_with("| "));
+    let places: Vec<&str> = rows
+        .filter_map(|row| row.split(" | ").nth(1))
+        .flat_map(|places| places.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(places.len() > 50, "{places:?}");
+    for place in places {
+        let there = root().join("src").join(place).exists() || root().join(place).exists();
+        assert!(there, "docs/ARCHITECTURE.md: there is no {place}");
+    }
+}
+
 #[track_caller]
 fn assert_tidy(files: Vec<(String, String)>, check: impl Fn(&str, &str) -> Vec<Violation>) {
     let found: Vec<String> = files
