@@ -17,6 +17,7 @@ mod descriptors;
 mod exchange;
 mod fault;
 mod forward;
+pub mod fuzzing;
 mod identify;
 mod listener;
 mod live;

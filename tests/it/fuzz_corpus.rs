@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 type Target = (&'static str, &'static str, fn(&[u8]));
 
 /// All targets; `fuzz/fuzz_targets/NAME.rs` calls the same function.
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 5] = [
     (
         "config",
         "faregate::config::fuzzing::config",
@@ -27,6 +27,11 @@ const TARGETS: [Target; 4] = [
         "target",
         "faregate::http::fuzzing::target",
         faregate::http::fuzzing::target,
+    ),
+    (
+        "units",
+        "faregate::proxy::fuzzing::units_in_body",
+        faregate::proxy::fuzzing::units_in_body,
     ),
 ];
 
