@@ -24,6 +24,14 @@ pub(in crate::config) const fn within<T>(min: T, max: T, why: &'static str) -> B
     Bounds { min, max, why }
 }
 
+/// How values that are texts of a form of their own are written.
+struct Form<T> {
+    show: fn(T) -> String,
+    parse: fn(&str) -> Option<T>,
+    what: &'static str,
+    hint: &'static str,
+}
+
 impl<'a> Section<'a> {
     /// `true` or `false`; absent is `false`.
     pub(in crate::config) fn flag(&self, name: &'static str, doc: &'static str) -> bool {
@@ -105,22 +113,13 @@ impl<'a> Section<'a> {
         default: Option<Duration>,
         bounds: Bounds<Duration>,
     ) -> Option<Duration> {
-        let show = |value: &Duration| show_duration(*value);
-        let mut declared = declare(name, Kind::Duration, doc);
-        declared.default = default.as_ref().map(show).map(Default::Text);
-        declared.bounds = Some(said(&bounds, show));
-        let Some(node) = self.ask(declared) else {
-            return default;
+        let form = Form {
+            show: show_duration,
+            parse: parse_duration,
+            what: "a duration",
+            hint: DURATION_FORM,
         };
-        let Some(value) = text_of(node.value).and_then(parse_duration) else {
-            self.problem(
-                &node.place,
-                format!("{} is not a duration", shown(node.value)),
-                DURATION_FORM,
-            );
-            return None;
-        };
-        self.inside(&node.place, value, &bounds, show)
+        self.in_form(declare(name, Kind::Duration, doc), default, &bounds, &form)
     }
 
     /// A number of bytes.
@@ -142,22 +141,35 @@ impl<'a> Section<'a> {
         default: Option<u64>,
         bounds: Bounds<u64>,
     ) -> Option<u64> {
-        let show = |value: &u64| show_size(*value);
-        let mut declared = declare(name, Kind::Size, doc);
+        let form = Form {
+            show: show_size,
+            parse: parse_size,
+            what: "a size",
+            hint: SIZE_FORM,
+        };
+        self.in_form(declare(name, Kind::Size, doc), default, &bounds, &form)
+    }
+
+    /// A value that is written as a text of its own form, or none.
+    fn in_form<T: Copy + PartialOrd>(
+        &self,
+        mut declared: Declared,
+        default: Option<T>,
+        bounds: &Bounds<T>,
+        form: &Form<T>,
+    ) -> Option<T> {
+        let show = |value: &T| (form.show)(*value);
         declared.default = default.as_ref().map(show).map(Default::Text);
-        declared.bounds = Some(said(&bounds, show));
+        declared.bounds = Some(said(bounds, show));
         let Some(node) = self.ask(declared) else {
             return default;
         };
-        let Some(value) = text_of(node.value).and_then(parse_size) else {
-            self.problem(
-                &node.place,
-                format!("{} is not a size", shown(node.value)),
-                SIZE_FORM,
-            );
+        let Some(value) = text_of(node.value).and_then(form.parse) else {
+            let what = format!("{} is not {}", shown(node.value), form.what);
+            self.problem(&node.place, what, form.hint);
             return None;
         };
-        self.inside(&node.place, value, &bounds, show)
+        self.inside(&node.place, value, bounds, show)
     }
 
     /// An amount of credits, by its decimal text.
