@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::shop::{EMBEDDED, ROUTES, Shop};
 use crate::rig::body::RigBody;
+use crate::rig::process::Finished;
 
 #[tokio::test]
 async fn a_revoked_key_and_a_paused_account_stop_at_once() {
@@ -191,17 +192,36 @@ async fn a_reload_changes_prices_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn a_backup_made_while_it_runs_is_restored_and_verifies() {
-    let shop = Shop::open().await;
+    let mut shop = Shop::open().await;
     let key = shop.customer("acme", "1").await;
     shop.buy(&key, "/v1/rerank").await;
-    let file = shop.faregate.dir().join("backup.db");
+    shop.settled("acme").await;
+    let dir = shop.faregate.dir().to_owned();
+    let file = dir.join("backup.db");
     let file = file.to_str().unwrap();
     shop.cli(["backup", file]).await;
     shop.buy(&key, "/v1/rerank").await;
-    // Not while it runs.
-    let config = shop.faregate.dir().join("config.toml");
-    let restore = ["restore", file, "--config", config.to_str().unwrap()];
-    assert_eq!(shop.faregate.cli(restore).run().await.code(), 1);
+    shop.settled("acme").await;
+    let config = dir.join("config.toml");
+    let restore = ["restore", file, "--config", config.to_str().unwrap(), "--json"];
+    let said = |done: &Finished| done.stderr.clone();
+    // Not while it runs, nor over what is there.
+    let running = shop.faregate.cli(restore).run().await;
+    assert_eq!(running.code(), 1, "{}", said(&running));
+    assert_eq!(shop.faregate.stop().await, Some(0));
+    let over = shop.faregate.cli(restore).run().await;
+    assert_eq!(over.code(), 1, "{}", said(&over));
+    assert!(said(&over).contains("Move it"), "{}", said(&over));
+    std::fs::rename(dir.join("ledger"), dir.join("ledger-before")).unwrap();
+    let done = shop.faregate.cli(restore).run().await.ok().json();
+    assert!(done["done"].as_str().unwrap().starts_with("1 accounts"), "{done}");
+    shop.faregate.kill9_and_restart();
+    shop.faregate.wait_ready().await;
+    // What happened after the backup is not in it.
+    assert_eq!(shop.account("acme").await["spent"], "0.250000");
+    assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
+    shop.settled("acme").await;
+    shop.verify().await;
 }
 
 #[tokio::test]
