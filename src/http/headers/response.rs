@@ -1,6 +1,6 @@
 //! Response headers and trailers, from the upstream to the client.
 
-use ::http::header::CONNECTION;
+use ::http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use ::http::{HeaderMap, HeaderName};
 
 use super::names::{is_end_to_end, is_forbidden_in_trailers, is_hop};
@@ -62,6 +62,10 @@ pub fn clean_response(headers: &mut HeaderMap, rules: &ResponseRules) {
     if drop.contains(&CONNECTION) {
         nominated(headers, &mut drop);
     }
+    if drop.contains(&TRANSFER_ENCODING) {
+        // The coding goes before it (RFC 9112 section 6.3): it may say anything, and the client would be given that much.
+        drop.push(CONTENT_LENGTH);
+    }
     for name in drop {
         headers.remove(name);
     }
@@ -118,7 +122,6 @@ mod tests {
             ("x-should-retry", "true"),
             ("connection", "keep-alive, x-hop, content-type"),
             ("keep-alive", "timeout=5"),
-            ("transfer-encoding", "chunked"),
             ("proxy-authenticate", "Basic"),
             ("upgrade", "h2c"),
             ("x-hop", "1"),
@@ -146,6 +149,13 @@ mod tests {
                 .chain(&["x-should-retry"])
                 .all(|name| headers.contains_key(*name))
         );
+    }
+
+    #[test]
+    fn h8_a_length_beside_a_coding_is_not_passed_on() {
+        let mut headers = map(&[("content-length", "5"), ("transfer-encoding", "chunked")]);
+        clean_response(&mut headers, &ResponseRules::default());
+        assert!(headers.is_empty(), "{headers:?}");
     }
 
     #[test]

@@ -244,3 +244,16 @@ pub(crate) fn decode(path: &str) -> String {
     }
     decoded + rest
 }
+
+#[test]
+fn h13_path_and_query_count_together() {
+    let read = |length: usize| {
+        let uri: Uri = format!("/{}?{}", "p".repeat(100), "q".repeat(length - 102))
+            .parse()
+            .unwrap();
+        assert_eq!(uri.path_and_query().unwrap().as_str().len(), length);
+        Target::read(&Method::GET, &uri).map(drop)
+    };
+    assert_eq!(read(MAX_TARGET), Ok(()));
+    assert_eq!(read(MAX_TARGET + 1), Err(TargetError::TooLong));
+}

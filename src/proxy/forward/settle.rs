@@ -59,7 +59,7 @@ impl Answer<'_> {
         } = self.fit()?;
         let (mut head, body) = response.into_parts();
         let amount = held.amount();
-        let failed = head.status.is_client_error() || head.status.is_server_error();
+        let failed = is_failure(head.status);
         let charged = if failed {
             Credits::ZERO
         } else {
@@ -175,12 +175,16 @@ fn pass(head: &mut Parts, exchange: &mut Exchange, route: &Route, remaining: Cre
     head.version = Version::HTTP_11;
     head.extensions.clear();
     exchange.status = Some(head.status);
-    let failed = head.status.is_client_error() || head.status.is_server_error();
-    exchange.outcome = if failed {
+    exchange.outcome = if is_failure(head.status) {
         Outcome::UpstreamError
     } else {
         Outcome::Ok
     };
+}
+
+/// Whether an upstream says with this status that it did not do what was asked; also with one that there is not.
+fn is_failure(status: StatusCode) -> bool {
+    status.as_u16() >= 400
 }
 
 fn release(charge: Charge) -> Charge {

@@ -308,7 +308,7 @@ async fn a10_whatever_keeps_a_connection_from_being_made_is_502_and_costs_nothin
 async fn a11_failures_pass_and_cost_nothing_but_those_of_our_own_credentials() {
     let upstream = FakeUpstream::start().await;
     let house = Gatehouse::start("1", &simple(&upstream)).await;
-    for status in [400, 404, 409, 422, 429, 500, 503, 529] {
+    for status in [400, 404, 409, 422, 429, 500, 503, 529, 999] {
         upstream.answer_next(
             Reply::status(status)
                 .header("retry-after", "7")
@@ -334,7 +334,7 @@ async fn a11_failures_pass_and_cost_nothing_but_those_of_our_own_credentials() {
     }
     assert_eq!(
         (house.settled().await.as_str(), endings(&house)),
-        ("1.000000", (0, 10))
+        ("1.000000", (0, 11))
     );
 }
 
