@@ -3,8 +3,10 @@
 //! ```text
 //! cargo bench --bench ledger -- parts     what each part of a Lua script costs Redis
 //! cargo bench --bench ledger -- shapes    admit and settle in candidate shapes of script and records
-//!     --rounds N --fsync everysec|always|off                     (both)
+//! cargo bench --bench ledger -- stores    the ledger's own stores: what an admit and a capture cost, with how many grants, accounts, connections
+//!     --rounds N --fsync everysec|always|off                     (all)
 //!     --only TEXT --batch N --partitions N --requests N          (shapes)
+//!     --accounts N --requests N                                  (stores)
 //! ```
 #![allow(
     missing_docs,
@@ -13,6 +15,7 @@
     reason = "a bench reports on stdout"
 )]
 
+mod customers;
 #[path = "../common/figures.rs"]
 mod figures;
 mod load;
@@ -24,6 +27,7 @@ mod process;
 #[allow(dead_code, reason = "the gate's bench asks more of a Redis")]
 mod redis;
 mod shapes;
+mod stores;
 
 use std::io;
 use std::str::FromStr;
@@ -67,8 +71,14 @@ fn main() -> io::Result<()> {
                 .map_or_else(|| vec![64, 4, 1], |count| vec![count]),
             requests: args.number("--requests")?.unwrap_or(20_000),
         }),
+        Some("stores") => stores::run(&stores::Plan {
+            rounds: rounds.unwrap_or(3),
+            fsync: fsync.to_owned(),
+            accounts: args.number("--accounts")?.unwrap_or(1_000_000),
+            requests: args.number("--requests")?.unwrap_or(40_000),
+        }),
         other => Err(io::Error::other(format!(
-            "scenario {other:?}: there are `parts` and `shapes`"
+            "scenario {other:?}: there are `parts`, `shapes` and `stores`"
         ))),
     }
 }
