@@ -3,6 +3,7 @@
 mod clients;
 mod conn;
 mod conns;
+mod opening;
 mod serve;
 mod socket;
 mod streams;

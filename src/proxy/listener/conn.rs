@@ -1,7 +1,7 @@
 //! One connection of a client: what is known of it, and what it is told.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
@@ -96,9 +96,17 @@ impl Conn {
         }
     }
 
+    /// Ends when it is told to finish or to stop; the task at work is the connection's.
+    pub(super) async fn told_to_finish(&self) {
+        poll_fn(|_| match self.told() {
+            Order::GoOn => Poll::Pending,
+            Order::Finish | Order::Stop => Poll::Ready(()),
+        })
+        .await;
+    }
+
     /// Runs the connection's task, until that ends or is told to stop.
-    pub(super) async fn obey(&self, task: impl Future<Output = ()>) {
-        let mut task = pin!(task);
+    pub(super) async fn obey(&self, mut task: Pin<&mut impl Future<Output = ()>>) {
         poll_fn(|cx| {
             // The waker of a task is the same at each poll.
             self.task.get_or_init(|| cx.waker().clone());

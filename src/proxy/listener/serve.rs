@@ -2,15 +2,15 @@
 
 use std::error::Error;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Request;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -25,6 +25,7 @@ use super::super::worker::Worker;
 use super::clients::Visit;
 use super::conn::{Conn, Order};
 use super::conns::Conns;
+use super::opening::Opened;
 use super::streams::PerStream;
 use super::watched::Watched;
 
@@ -61,7 +62,7 @@ pub(super) struct Server<S> {
     worker: Arc<Worker>,
     conns: Arc<Conns>,
     stack: S,
-    builder: Arc<auto::Builder<PerStream>>,
+    builders: Arc<Builders>,
     tls: Option<Arc<Tls>>,
     tls_timeout: Duration,
 }
@@ -77,7 +78,7 @@ impl Server<()> {
             worker,
             conns,
             stack: stack(),
-            builder: Arc::new(builder(limits)),
+            builders: Arc::new(Builders::new(limits)),
             tls,
             tls_timeout: limits.tls_timeout,
         }
@@ -96,29 +97,32 @@ impl<S: Whole> Server<S> {
         let _ = socket.set_nodelay(true);
         let conn = self.conns.begin((place, visit));
         let open = Open::new(&conn, &self.conns, &self.worker);
-        let (worker, stack, builder) = (
+        let (worker, stack, builders) = (
             Arc::clone(&self.worker),
             self.stack.clone(),
-            Arc::clone(&self.builder),
+            Arc::clone(&self.builders),
         );
         let socket = Watched::new(socket, Arc::clone(&conn));
         match &self.tls {
             None => drop(tokio::spawn(async move {
-                conn.obey(serve(GuardedIo::new(socket), &worker, &conn, stack, &builder))
-                    .await;
+                let served = pin!(serve(GuardedIo::new(socket), &worker, &conn, stack, &builders));
+                conn.obey(served).await;
                 drop(open);
             })),
             Some(tls) => {
-                let handshake = tokio::time::timeout(self.tls_timeout, tls.acceptor().accept(socket));
+                // Boxed: it is over soon, and a connection that goes on need not keep room for it.
+                let handshake = Box::pin(tokio::time::timeout(
+                    self.tls_timeout,
+                    tls.acceptor().accept(socket),
+                ));
                 drop(tokio::spawn(async move {
-                    conn.obey(async {
+                    let served = pin!(async {
                         let Ok(Ok(stream)) = handshake.await else {
                             return worker.meters.turned_away.one();
                         };
-                        // Whatever ALPN agreed upon: what it speaks is what it sends.
-                        serve(GuardedIo::new(stream), &worker, &conn, stack, &builder).await;
-                    })
-                    .await;
+                        serve(GuardedIo::new(stream), &worker, &conn, stack, &builders).await;
+                    });
+                    conn.obey(served).await;
                     drop(open);
                 }));
             }
@@ -126,36 +130,72 @@ impl<S: Whole> Server<S> {
     }
 }
 
-async fn serve<T, S>(
-    io: GuardedIo<T>,
-    worker: &Arc<Worker>,
-    conn: &Arc<Conn>,
-    stack: S,
-    builder: &auto::Builder<PerStream>,
-) where
+async fn serve<T, S>(io: GuardedIo<T>, worker: &Arc<Worker>, conn: &Arc<Conn>, stack: S, builders: &Builders)
+where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Whole,
 {
     conn.may_upgrade(io.upgrade_gate());
+    let mut io = Opened::new(io);
+    let is_http2 = tokio::select! {
+        biased;
+        () = conn.told_to_finish() => return,
+        is_http2 = io.is_http2() => is_http2,
+    };
+    let is_http2 = match is_http2 {
+        Ok(is_http2) => is_http2,
+        Err(error) => return broke_off(worker, &error),
+    };
+    let io = TokioIo::new(io);
     let service = service_fn(|request: Request<Incoming>| {
         let in_flight = conn.begin(request.version());
         stack.clone().oneshot(Received::new(worker, in_flight, request))
     });
-    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
+    if is_http2 {
+        // Boxed: an HTTP/1 connection need not keep room for it.
+        let mut connection = Box::pin(builders.http2.serve_connection(io, service));
+        drive(
+            worker,
+            conn,
+            connection.as_mut(),
+            http2::Connection::graceful_shutdown,
+        )
+        .await;
+    } else {
+        let connection = pin!(builders.http1.serve_connection(io, service).with_upgrades());
+        drive(
+            worker,
+            conn,
+            connection,
+            http1::UpgradeableConnection::graceful_shutdown,
+        )
+        .await;
+    }
+}
+
+/// Runs a connection to its end, which comes with the requests under way once it is told to finish.
+async fn drive<C>(worker: &Worker, conn: &Conn, mut connection: Pin<&mut C>, finish: impl Fn(Pin<&mut C>))
+where
+    C: Future<Output = hyper::Result<()>>,
+{
     let mut finishing = false;
     let ended = std::future::poll_fn(|cx| {
         if !finishing && conn.told() == Order::Finish {
             finishing = true;
-            connection.as_mut().graceful_shutdown();
+            finish(connection.as_mut());
         }
         connection.as_mut().poll(cx)
     });
     if let Err(error) = ended.await {
-        if is_the_clients_doing(&*error) {
-            worker.meters.turned_away.one();
-        }
-        tracing::debug!(%error, "a client's connection broke off");
+        broke_off(worker, &error);
     }
+}
+
+fn broke_off(worker: &Worker, error: &(dyn Error + 'static)) {
+    if is_the_clients_doing(error) {
+        worker.meters.turned_away.one();
+    }
+    tracing::debug!(%error, "a client's connection broke off");
 }
 
 /// Whether a connection was closed for what its client sent (not HTTP, a flood), and not because one end or the network ended it.
@@ -180,29 +220,36 @@ fn is_the_clients_doing(error: &(dyn Error + 'static)) -> bool {
     true
 }
 
-fn builder(limits: Limits) -> auto::Builder<PerStream> {
-    let mut builder = auto::Builder::new(PerStream);
-    // Heads are timed by `Conns::look_over`, without a timer per request.
-    builder
-        .http1()
-        .header_read_timeout(None)
-        .max_buf_size(BUFFER_MAX.max(2 * limits.header_max));
-    if limits.headers_max > HEADERS_USUAL {
-        builder.http1().max_headers(limits.headers_max);
+/// How connections are served.
+struct Builders {
+    http1: http1::Builder,
+    http2: http2::Builder<PerStream>,
+}
+
+impl Builders {
+    fn new(limits: Limits) -> Builders {
+        let mut http1 = http1::Builder::new();
+        // Heads are timed by `Conns::look_over`, without a timer per request.
+        http1
+            .header_read_timeout(None)
+            .max_buf_size(BUFFER_MAX.max(2 * limits.header_max));
+        if limits.headers_max > HEADERS_USUAL {
+            http1.max_headers(limits.headers_max);
+        }
+        let mut http2 = http2::Builder::new(PerStream);
+        http2
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1)
+            .max_concurrent_streams(limits.streams_max)
+            .max_header_list_size(u32::try_from(limits.header_max).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(RESETS_MAX.0)
+            .max_local_error_reset_streams(RESETS_MAX.1)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(BUFFER_MAX);
+        Builders { http1, http2 }
     }
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING.0)
-        .keep_alive_timeout(PING.1)
-        .max_concurrent_streams(limits.streams_max)
-        .max_header_list_size(u32::try_from(limits.header_max).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(RESETS_MAX.0)
-        .max_local_error_reset_streams(RESETS_MAX.1)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(BUFFER_MAX);
-    builder
 }
 
 /// A connection that counts as open while this lives.
