@@ -89,6 +89,9 @@ promises! {
         a_void_is_final_and_takes_the_unspent
         older_news_of_a_grant_changes_nothing
         a_debt_is_paid_by_the_next_grant
+        a_debt_is_paid_by_a_grant_whose_end_went_by_unseen
+        an_account_has_so_many_live_grants_and_no_more
+        all_that_was_ever_granted_stays_exact
         news_of_a_grant_that_never_counted_moves_nothing;
     callers:
         a_revoked_key_stops_at_once

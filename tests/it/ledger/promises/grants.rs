@@ -1,12 +1,14 @@
 //! What is told of grants, and what time does to them.
 
-use faregate::domain::grant::{Category, GrantFacts, GrantState};
+use faregate::domain::credits::Credits;
+use faregate::domain::grant::{Category, GrantFacts, GrantState, LIVE_GRANTS_MAX};
+use faregate::domain::refusal::Refusal;
 use faregate::domain::time::{Span, Timestamp};
 use faregate::ledger::Ledger;
 
 use crate::ledger::fixture::TestClock;
 use crate::ledger::moves::micros;
-use crate::ledger::teller::{Teller, applied, replayed};
+use crate::ledger::teller::{Teller, applied, refused, replayed};
 
 fn after(clock: &dyn TestClock, seconds: i64) -> Timestamp {
     Timestamp::from_micros(clock.now().micros() + seconds * 1_000_000)
@@ -171,7 +173,8 @@ pub(crate) async fn what_an_extension_adds_lies_under_the_same_grants(
         ..teller.facts("soon", micros(30))
     };
     applied(&teller.put(soon).await);
-    let (longer, other) = (teller.hold(micros(10)).await, teller.hold(micros(10)).await);
+    // The one that grows was opened last before the end.
+    let (other, longer) = (teller.hold(micros(10)).await, teller.hold(micros(10)).await);
     clock.advance(Span::from_secs(20));
     teller.grant("later", micros(100)).await;
     assert_eq!(parts(&teller, "soon").await, (0, 10, 0));
@@ -259,14 +262,17 @@ pub(crate) async fn a_void_is_final_and_takes_the_unspent(ledger: &dyn Ledger, c
     assert_eq!(parts(&teller, "g").await, (5, 0, 45));
     assert_eq!(teller.available().await, micros(-10));
     assert_eq!(teller.statement().await.account.exceptions.clawback, micros(10));
+    let began = facts.effective_at;
     let alive = GrantFacts {
         updated_at: after(clock, 50),
+        effective_at: after(clock, 30),
         ..facts
     };
     applied(&teller.put(alive).await);
     replayed(&teller.put(void).await);
     let grant = teller.grant_now("g").await;
     assert!(grant.facts.voided_at.is_some());
+    assert_eq!(grant.facts.effective_at, began, "it had started");
     assert_eq!(grant.state, GrantState::Ended);
     applied(&teller.release(held).await);
     assert_eq!(teller.available().await, micros(0));
@@ -324,6 +330,80 @@ pub(crate) async fn a_debt_is_paid_by_the_next_grant(ledger: &dyn Ledger, clock:
     applied(&teller.adjust("gift", micros(7)).await);
     assert_eq!(teller.available().await, micros(2));
     assert_eq!(parts(&teller, "adjust:gift").await, (5, 0, 0));
+    teller.prove().await;
+}
+
+pub(crate) async fn a_debt_is_paid_by_a_grant_whose_end_went_by_unseen(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    applied(&teller.adjust("clawback", micros(-30)).await);
+    for (id, starts, ends) in [("one", 5, 10), ("two", 7, 12)] {
+        let facts = GrantFacts {
+            effective_at: after(clock, starts),
+            expires_at: after(clock, ends),
+            ..teller.facts(id, micros(20))
+        };
+        applied(&teller.put(facts).await);
+    }
+    // Nobody looks while they come and go; in their time they pay what is owed, and the rest expires.
+    clock.advance(Span::from_secs(60));
+    teller.apply_due().await;
+    assert_eq!(parts(&teller, "one").await, (20, 0, 0));
+    assert_eq!(parts(&teller, "two").await, (10, 10, 0));
+    assert_eq!(teller.available().await, micros(0));
+    teller.prove().await;
+}
+
+pub(crate) async fn an_account_has_so_many_live_grants_and_no_more(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let facts = |n: usize| GrantFacts {
+        // Half of them have not started.
+        effective_at: after(clock, if n.is_multiple_of(2) { 0 } else { 1_000 }),
+        ..teller.facts(&format!("g{n}"), micros(1))
+    };
+    for n in 0..LIVE_GRANTS_MAX {
+        applied(&teller.put(facts(n)).await);
+    }
+    let full = Refusal::OutOfRange("the number of grants");
+    assert_eq!(refused(teller.put(facts(LIVE_GRANTS_MAX)).await), full);
+    assert_eq!(refused(teller.adjust("gift", micros(1)).await), full);
+    // News of one that is there need no room; and one that is over leaves its own.
+    let void = GrantFacts {
+        voided_at: Some(clock.now()),
+        updated_at: after(clock, 1),
+        ..facts(0)
+    };
+    applied(&teller.put(void).await);
+    applied(&teller.adjust("gift", micros(1)).await);
+    assert_eq!(refused(teller.put(facts(LIVE_GRANTS_MAX)).await), full);
+    teller.prove().await;
+}
+
+pub(crate) async fn all_that_was_ever_granted_stays_exact(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let total = Refusal::OutOfRange("the account's grants in total");
+    let all = Credits::MAX.micros();
+    let promised = GrantFacts {
+        effective_at: after(clock, 1_000),
+        ..teller.facts("promised", micros(all - 30))
+    };
+    applied(&teller.put(promised.clone()).await);
+    // What is promised counts, and what was taken by hand is not given back to the range.
+    let put = async |id, amount| teller.put(teller.facts(id, micros(amount))).await;
+    assert_eq!(refused(put("over", 31).await), total);
+    applied(&put("ten", 10).await);
+    applied(&teller.adjust("fee", micros(-10)).await);
+    assert_eq!(refused(put("over", 21).await), total);
+    assert_eq!(refused(teller.adjust("gift", micros(21)).await), total);
+    applied(&teller.adjust("gift", micros(20)).await);
+    assert_eq!(refused(put("over", 1).await), total);
+    clock.set(promised.effective_at);
+    assert_eq!(teller.available().await, micros(all - 10));
     teller.prove().await;
 }
 
