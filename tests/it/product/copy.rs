@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::shop::{EMBEDDED, ROUTES, Shop};
 use crate::rig::cluster::RedisCluster;
-use crate::rig::fault::FaultProxy;
+use crate::rig::fault::{Fault, FaultProxy};
 use crate::rig::process::{Finished, Spawn};
 use crate::rig::redis::{RedisOptions, RedisServer};
+use crate::rig::tls::TestCa;
 use crate::rig::upstream::{Gate, Reply};
 use crate::rig::within;
 
@@ -301,5 +302,93 @@ async fn a_copy_that_was_killed_leaves_the_old_ledger_the_true_one_and_the_redis
     copy(&shop, &redis.url()).await.ok();
     go_on(&mut shop, &on(&redis)).await;
     assert_eq!(seen(&shop, &key).await, before);
+    shop.verify().await;
+}
+
+/// The old ledger is marked as copied, then the Redis is told to serve. Whoever stops between leaves both shut, never both open.
+#[tokio::test]
+async fn a_copy_that_ends_before_the_redis_is_told_to_serve_leaves_both_shut_and_says_what_to_do() {
+    let redis = RedisServer::start(RedisOptions::default()).await;
+    let mut shop = Shop::with(EMBEDDED, &rest()).await;
+    let key = lived(&mut shop).await;
+    let before = seen(&shop, &key).await;
+    shop.faregate.stop().await;
+    let between = FaultProxy::start(redis.addr()).await;
+    let through = format!("redis://{}", between.addr());
+    let marker = shop.faregate.dir().join("ledger/ledger.copied");
+    let embedded = EMBEDDED.replace("@DIR@", shop.faregate.dir().to_str().unwrap());
+    for (struck, killed) in [(1, true), (2, false)] {
+        // The store's record is written twice as it is made, and the third time to open it.
+        between.arm(Fault::DropRequestOf {
+            nth: 3,
+            containing: b"state=copying".to_vec(),
+        });
+        let mut running = copying(&shop, &through).start();
+        between.wait_struck(struck).await;
+        if killed {
+            running.kill9();
+        } else {
+            assert_eq!(running.wait_exit().await.code(), Some(1));
+            let said = running.said();
+            for part in ["not told to serve", "remove ledger.copied", "copy again"] {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+        }
+        let meta: String = redis.command(&["GET", "fg:meta"]).await;
+        assert!(meta.contains("state=copying"), "{meta}");
+        let said = why_not(&shop, &on(&redis)).await;
+        assert!(said.contains("did not come to its end"), "{said}");
+        let said = why_not(&shop, &embedded).await;
+        for part in ["was copied to Redis at", "to copy again", "ledger.copied"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        refused(&copy(&shop, &redis.url()).await, &["was copied to Redis at"]);
+        // As it was told: then the old ledger is what it was.
+        std::fs::remove_file(&marker).unwrap();
+        redis.flushall().await;
+        go_on(&mut shop, EMBEDDED).await;
+        assert_eq!(seen(&shop, &key).await, before);
+        shop.faregate.stop().await;
+    }
+    between.disarm();
+    copy(&shop, &through).await.ok();
+    go_on(&mut shop, &on(&redis)).await;
+    assert_eq!(seen(&shop, &key).await, before);
+    shop.verify().await;
+}
+
+#[tokio::test]
+async fn a_copy_over_tls_trusts_the_authority_it_is_given_and_no_other() {
+    let authority = std::sync::Arc::new(TestCa::new());
+    let redis = RedisServer::start(RedisOptions::default().tls(authority.clone())).await;
+    let mut shop = Shop::open().await;
+    let key = shop.customer("acme", "10").await;
+    shop.faregate.stop().await;
+    let file = |name: &str, authority: &TestCa| {
+        let file = shop.faregate.dir().join(name);
+        std::fs::write(&file, authority.pem()).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let (right, wrong) = (file("right.pem", &authority), file("wrong.pem", &TestCa::new()));
+    let config = shop.faregate.dir().join("config.toml");
+    let config = config.to_str().unwrap().to_owned();
+    let url = redis.url();
+    let copy = ["ledger", "copy", "--config", &config, "--to", &url, "--json"];
+    for ca in [None, Some(["--ca", wrong.as_str()])] {
+        let done = shop
+            .faregate
+            .cli(copy.iter().copied().chain(ca.into_iter().flatten()));
+        refused(&done.run().await, &["certificate"]);
+    }
+    let missing = shop.faregate.cli(copy.into_iter().chain(["--ca", "missing.pem"]));
+    refused(&missing.run().await, &["missing.pem"]);
+    let done = shop
+        .faregate
+        .cli(copy.into_iter().chain(["--ca", right.as_str()]));
+    done.run().await.ok();
+    let ledger = format!("backend = \"redis\"\nurl = \"{url}\"\nca = \"{right}\"");
+    go_on(&mut shop, &ledger).await;
+    assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
+    assert_eq!(shop.settled("acme").await["spent"], "0.250000");
     shop.verify().await;
 }

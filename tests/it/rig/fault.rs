@@ -22,6 +22,8 @@ mod pump;
 pub(crate) enum Fault {
     /// The `nth` request (from 1, on any connection) never reaches the server.
     DropRequest { nth: u64 },
+    /// As `DropRequest`, counting only requests that contain these bytes.
+    DropRequestOf { nth: u64, containing: Vec<u8> },
     /// The `nth` request reaches the server; its reply is swallowed once the server has sent it.
     DropReply { nth: u64 },
     /// As `DropReply`, counting only requests that contain these bytes.
@@ -30,6 +32,10 @@ pub(crate) enum Fault {
     CutRequestsAfter { bytes: u64 },
     /// The client gets this many bytes more (of all connections together).
     CutRepliesAfter { bytes: u64 },
+}
+
+fn has(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// How a connection is cut.
@@ -234,9 +240,11 @@ impl Shared {
         self.judge(|fault, cut, seen| match fault {
             Fault::DropRequest { nth } => counted(seen, *nth).then_some(Verdict::CutAfter(0, cut)),
             Fault::DropReply { nth } => counted(seen, *nth).then_some(Verdict::PassAndSwallowReply(cut)),
+            Fault::DropRequestOf { nth, containing } => {
+                (has(bytes, containing) && counted(seen, *nth)).then_some(Verdict::CutAfter(0, cut))
+            }
             Fault::DropReplyTo { nth, containing } => {
-                let meant = bytes.windows(containing.len()).any(|window| window == containing);
-                (meant && counted(seen, *nth)).then_some(Verdict::PassAndSwallowReply(cut))
+                (has(bytes, containing) && counted(seen, *nth)).then_some(Verdict::PassAndSwallowReply(cut))
             }
             Fault::CutRequestsAfter { bytes: limit } => exhausted(seen, *limit, bytes.len(), cut),
             Fault::CutRepliesAfter { .. } => None,
