@@ -159,3 +159,69 @@ async fn b24_a_torn_log_opens_with_a_prefix_of_whole_batches() {
     }
     assert!(seen.len() > 5, "{seen:?}");
 }
+
+#[tokio::test]
+async fn a_row_that_the_file_refuses_takes_the_whole_batch_back_and_the_next_goes_through() {
+    let mut fixture = Fixture::new();
+    let acme = fixture.account("acme", "10").await;
+    let caller = fixture.caller(&acme).await;
+    fixture.admit(&acme, "1").await;
+    let hands = rusqlite::Connection::open(fixture.folder.file()).unwrap();
+    // The place of the journal's next entry is taken.
+    let taken = "INSERT INTO journal SELECT seq + 1, number, previous, time, account, kind, subject, amount, held, available, detail, hash \
+         FROM journal ORDER BY seq DESC LIMIT 1";
+    assert_eq!(hands.execute(taken, []).unwrap(), 1);
+    let refused = admit(fixture.hold_id(), &caller, credits("2"));
+    for _ in 0..2 {
+        let error = fixture.ledger().execute(&refused).await.unwrap_err();
+        assert!(matches!(error, LedgerError::Unavailable(_)), "{error}");
+    }
+    let account = fixture.ledger().statement(&acme).await.unwrap().unwrap().account;
+    assert_eq!((account.gauge.held, account.gauge.open), (credits("1"), 1));
+    hands
+        .execute(
+            "DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)",
+            [],
+        )
+        .unwrap();
+    fixture.applied(refused).await;
+    fixture.assert_clean().await;
+    fixture.reopen();
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn what_only_a_key_counts_is_kept_and_taken_back_as_everything_is() {
+    let mut fixture = Fixture::new();
+    let acme = fixture.account("acme", "10").await;
+    let limits = Limits {
+        requests_per_minute: Some(2),
+        ..Limits::NONE
+    };
+    fixture.applied(key(&acme, "key_2", limits)).await;
+    let mut of_key = (*fixture.caller(&acme).await).clone();
+    (of_key.key, of_key.key_limits) = (KeyId::new("key_2").unwrap(), limits);
+    let caller = Arc::new(of_key);
+    let free = async |fixture: &mut Fixture| {
+        let command = admit(fixture.hold_id(), &caller, Credits::ZERO);
+        fixture.run(command).await
+    };
+    // A free request changes the key's gauge, and nothing else of the account.
+    assert!(matches!(free(&mut fixture).await, Outcome::Applied(_)));
+    fixture.reopen();
+    assert!(matches!(free(&mut fixture).await, Outcome::Applied(_)));
+    fixture.reopen();
+    assert!(matches!(free(&mut fixture).await, Outcome::Refused(_)));
+    fixture.clock.advance(crate::domain::time::Span::from_secs(120));
+    // While another program keeps the file, it is not counted.
+    let hands = rusqlite::Connection::open(fixture.folder.file()).unwrap();
+    hands.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let command = admit(fixture.hold_id(), &caller, Credits::ZERO);
+    let error = fixture.ledger().execute(&command).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Unavailable(_)), "{error}");
+    hands.execute_batch("ROLLBACK").unwrap();
+    assert!(matches!(free(&mut fixture).await, Outcome::Applied(_)));
+    assert!(matches!(free(&mut fixture).await, Outcome::Applied(_)));
+    assert!(matches!(free(&mut fixture).await, Outcome::Refused(_)));
+    fixture.assert_clean().await;
+}

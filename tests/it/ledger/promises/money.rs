@@ -296,6 +296,14 @@ pub(crate) async fn amounts_beyond_the_last_micro_credit_are_refused_or_cut(
     // The charge was refused, not the hold's end.
     applied(&charged.capture(hold, micros(5)).await);
     charged.prove().await;
+    let owing = Teller::open(ledger, clock, "owing").await;
+    applied(&owing.adjust("all", micros(-all.micros())).await);
+    assert!(matches!(
+        refused(owing.adjust("more", micros(-1)).await),
+        Refusal::OutOfRange(_)
+    ));
+    assert_eq!(owing.available().await, micros(-all.micros()));
+    owing.prove().await;
     // All that is held must be exact too, also where a credit line would give more.
     let holding = Teller::open(ledger, clock, "holding").await;
     holding.grant("g", all).await;
