@@ -59,6 +59,7 @@ promises! {
     ids:
         p2_the_same_id_again_gets_the_first_answer
         p2_the_same_id_with_other_content_is_refused
+        an_adjustment_needs_a_name_for_its_gift
         p2_a_repeat_changes_nothing_whatever_happened_since
         a3_a_hold_whose_answer_was_lost_is_found_by_its_id
         a4_a_capture_whose_answer_was_lost_is_charged_once

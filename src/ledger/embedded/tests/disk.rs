@@ -212,7 +212,7 @@ async fn what_only_a_key_counts_is_kept_and_taken_back_as_everything_is() {
     assert!(matches!(free(&mut fixture).await, Outcome::Applied(_)));
     fixture.reopen();
     assert!(matches!(free(&mut fixture).await, Outcome::Refused(_)));
-    fixture.clock.advance(crate::domain::time::Span::from_secs(120));
+    fixture.clock.advance(Span::from_secs(120));
     // While another program keeps the file, it is not counted.
     let hands = rusqlite::Connection::open(fixture.folder.file()).unwrap();
     hands.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -223,5 +223,45 @@ async fn what_only_a_key_counts_is_kept_and_taken_back_as_everything_is() {
     assert!(matches!(free(&mut fixture).await, Outcome::Applied(_)));
     assert!(matches!(free(&mut fixture).await, Outcome::Applied(_)));
     assert!(matches!(free(&mut fixture).await, Outcome::Refused(_)));
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn p3_a_hold_whose_end_could_not_be_written_is_ended_by_a_later_sweep() {
+    let mut fixture = Fixture::new();
+    let acme = fixture.account("acme", "10").await;
+    fixture.admit(&acme, "1").await;
+    fixture.clock.advance(Span::from_secs(100_000));
+    let hands = rusqlite::Connection::open(fixture.folder.file()).unwrap();
+    hands.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = fixture.ledger().sweep(OnExpiry::Release).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    hands.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(fixture.ledger().sweep(OnExpiry::Release).await, Ok(1));
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a21_a_file_that_fails_ends_serving_until_a_restart() {
+    let mut fixture = Fixture::new();
+    let acme = fixture.account("acme", "10").await;
+    let caller = fixture.caller(&acme).await;
+    let hands = rusqlite::Connection::open(fixture.folder.file()).unwrap();
+    // Something that is no passing trouble: what it was nobody knows.
+    hands.execute_batch("ALTER TABLE holds RENAME TO gone").unwrap();
+    let command = admit(fixture.hold_id(), &caller, credits("1"));
+    let failed = fixture.ledger().execute(&command).await.unwrap_err();
+    assert!(failed.to_string().contains("Nothing more is served"), "{failed}");
+    hands.execute_batch("ALTER TABLE gone RENAME TO holds").unwrap();
+    // Also not when it would work again: only a restart looks at what is there.
+    let ledger = fixture.ledger();
+    let again = admit(hold_id(fixture.clock.now(), 99), &caller, credits("1"));
+    assert_eq!(ledger.execute(&again).await.unwrap_err(), failed);
+    assert_eq!(ledger.statement(&acme).await.unwrap_err(), failed);
+    assert_eq!(ledger.ready().await.unwrap_err(), failed);
+    assert_eq!(ledger.entries(&acme, None, 10).await.unwrap_err(), failed);
+    assert_eq!(ledger.sweep(OnExpiry::Release).await.unwrap_err(), failed);
+    fixture.reopen();
+    fixture.applied(again).await;
     fixture.assert_clean().await;
 }

@@ -236,3 +236,22 @@ async fn a_damaged_backup_is_not_restored() {
     std::fs::write(&backup, &whole).unwrap();
     restore(&backup, &to).unwrap();
 }
+
+#[tokio::test]
+async fn p3_a_hold_that_a_rebuild_brought_back_ends_by_time() {
+    let mut fixture = Fixture::new();
+    let acme = fixture.account("acme", "10").await;
+    let hold = fixture.admit(&acme, "1").await;
+    let first = fixture.ledger().hold(&acme, hold).await.unwrap().unwrap();
+    // Just before its end its record is lost: the rebuild lets it live for a while, since nothing says how long it should.
+    fixture.clock.set(first.expires_at);
+    tamper(&fixture, "DELETE FROM holds");
+    let report = fixture.ledger().rebuild().await.unwrap();
+    assert_ne!(report.differences, Vec::<String>::new());
+    assert_eq!(fixture.ledger().sweep(OnExpiry::Release).await, Ok(0));
+    let back = fixture.ledger().hold(&acme, hold).await.unwrap().unwrap();
+    assert!(back.expires_at > first.expires_at);
+    fixture.clock.set(back.expires_at);
+    assert_eq!(fixture.ledger().sweep(OnExpiry::Release).await, Ok(1));
+    fixture.assert_clean().await;
+}

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use faregate::domain::command::{Admit, Command, HOLD_ID_SKEW, HOLDS_REMEMBERED, Outcome};
 use faregate::domain::hold::{HoldState, OnExpiry};
-use faregate::domain::ids::HoldId;
+use faregate::domain::ids::{HoldId, NAME_MAX};
 use faregate::domain::limits::Limits;
 use faregate::domain::refusal::Refusal;
 use faregate::domain::time::{Span, Timestamp};
@@ -101,6 +101,27 @@ pub(crate) async fn p2_the_same_id_with_other_content_is_refused(ledger: &dyn Le
         );
     }
     assert_eq!(teller.picture().await, before);
+}
+
+pub(crate) async fn an_adjustment_needs_a_name_for_its_gift(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    // A gift is a grant called `adjust:` and the id, and a name has 128 characters.
+    let longest = "x".repeat(NAME_MAX - "adjust:".len());
+    applied(&teller.adjust(&longest, micros(3)).await);
+    let longer = longest + "x";
+    assert!(matches!(
+        refused(teller.adjust(&longer, micros(3)).await),
+        Refusal::OutOfRange(_)
+    ));
+    // A grant of that name that is there already is another one.
+    teller.grant("adjust:taken", micros(5)).await;
+    assert_eq!(
+        refused(teller.adjust("taken", micros(5)).await),
+        Refusal::IdConflict
+    );
+    applied(&teller.adjust("taken", micros(-5)).await);
+    assert_eq!(teller.available().await, micros(3));
+    teller.prove().await;
 }
 
 pub(crate) async fn p2_a_repeat_changes_nothing_whatever_happened_since(
