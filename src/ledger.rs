@@ -136,6 +136,21 @@ pub struct VerifyReport {
     pub differences: Vec<String>,
 }
 
+/// The most differences that a report lists.
+const DIFFERENCES_MAX: usize = 1_000;
+
+/// A report that stops growing.
+#[derive(Debug, Default)]
+struct Findings(VerifyReport);
+
+impl Findings {
+    fn add(&mut self, what: String) {
+        if self.0.differences.len() < DIFFERENCES_MAX {
+            self.0.differences.push(what);
+        }
+    }
+}
+
 /// The ledger did not answer (when it answered no, that is a refusal).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {

@@ -32,7 +32,7 @@ pub enum Command {
     Capture(Capture),
     /// End a hold without one.
     Release(Release),
-    /// End the account's holds that ran out, at most `limit` of them. The sweep finds them; it is a command so that every store does the same.
+    /// End a hold that ran out. The sweep finds it; it is a command so that every store does the same.
     ExpireHold {
         /// Whose.
         account: AccountId,

@@ -192,16 +192,6 @@ impl<'a> Note<'a> {
         serde_json::from_str(detail.as_str()).map_err(|e| DetailError(e.to_string()))
     }
 
-    /// Who did it.
-    pub fn actor_read(&self) -> Option<&str> {
-        self.actor.as_deref()
-    }
-
-    /// What made them.
-    pub fn cause_read(&self) -> Option<&str> {
-        self.cause.as_deref()
-    }
-
     /// The route's name.
     pub fn route_read(&self) -> Option<&str> {
         self.route.as_deref()

@@ -13,6 +13,9 @@ use std::time::Duration;
 use faregate::domain::time::Timestamp;
 use faregate::ledger::redis::{Network, Options, RedisLedger, TestTime};
 
+use crate::ledger::moves::START;
+use crate::rig::redis::RedisServer;
+
 /// So long that only a server that is really gone is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -27,6 +30,20 @@ fn options(url: String, now: Timestamp) -> (Options, TestTime) {
         ..Options::new(vec![url], network, 7)
     };
     (options, time)
+}
+
+/// A ledger of one partition, and its time.
+async fn single(server: &RedisServer) -> (RedisLedger, TestTime) {
+    let (options, time) = options(server.url(), START);
+    let partitions = Some(1);
+    (
+        open(Options {
+            partitions,
+            ..options
+        })
+        .await,
+        time,
+    )
 }
 
 async fn open(options: Options) -> RedisLedger {

@@ -13,7 +13,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 
 use super::draft::Draft;
-use super::{Book, Change, Step};
+use super::{Book, Step};
 
 /// A command on an account that is not there: only creating one makes sense.
 pub(super) fn create(id: &AccountId, command: &Command, seq: u64, now: Timestamp) -> Step {
@@ -123,14 +123,4 @@ fn noted(mut draft: Draft<'_>, subject: &str, detail: &Detail) -> Step {
     draft.entry(EntryKind::Status, subject, Credits::ZERO, Credits::ZERO, detail);
     let receipt = draft.receipt(Credits::ZERO, Timestamp::NEVER);
     draft.applied(receipt)
-}
-
-impl Step {
-    /// The new value of the account, if it changed.
-    pub fn account_after(&self) -> Option<&Account> {
-        self.changes.iter().find_map(|change| match change {
-            Change::Account(account) => Some(account),
-            _ => None,
-        })
-    }
 }

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::load::{self, Loaded};
 use super::lock::Lock;
 use super::rows::{self, JOURNAL};
-use super::verify::{Findings, chain};
+use super::verify::chain;
 use super::writer::{self, Request, Writer};
 use super::{EmbeddedLedger, FILE, schema, stopped};
 use crate::clock::Clock;
@@ -20,7 +20,7 @@ use crate::domain::engine::{Book, State};
 use crate::domain::ids::AccountId;
 use crate::domain::time::Timestamp;
 use crate::ledger::replay::{Replay, adopt, settled};
-use crate::ledger::{LedgerError, VerifyReport, compare};
+use crate::ledger::{Findings, LedgerError, VerifyReport, compare};
 
 /// Accounts written in one transaction.
 const WRITTEN_AT_ONCE: usize = 500;

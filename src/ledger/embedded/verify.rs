@@ -14,25 +14,10 @@ use crate::domain::credits::Credits;
 use crate::domain::engine::{Book, invariants};
 use crate::domain::entry::{Entry, EntryKind};
 use crate::domain::ids::AccountId;
-use crate::ledger::{LedgerError, VerifyReport, compare};
+use crate::ledger::{Findings, LedgerError, VerifyReport, compare};
 
 /// Accounts compared at a time: so few that the writer does not notice.
 const PAGE: usize = 200;
-
-/// The most differences that are listed.
-const DIFFERENCES_MAX: usize = 1_000;
-
-/// A report that stops growing.
-#[derive(Debug, Default)]
-pub(super) struct Findings(pub(super) VerifyReport);
-
-impl Findings {
-    pub(super) fn add(&mut self, what: String) {
-        if self.0.differences.len() < DIFFERENCES_MAX {
-            self.0.differences.push(what);
-        }
-    }
-}
 
 /// Verifies while the ledger is in use: page by page of accounts, each page as of an instant between two batches.
 pub(super) async fn live(ledger: &EmbeddedLedger) -> Result<VerifyReport, LedgerError> {

@@ -14,14 +14,13 @@ use super::put::{self, Put, Tale};
 use super::records;
 use super::script::Script;
 use super::stored::Stored;
-use super::verify::Findings;
 use super::write::claim_of;
 use super::{LedgerError, RedisLedger};
 use crate::domain::engine::Book;
 use crate::domain::ids::AccountId;
 use crate::domain::time::Timestamp;
 use crate::ledger::replay::{Replay, adopt, settled};
-use crate::ledger::{VerifyReport, compare};
+use crate::ledger::{Findings, VerifyReport, compare};
 
 /// Accounts that are rebuilt in one pass over the journal: what is in memory at once.
 const AT_ONCE: usize = 50_000;

@@ -15,7 +15,7 @@ use crate::domain::engine::Book;
 use crate::domain::engine::invariants;
 use crate::domain::ids::{AccountId, HoldId, KeyId};
 use crate::domain::time::Timestamp;
-use crate::ledger::VerifyReport;
+use crate::ledger::{Findings, VerifyReport};
 use fold::{Fold, Opened, Told};
 
 /// Accounts compared at one instant: a script reads them.
@@ -23,21 +23,6 @@ const CHUNK: usize = 50;
 
 /// Entries of the journal read at a time: a few hundred kilobytes, and a few milliseconds of Redis.
 const ENTRIES: usize = 1_000;
-
-/// The most differences that are listed.
-const DIFFERENCES_MAX: usize = 1_000;
-
-/// A report that stops growing.
-#[derive(Debug, Default)]
-pub(super) struct Findings(pub(super) VerifyReport);
-
-impl Findings {
-    pub(super) fn add(&mut self, what: String) {
-        if self.0.differences.len() < DIFFERENCES_MAX {
-            self.0.differences.push(what);
-        }
-    }
-}
 
 impl RedisLedger {
     pub(super) async fn verify_all(&self) -> Result<VerifyReport, LedgerError> {

@@ -12,7 +12,7 @@ use faregate::ledger::detail::Note;
 use faregate::ledger::redis::{Options, RedisLedger};
 use faregate::ledger::{Ledger, LedgerError};
 
-use super::{open, options};
+use super::{open, options, single};
 use crate::ledger::moves::{START, micros};
 use crate::ledger::teller::{Picture, TTL, Teller, applied, key};
 use crate::rig::redis::{RedisOptions, RedisServer};
@@ -73,12 +73,7 @@ async fn pictures(tellers: &[Teller<'_>]) -> Vec<Picture> {
 #[tokio::test]
 async fn p4_damaged_records_are_rebuilt_from_the_journal_alone() {
     let server = RedisServer::start(RedisOptions::default()).await;
-    let (options, time) = options(server.url(), START);
-    let ledger = open(Options {
-        partitions: Some(1),
-        ..options
-    })
-    .await;
+    let (ledger, time) = single(&server).await;
     let clock = ManualClock::new(START);
     let tellers = [
         lived(&ledger, &clock, "acme").await,

@@ -5,9 +5,8 @@ use faregate::domain::command::{Admit, Command, HOLDS_REMEMBERED};
 use faregate::domain::hold::OnExpiry;
 use faregate::domain::time::Span;
 use faregate::ledger::Ledger;
-use faregate::ledger::redis::Options;
 
-use super::{open, options};
+use super::single;
 use crate::ledger::moves::{START, micros};
 use crate::ledger::teller::{TTL, Teller, applied};
 use crate::rig::redis::{RedisOptions, RedisServer};
@@ -37,12 +36,7 @@ async fn at_once(ledger: &dyn Ledger, commands: Vec<Command>) {
 #[tokio::test]
 async fn p3_holds_of_a_busy_proxy_are_ended_and_forgotten_in_small_steps() {
     let server = RedisServer::start(RedisOptions::default()).await;
-    let (options, time) = options(server.url(), START);
-    let ledger = open(Options {
-        partitions: Some(1),
-        ..options
-    })
-    .await;
+    let (ledger, time) = single(&server).await;
     let clock = ManualClock::new(START);
     let teller = Teller::open(&ledger, &clock, "acme").await;
     teller.grant("g", micros(1_000_000)).await;

@@ -4,9 +4,8 @@ use faregate::clock::ManualClock;
 use faregate::domain::limits::Limits;
 use faregate::domain::time::Timestamp;
 use faregate::ledger::Ledger;
-use faregate::ledger::redis::Options;
 
-use super::{open, options};
+use super::single;
 use crate::ledger::moves::{START, micros};
 use crate::ledger::teller::{Teller, applied};
 use crate::rig::redis::{RedisOptions, RedisServer};
@@ -18,12 +17,7 @@ const NOBODYS: [&[u8]; 3] = [b"fg:meta", b"fg:{0}:w", b"fg:{0}:i:"];
 #[tokio::test]
 async fn p2_p3_p4_a_proof_names_every_record_that_is_gone() {
     let server = RedisServer::start(RedisOptions::default()).await;
-    let (options, _) = options(server.url(), START);
-    let ledger = open(Options {
-        partitions: Some(1),
-        ..options
-    })
-    .await;
+    let (ledger, _) = single(&server).await;
     let clock = ManualClock::new(START);
     let teller = Teller::open(&ledger, &clock, "acme").await;
     applied(&teller.put_key(1, Limits::NONE, Timestamp::NEVER).await);

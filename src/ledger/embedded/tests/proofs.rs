@@ -238,6 +238,24 @@ async fn a_damaged_backup_is_not_restored() {
 }
 
 #[tokio::test]
+async fn a_start_on_a_journal_that_does_not_end_where_it_should_is_refused() {
+    for sql in [
+        "UPDATE meta SET hash = 'x'",
+        "UPDATE meta SET seq = seq + 1",
+        "DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)",
+    ] {
+        let mut fixture = Fixture::new();
+        let acme = fixture.account("acme", "10").await;
+        fixture.admit(&acme, "1").await;
+        fixture.close();
+        tamper(&fixture, sql);
+        let refused = open(&fixture.folder.ledger(), &fixture.clock).err();
+        let refused = refused.unwrap_or_else(|| panic!("{sql}")).to_string();
+        assert!(refused.contains("the journal ends at entry"), "{sql}: {refused}");
+    }
+}
+
+#[tokio::test]
 async fn p3_a_hold_that_a_rebuild_brought_back_ends_by_time() {
     let mut fixture = Fixture::new();
     let acme = fixture.account("acme", "10").await;

@@ -8,13 +8,13 @@ use super::super::codes;
 use super::super::decode::Group;
 use super::super::layout;
 use super::super::records;
-use super::Findings;
 use crate::domain::account::Balance;
 use crate::domain::credits::Credits;
 use crate::domain::entry::{Entry, EntryKind};
 use crate::domain::hold::{Hold, HoldState};
 use crate::domain::ids::{AccountId, HoldId, KeyId};
 use crate::domain::time::Timestamp;
+use crate::ledger::Findings;
 
 /// What the journal says of an account, up to an entry.
 #[derive(Debug, Default)]
