@@ -66,7 +66,8 @@ promises! {
         b3_a_dropped_call_is_decided_once
         t4_an_id_is_its_accounts_alone
         ids_too_old_or_from_the_future_open_nothing
-        an_ended_hold_is_remembered_for_half_an_hour;
+        an_ended_hold_is_remembered_for_half_an_hour
+        a_corrected_hold_is_remembered_from_its_correction;
     holds:
         p3_a_hold_that_nobody_settles_ends_within_its_time
         p3_a_renewed_hold_lives_on

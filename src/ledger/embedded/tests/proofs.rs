@@ -238,11 +238,18 @@ async fn a_damaged_backup_is_not_restored() {
 }
 
 #[tokio::test]
-async fn a_start_on_a_journal_that_does_not_end_where_it_should_is_refused() {
-    for sql in [
-        "UPDATE meta SET hash = 'x'",
-        "UPDATE meta SET seq = seq + 1",
-        "DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)",
+async fn a_start_on_what_does_not_belong_together_is_refused() {
+    let (end, row) = ("the journal ends at entry", "which is not in `accounts`");
+    for (sql, what) in [
+        ("UPDATE meta SET hash = 'x'", end),
+        ("UPDATE meta SET seq = seq + 1", end),
+        (
+            "DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)",
+            end,
+        ),
+        // Of an account before the first, and after the last.
+        ("INSERT INTO reasons VALUES ('aaa', 'manual')", row),
+        ("INSERT INTO reasons VALUES ('zzz', 'manual')", row),
     ] {
         let mut fixture = Fixture::new();
         let acme = fixture.account("acme", "10").await;
@@ -251,7 +258,7 @@ async fn a_start_on_a_journal_that_does_not_end_where_it_should_is_refused() {
         tamper(&fixture, sql);
         let refused = open(&fixture.folder.ledger(), &fixture.clock).err();
         let refused = refused.unwrap_or_else(|| panic!("{sql}")).to_string();
-        assert!(refused.contains("the journal ends at entry"), "{sql}: {refused}");
+        assert!(refused.contains(what), "{sql}: {refused}");
     }
 }
 

@@ -334,3 +334,24 @@ pub(crate) async fn an_ended_hold_is_remembered_for_half_an_hour(ledger: &dyn Le
     }
     assert_eq!(teller.picture().await, before);
 }
+
+pub(crate) async fn a_corrected_hold_is_remembered_from_its_correction(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    teller.grant("g", micros(10)).await;
+    let hold = teller.hold(micros(5)).await;
+    clock.advance(Span::from_secs(100));
+    applied(&teller.expire(hold, OnExpiry::Release).await);
+    clock.advance(Span::from_secs(900));
+    ledger.sweep(OnExpiry::Release).await.unwrap();
+    applied(&teller.capture(hold, micros(4)).await);
+    clock.advance(Span::from_micros(HOLDS_REMEMBERED.micros() - 1));
+    for _ in 0..3 {
+        ledger.sweep(OnExpiry::Release).await.unwrap();
+    }
+    replayed(&teller.capture(hold, micros(4)).await);
+    assert_eq!(teller.available().await, micros(6));
+    teller.prove().await;
+}
