@@ -103,6 +103,7 @@ promises! {
         a_settled_charge_needs_no_current_caller
         settings_said_twice_change_nothing
         a_key_belongs_to_one_account
+        an_account_has_so_many_keys_and_no_more
         a_key_that_was_refused_may_become_anothers;
     caps:
         requests_per_minute

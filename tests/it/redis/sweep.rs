@@ -78,3 +78,43 @@ async fn p3_holds_of_a_busy_proxy_are_ended_and_forgotten_in_small_steps() {
     assert_eq!(left.len(), 0, "holds that need not be remembered");
     assert_eq!(ledger.verify().await.unwrap().differences, Vec::<String>::new());
 }
+
+/// The journal's part where a long stream began is swept long before the stream ends; its hold's record must not stay for ever all the same.
+#[tokio::test]
+async fn a_hold_that_outlived_the_memory_of_ids_is_forgotten_too() {
+    let server = RedisServer::start(RedisOptions::default()).await;
+    let (ledger, time) = single(&server).await;
+    let clock = ManualClock::new(START);
+    let teller = Teller::open(&ledger, &clock, "acme").await;
+    teller.grant("g", micros(100)).await;
+    let (charged, died) = (teller.hold(micros(10)).await, teller.hold(micros(10)).await);
+    let advance = |span: Span| {
+        clock.advance(span);
+        time.set(Clock::now(&clock));
+    };
+    for _ in 0..50 {
+        advance(Span::from_secs(55));
+        for hold in [charged, died] {
+            applied(&teller.renew(hold).await);
+        }
+        assert_eq!(ledger.sweep(OnExpiry::Release).await, Ok(0));
+    }
+    applied(&teller.capture(charged, micros(4)).await);
+    advance(TTL);
+    assert_eq!(ledger.sweep(OnExpiry::Release).await, Ok(1));
+    let holds = async || -> usize {
+        let left: Vec<Vec<u8>> = server.command(&["KEYS", "fg:{0}:h:*"]).await;
+        left.len()
+    };
+    advance(Span::from_micros(HOLDS_REMEMBERED.micros() - TTL.micros()));
+    ledger.sweep(OnExpiry::Release).await.unwrap();
+    assert_eq!(holds().await, 2, "they are remembered for their time");
+    advance(Span::from_secs(61));
+    for _ in 0..3 {
+        ledger.sweep(OnExpiry::Release).await.unwrap();
+    }
+    assert_eq!(holds().await, 0);
+    let waiting: usize = server.command(&["ZCARD", "fg:{0}:b"]).await;
+    assert_eq!(waiting, 0, "nothing is left to visit");
+    assert_eq!(ledger.verify().await.unwrap().differences, Vec::<String>::new());
+}

@@ -3,11 +3,13 @@
 use faregate::domain::account::REASONS_MAX;
 use faregate::domain::command::{AccountChange, Admit, Command, Extend, Outcome};
 use faregate::domain::entry::Detail;
-use faregate::domain::ids::{PlanId, Reason};
+use faregate::domain::ids::{KeyDigest, KeyId, PlanId, Reason};
+use faregate::domain::key::KEYS_MAX;
 use faregate::domain::limits::Limits;
 use faregate::domain::refusal::Refusal;
 use faregate::domain::time::{Span, Timestamp};
 use faregate::ledger::Ledger;
+use sha2::{Digest, Sha256};
 
 use crate::ledger::fixture::TestClock;
 use crate::ledger::moves::micros;
@@ -238,6 +240,37 @@ pub(crate) async fn a_key_belongs_to_one_account(ledger: &dyn Ledger, clock: &dy
     let identity = ledger.identify(&teller.digest(0)).await.unwrap().unwrap();
     assert_eq!((identity.account, identity.key), (teller.account, key(0)));
     rival.prove().await;
+}
+
+pub(crate) async fn an_account_has_so_many_keys_and_no_more(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::of(ledger, clock, "acme");
+    teller.create().await;
+    let key = |n: usize| Command::PutKey {
+        account: teller.account.clone(),
+        key: faregate::domain::command::NewKey {
+            id: KeyId::new(&format!("key_{n}")).unwrap(),
+            digest: KeyDigest(Sha256::digest(n.to_le_bytes()).into()),
+            name: None,
+            expires_at: Timestamp::NEVER,
+            limits: Limits::NONE,
+        },
+        detail: Detail::none(),
+    };
+    for n in 0..KEYS_MAX {
+        applied(&teller.execute(&key(n)).await);
+    }
+    // Revoked ones count, since their names stay.
+    applied(&teller.revoke(0).await);
+    let full = Refusal::OutOfRange("the number of keys");
+    assert_eq!(refused(teller.execute(&key(KEYS_MAX)).await), full);
+    replayed(&teller.execute(&key(KEYS_MAX - 1)).await);
+    let other = Teller::open(ledger, clock, "other").await;
+    let Command::PutKey { key, detail, .. } = key(KEYS_MAX) else {
+        unreachable!()
+    };
+    let account = other.account.clone();
+    applied(&other.execute(&Command::PutKey { account, key, detail }).await);
+    teller.prove().await;
 }
 
 pub(crate) async fn a_key_that_was_refused_may_become_anothers(ledger: &dyn Ledger, clock: &dyn TestClock) {
