@@ -35,7 +35,7 @@ pub enum Format {
     Off,
 }
 
-/// What is said about a request. Every text in it is a checked name or a word of ours, so none needs escaping; a method is upper-case letters.
+/// What is said about a request. Its texts are checked names and words of ours; a method is a token, and a route's id whatever the configuration calls it.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// When it ended.
@@ -258,9 +258,13 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>) {
 fn text(out: &mut Vec<u8>, line: &Line<'_>) {
     put(out, b" request=", &line.request);
     put_str(out, b" method=", line.method);
+    if let Some(route) = line.route {
+        // The only text with blanks in it.
+        put_str(out, b" route=\"", route);
+        out.push(b'"');
+    }
     for (name, value) in [
-        (&b" route="[..], line.route),
-        (b" account=", line.account),
+        (&b" account="[..], line.account),
         (b" key=", line.key),
         (b" upstream=", line.upstream),
     ] {
@@ -289,7 +293,7 @@ fn put(out: &mut Vec<u8>, name: &[u8], value: &dyn fmt::Display) {
     let _ = write!(out, "{value}");
 }
 
-/// Route ids come from the configuration and may have quotes or control characters in them; nothing else here can.
+/// Quotes and control characters, which only a route's id can have, are escaped or left out.
 fn put_str(out: &mut Vec<u8>, name: &[u8], value: &str) {
     out.extend_from_slice(name);
     let plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..0x20 | 0x7f);

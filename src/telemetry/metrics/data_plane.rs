@@ -125,7 +125,7 @@ const WORKER_COUNTS: [WorkerCount; 3] = [
     (
         (
             "faregate_connections_turned_away_total",
-            "Connections closed over a limit: too many, too slow, not HTTP.",
+            "Connections closed over a limit or for what is not HTTP, and HTTP/2 answers ended because nobody took them.",
         ),
         |w| w.turned_away.get(),
     ),
