@@ -101,6 +101,13 @@ name!(
     Reason, "{}*?[]\\\""
 );
 
+impl Reason {
+    /// What kind it is, without the object: `dispute` of `dispute:dp_1`.
+    pub fn kind(&self) -> &str {
+        self.0.split_once(':').map_or(&*self.0, |(kind, _)| kind)
+    }
+}
+
 /// A hold, which is also the request it pays for: a UUID of version 7 (RFC 9562), so that ids sort by time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HoldId([u8; 16]);

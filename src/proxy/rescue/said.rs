@@ -1,8 +1,10 @@
 //! What an answer says, whatever its shape: a sentence for a person, fields for programs.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use crate::domain::credits::Credits;
+use crate::domain::ids::Reason;
 use crate::domain::refusal::{Refusal, Scope, Window};
 use crate::domain::time::Timestamp;
 use crate::service::denial::Denial;
@@ -71,12 +73,27 @@ pub(super) fn say(fault: &Fault, exchange: &Exchange) -> Said {
 fn of_denial(denial: &Denial, exchange: &Exchange) -> Said {
     match denial {
         Denial::InvalidKey => "this API key is not valid".into(),
-        // Reasons name invoices and disputes: the account's business, but not everyone's who holds one of its keys.
-        Denial::AccountPaused(_) => "this account is paused; ask whoever you bought it from".into(),
+        Denial::AccountPaused(reasons) => paused(reasons),
         Denial::NotEntitled => "this account's plan does not include this route".into(),
         Denial::Failed(_) => "the ledger of credits does not answer just now; nothing was charged".into(),
         Denial::Overloaded => "too many requests are under way; nothing was charged".into(),
         Denial::Refused(refusal) => of_refusal(refusal, exchange),
+    }
+}
+
+/// Of the reasons only the kinds: which invoice or dispute it is, is told where a customer looks for it, with the balance.
+fn paused(reasons: &[Reason]) -> Said {
+    let kinds: BTreeSet<&str> = reasons.iter().map(Reason::kind).collect();
+    let kinds: Vec<&str> = kinds.into_iter().collect();
+    let why = if kinds.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", kinds.join(", "))
+    };
+    let list: Vec<String> = kinds.iter().map(|kind| quoted(kind)).collect();
+    Said {
+        message: format!("this account is paused{why}; ask whoever you bought it from").into(),
+        fields: vec![("reasons", format!("[{}]", list.join(",")))],
     }
 }
 

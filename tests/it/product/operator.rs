@@ -20,7 +20,10 @@ async fn a_revoked_key_and_a_paused_account_stop_at_once() {
     shop.cli(["account", "pause", "acme", "--reason", "manual"]).await;
     let mut paused = shop.buy(&key, "/v1/chat/completions").await;
     assert_eq!(paused.status(), 403);
-    assert_eq!(paused.json().await["error"]["code"], "account_paused");
+    let error = paused.json().await["error"].clone();
+    assert_eq!(error["code"], "account_paused");
+    assert_eq!(error["reasons"], json!(["dispute", "manual"]), "{error}");
+    assert!(!error.to_string().contains("dp_1"), "{error}");
     // One reason cleared does not lift the other.
     shop.cli(["account", "resume", "acme", "--reason", "manual"])
         .await;
