@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -102,10 +102,10 @@ async fn answer(
 }
 
 fn unreadable(error: &ReadError) -> Problem {
-    let (status, code) = match error {
-        ReadError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-        ReadError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
-        _ => (StatusCode::BAD_REQUEST, "invalid_request"),
+    let code = match error {
+        ReadError::TooLarge(_) => "body_too_large",
+        ReadError::TooSlow => "request_timeout",
+        _ => "invalid_request",
     };
-    Problem::new(status, code, error.to_string())
+    Problem::new(error.status(), code, error.to_string())
 }

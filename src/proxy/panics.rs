@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 
-use ::http::header::{CONTENT_TYPE, HeaderValue};
 use ::http::{Method, Response, StatusCode};
 use bytes::Bytes;
 use tower::{ServiceExt, service_fn};
@@ -30,12 +29,7 @@ pub(super) fn layer<S: Whole>(inner: S) -> impl Whole {
                 };
                 let mut reply: Reply = Response::new(body);
                 *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                reply
-                    .headers_mut()
-                    .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-                reply
-                    .headers_mut()
-                    .insert(&rescue::X_REQUEST_ID, super::reply::text(&request));
+                rescue::internal_head(reply.headers_mut(), request);
                 reply
             }))
         }

@@ -26,7 +26,8 @@ use super::stage::{Received, Reply, Step, Whole};
 
 pub(super) use shape::Shape;
 
-/// The longest that a client is told to wait.
+/// How long a client is told to wait, in seconds: as a rule, and at the longest.
+const RETRY_AFTER_USUAL: i64 = 1;
 const RETRY_AFTER_MAX: i64 = 60;
 
 pub(super) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,6 +45,25 @@ pub(super) fn layer<S: Step>(inner: S) -> impl Whole {
 /// The body of the answer to a request whose exchange a panic has taken along.
 pub(super) fn internal(request: HoldId) -> String {
     shape::render(Shape::Problem, Code::Internal, &said::internal(), request)
+}
+
+/// Its headers.
+pub(super) fn internal_head(headers: &mut HeaderMap, request: HoldId) {
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(Shape::Problem.content_type()),
+    );
+    headers.insert(&X_REQUEST_ID, super::reply::text(&request));
+    again(headers, Code::Internal, RETRY_AFTER_USUAL);
+}
+
+/// Whether it helps to ask again, and after how many seconds.
+fn again(headers: &mut HeaderMap, code: Code, seconds: i64) {
+    let word = if code.again() { "true" } else { "false" };
+    headers.insert(&X_SHOULD_RETRY, HeaderValue::from_static(word));
+    if code.again() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
 }
 
 /// The answer to a request that went wrong.
@@ -75,11 +95,7 @@ fn head(headers: &mut HeaderMap, fault: &Fault, code: Code, shape: Shape, exchan
         headers.insert(&REQUEST_ID, super::reply::text(&exchange.request));
     }
     super::reply::say(headers, exchange, left(fault, exchange));
-    let again = HeaderValue::from_static(if code.again() { "true" } else { "false" });
-    headers.insert(&X_SHOULD_RETRY, again);
-    if code.again() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(wait(fault)));
-    }
+    again(headers, code, wait(fault));
     if let Some(allow) = &exchange.allow_origin {
         cors::say(headers, allow);
     }
@@ -122,7 +138,28 @@ fn wait(fault: &Fault) -> i64 {
     let span = match fault {
         Fault::Denied(Denial::Refused(Refusal::RateLimited { retry_after, .. })) => *retry_after,
         Fault::Denied(Denial::Failed(_)) => Span::from_secs(2),
-        _ => Span::from_secs(1),
+        _ => Span::from_secs(RETRY_AFTER_USUAL),
     };
     span.secs_ceil().clamp(1, RETRY_AFTER_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::refusal::Scope;
+
+    #[test]
+    fn clients_are_told_to_wait_for_a_second_to_a_minute() {
+        let limited = |retry_after| {
+            let scope = Scope::Account;
+            wait(&Fault::Denied(Denial::Refused(Refusal::RateLimited {
+                scope,
+                retry_after,
+            })))
+        };
+        for (millis, seconds) in [(0, 1), (1, 1), (1_001, 2), (60_000, 60), (3_600_000, 60)] {
+            assert_eq!(limited(Span::from_micros(millis * 1_000)), seconds, "{millis} ms");
+        }
+        assert_eq!(wait(&Fault::Unreachable), 1);
+    }
 }

@@ -91,6 +91,8 @@ async fn s10_the_scope_comes_from_the_key_alone() {
             .send()
             .await;
         assert_eq!((nobody.status(), wrong.status()), (401, 401), "{path}");
+        assert_eq!(nobody.header("www-authenticate"), Some("Bearer"));
+        assert_eq!(wrong.header("www-authenticate"), Some("Bearer"));
         let (mut a, mut b) = (nobody.json().await, wrong.json().await);
         for body in [&mut a, &mut b] {
             body.as_object_mut().unwrap().remove("request_id");

@@ -860,3 +860,18 @@ async fn p1_what_is_the_gates_own_is_never_forwarded_however_it_is_spelled() {
     let other = request("GET /farewell HTTP/1.1", "", "");
     assert_eq!((status_of(&house, &other).await, upstream.reached()), (200, 1));
 }
+
+#[tokio::test]
+async fn h5_a_header_that_carries_keys_here_cannot_be_nominated_away() {
+    let upstream = FakeUpstream::start().await;
+    let toml = with_server(&upstream, "key_headers = [\"x-team-key\"]\n");
+    let house = Gatehouse::start("1", &toml).await;
+    let ask = |connection: &str| {
+        format!(
+            "POST /v1/x HTTP/1.1\r\nhost: gate\r\nx-team-key: {KEY}\r\n{connection}content-length: 0\r\n\r\n"
+        )
+    };
+    assert_eq!(status_of(&house, &ask("")).await, 200);
+    assert_eq!(status_of(&house, &ask("connection: x-team-key\r\n")).await, 400);
+    assert_eq!(upstream.reached(), 1);
+}

@@ -467,6 +467,8 @@ async fn a16_a_panic_is_500_and_the_process_goes_on() {
     for _ in 0..3 {
         let mut answer = client.get("/faregate/v1/balance").send().await;
         assert_eq!(answer.status(), 500);
+        assert_eq!(answer.header("x-should-retry"), Some("true"));
+        assert_eq!(answer.header("retry-after"), Some("1"));
         assert_eq!(answer.json().await["code"], "internal");
         assert_eq!(client.post("/v1/x", "{}").send().await.status(), 200);
     }
