@@ -90,8 +90,38 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Whether it would answer now; `Ok` tells its time.
     fn ready(&self) -> Answer<'_, Timestamp>;
 
+    /// How full the store is: the fullest of its servers. None for a store without memory of its own.
+    fn memory(&self) -> Answer<'_, Option<Memory>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// What can be lost with the settings it found, in a sentence for the operator.
     fn durability(&self) -> String;
+}
+
+/// How full a store is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Memory {
+    /// Bytes in use.
+    pub used: u64,
+    /// The most that it may use; 0 where nothing but the machine bounds it.
+    pub max: u64,
+}
+
+impl Memory {
+    /// More than four fifths are in use: somebody should see to it before it is full.
+    pub fn is_filling(&self) -> bool {
+        self.max > 0 && u128::from(self.used) * 5 > u128::from(self.max) * 4
+    }
+
+    /// Which of two is fuller; one without a bound never is.
+    fn by_fullness(&self, other: &Memory) -> std::cmp::Ordering {
+        let part = |this: &Memory, other: &Memory| match this.max {
+            0 => 0,
+            _ => u128::from(this.used) * u128::from(other.max.max(1)),
+        };
+        part(self, other).cmp(&part(other, self))
+    }
 }
 
 /// An account as it stands.

@@ -1,7 +1,8 @@
 //! L3: the one place where things are done. It knows the ledger's port, not its stores, and nothing of HTTP.
 //!
 //! Data plane: [`gate`] identifies and admits, `breaker` turns requests away while the ledger does not answer, [`charge`] owns each hold until it is
-//! settled, [`plans`] says who may do what. Control plane: [`accounts`], [`keys`], [`grants`]. [`sweeper`] ends what nobody settled.
+//! settled, [`plans`] says who may do what. Control plane: [`accounts`], [`keys`], [`grants`]. [`sweeper`] ends what nobody settled, [`memory`]
+//! tells how full the ledger is.
 
 pub mod accounts;
 mod asking;
@@ -12,6 +13,7 @@ pub mod gate;
 pub mod grants;
 mod identities;
 pub mod keys;
+pub mod memory;
 pub mod panics;
 pub mod plans;
 pub mod request_ids;

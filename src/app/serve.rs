@@ -15,7 +15,7 @@ use crate::config::{Config, LogFormat};
 use crate::proxy::{self, Making, OUTCOMES, Own, Parts, Server, Tls};
 use crate::service::gate::{Gate, GateOptions};
 use crate::service::request_ids::{RequestIds, kernel_entropy};
-use crate::service::sweeper;
+use crate::service::{memory, sweeper};
 use crate::telemetry::access::{AccessLog, Format, Sink};
 use crate::telemetry::metrics::Metrics;
 
@@ -98,6 +98,10 @@ impl Started {
         tasks.spawn(sweeper::run(
             ledger,
             config.ledger.on_expiry,
+            Arc::clone(&metrics.ledger),
+        ));
+        tasks.spawn(memory::watch(
+            Arc::clone(&running.ledger),
             Arc::clone(&metrics.ledger),
         ));
         tasks.spawn(watch_files(Arc::clone(&running)));

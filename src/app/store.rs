@@ -39,6 +39,7 @@ impl Store {
                 let ledger = RedisLedger::open(options.clone())
                     .await
                     .map_err(AppError::failed)?;
+                ledger.check_lives().await.map_err(AppError::failed)?;
                 Ok(Store::Redis(Arc::new(ledger), Arc::new(options)))
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`keys`] and [`layout`] (what is stored where), `lua/` with [`script`] and [`codes`] (what happens), [`encode`] and [`answer`]
 //! (commands in, outcomes out), [`calls`] and [`lane`] (many operations in one call), [`connect`], [`node`] and [`router`] (servers), [`start`]
-//! (what is checked first), [`write`], [`find`] and [`read`] (the port itself), [`records`], [`put`], [`rebuild`] and [`mod@copy`] (records made anew).
+//! (what is checked first), [`server`] (what servers say of themselves), [`write`], [`find`] and [`read`] (the port itself), [`records`], [`put`],
+//! [`rebuild`] and [`mod@copy`] (records made anew).
 
 mod answer;
 mod calls;
@@ -24,6 +25,7 @@ mod rebuild;
 mod records;
 mod router;
 mod script;
+mod server;
 mod start;
 mod stored;
 mod sweep;
@@ -41,7 +43,7 @@ use std::time::Duration;
 pub use connect::{Address, Connect, Connecting, Network, Stream};
 pub use copy::{Copied, copy};
 
-use super::{Answer, DayUsage, Ledger, LedgerError, Page, Statement, VerifyReport};
+use super::{Answer, DayUsage, Ledger, LedgerError, Memory, Page, Statement, VerifyReport};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::entry::Entry;
 use crate::domain::hold::{Hold, OnExpiry};
@@ -409,6 +411,10 @@ impl Ledger for RedisLedger {
 
     fn ready(&self) -> Answer<'_, Timestamp> {
         Box::pin(self.read_time())
+    }
+
+    fn memory(&self) -> Answer<'_, Option<Memory>> {
+        Box::pin(self.read_memory())
     }
 
     fn durability(&self) -> String {

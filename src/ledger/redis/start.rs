@@ -7,6 +7,7 @@ use redis::Value;
 use super::fault::Fault;
 use super::node::Node;
 use super::router::Router;
+use super::server::field;
 use crate::ledger::LedgerError;
 
 /// The oldest Redis that can be used.
@@ -30,11 +31,7 @@ pub(super) async fn server(node: &Node) -> Result<Server, Fault> {
         return Err(Fault::Setup("INFO is not answered with text".to_owned()));
     };
     let text = String::from_utf8_lossy(&text).into_owned();
-    let field = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .map(str::trim)
-    };
+    let field = |name| field(&text, name);
     let version = field("redis_version").unwrap_or("0.0");
     let mut numbers = version.split('.').map(|n| n.parse().unwrap_or(0));
     let numbers = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

@@ -46,6 +46,10 @@ pub struct LedgerMeters {
     pub lost: IntCounter,
     /// Holds of dead proxies that were ended by time.
     pub expired: IntCounter,
+    /// Bytes that the store uses, and may use at most (0: no bound).
+    pub memory: IntGauge,
+    /// See `memory`.
+    pub memory_max: IntGauge,
     /// Requests turned away at once because the ledger had not been answering.
     pub shed: IntCounter,
 }
@@ -93,6 +97,16 @@ impl LedgerMeters {
                 registry,
                 "holds_expired_total",
                 "Holds that nobody settled in time, ended by this process.",
+            )?,
+            memory: super::int_gauge(
+                registry,
+                "ledger_memory_bytes",
+                "Memory that the ledger's Redis uses; of a cluster, its fullest master.",
+            )?,
+            memory_max: super::int_gauge(
+                registry,
+                "ledger_memory_max_bytes",
+                "Memory that it may use (maxmemory); 0 where that is not bounded, or for the embedded ledger.",
             )?,
             shed: super::counter(
                 registry,

@@ -216,6 +216,14 @@ async fn use_all(ledger: &RedisLedger) {
     );
     assert!(!ledger.journal(0, 0, 100).await.unwrap().is_empty());
     assert_eq!(ledger.sweep(OnExpiry::Release).await, Ok(0));
+    assert!(
+        ledger
+            .memory()
+            .await
+            .unwrap()
+            .is_some_and(|memory| memory.used > 0)
+    );
+    assert_eq!(ledger.check_lives().await, Ok(()));
     let report = ledger.verify().await.unwrap();
     assert_eq!((report.accounts, report.differences), (1, Vec::new()));
 }

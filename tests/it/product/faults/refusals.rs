@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Scene, charged_what_was_served, is_ready, recovers, redis};
+use super::{Scene, charged_what_was_served, is_ready, metric, recovers, redis};
 use crate::rig::redis::{RedisOptions, RedisServer};
 use crate::rig::within;
 
@@ -64,6 +64,42 @@ async fn b11_a_full_redis_is_503_at_admission_and_captures_are_retried_until_the
     let shop = scene.refuses().await;
     redis.config_set("maxmemory", "0").await;
     recovers(shop).await;
+}
+
+#[tokio::test]
+async fn b11_a_redis_that_is_four_fifths_full_is_told_of_before_it_refuses_anything() {
+    let redis = redis().await;
+    let scene = Scene::open(&redis).await;
+    let shows = async |name, wanted: &dyn Fn(f64) -> bool| {
+        within(name, async {
+            while !wanted(metric(&scene.shop, name).await) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    };
+    shows("faregate_ledger_memory_bytes", &|bytes| bytes > 500_000.0).await;
+    assert_eq!(metric(&scene.shop, "faregate_ledger_memory_max_bytes").await, 0.0);
+    // So much that a connection more or less makes no difference.
+    redis
+        .command::<i64>(&["SETRANGE", "elsewhere", "30000000", "x"])
+        .await;
+    let used: u64 = redis.info("used_memory").await.parse().unwrap();
+    for (max, told) in [(2 * used, 0), (used * 100 / 90, 1)] {
+        redis.config_set("maxmemory", &max.to_string()).await;
+        shows("faregate_ledger_memory_max_bytes", &|bytes| bytes == max as f64).await;
+        let said = || scene.shop.faregate.process().said();
+        within("the line of the log", async {
+            while said().matches("more than 80 % full").count() != told {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+    redis.config_set("maxmemory", "0").await;
+    scene.answer.open();
+    assert_eq!(scene.running.await.unwrap().status(), 200);
+    charged_what_was_served(&scene.shop, "acme", super::PRICE).await;
 }
 
 #[tokio::test]

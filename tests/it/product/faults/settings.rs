@@ -177,3 +177,49 @@ async fn b18_no_record_ever_has_a_time_to_live_and_one_that_gets_it_is_told() {
     }
     shop.verify().await;
 }
+
+#[tokio::test]
+async fn b18_a_redis_that_will_forget_records_of_the_ledger_is_refused_at_start() {
+    let redis = redis().await;
+    let shop = Shop::with(&ledger(&redis), ROUTES).await;
+    let key = shop.customer("acme", "100").await;
+    assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
+    shop.settled("acme").await;
+    for name in [
+        "fg:meta",
+        "fg:{0}:p",
+        "fg:{0}:j",
+        "fg:{0}:a:acme",
+        "fg:{0}:s:acme",
+    ] {
+        let set: i64 = redis.command(&["EXPIRE", name, "100000"]).await;
+        assert_eq!(set, 1, "{name}");
+        let refused = shop.try_second(&ledger(&redis), ROUTES);
+        let status = refused.process().wait_exit().await;
+        assert_eq!(status.code(), Some(1), "{name}");
+        let said = refused.process().said();
+        assert!(said.contains(&format!("(EXPIRE): {name}.")), "{said}");
+        redis.command::<i64>(&["PERSIST", name]).await;
+    }
+    // What others keep in the same database is not the ledger's, and told of.
+    redis
+        .command::<()>(&["SET", "elsewhere", "1", "EX", "100000"])
+        .await;
+    let beside = shop.second(&ledger(&redis), ROUTES).await;
+    let said = beside.process().said();
+    assert!(
+        said.contains("1 records in the ledger's Redis database"),
+        "{said}"
+    );
+    assert_eq!(
+        beside
+            .client()
+            .bearer(&key)
+            .post("/v1/rerank", "{}")
+            .send()
+            .await
+            .status(),
+        200
+    );
+    charged_what_was_served(&shop, "acme", PRICE).await;
+}
