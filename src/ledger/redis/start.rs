@@ -152,7 +152,7 @@ impl Settings {
                 "Redis writes every operation to disk before it answers (appendfsync always): nothing is lost when a process or the power fails."
             }
             (Some("yes"), Some("everysec")) => {
-                "Redis writes to disk once a second (appendfsync everysec): nothing is lost when a process fails; up to about one second of operations when the power fails. Set appendfsync always to lose none."
+                "Redis writes to disk once a second (appendfsync everysec): about one second of operations is lost when the power fails, up to two when its process fails while the disk is slow. Set appendfsync always to lose none."
             }
             (Some("yes"), _) => {
                 "Redis leaves it to the operating system when to write to disk: nothing is lost when a process fails; half a minute of operations or more when the power fails. Set appendfsync always to lose none."

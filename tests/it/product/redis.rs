@@ -18,6 +18,11 @@ async fn redis() -> RedisServer {
     RedisServer::start(RedisOptions::default().persistence(Persistence::EverySec)).await
 }
 
+/// One that loses nothing when it is killed, however busy the disk is.
+async fn durable_redis() -> RedisServer {
+    RedisServer::start(RedisOptions::default().persistence(Persistence::Always)).await
+}
+
 #[tokio::test]
 async fn g8_five_thousand_at_once_through_two_proxies_pay_exactly_a_thousand_times() {
     let redis = redis().await;
@@ -51,7 +56,7 @@ async fn a_key_revoked_through_one_proxy_opens_nothing_on_the_other() {
 
 #[tokio::test]
 async fn b1_with_redis_down_the_answer_is_503_within_a_second_and_nothing_is_served() {
-    let mut redis = redis().await;
+    let mut redis = durable_redis().await;
     let shop = Shop::with(&ledger(&redis), ROUTES).await;
     let key = shop.customer("acme", "10").await;
     assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
@@ -62,7 +67,7 @@ async fn b1_with_redis_down_the_answer_is_503_within_a_second_and_nothing_is_ser
         let mut answer = shop.buy(&key, "/v1/chat/completions").await;
         assert_eq!(answer.status(), 503);
         assert!(
-            asked.elapsed() < Duration::from_millis(1_500),
+            asked.elapsed() < Duration::from_millis(1_250),
             "{:?}",
             asked.elapsed()
         );
@@ -105,7 +110,7 @@ async fn b6_a_wiped_redis_serves_nobody() {
 
 #[tokio::test]
 async fn b2_redis_away_when_the_answer_ends_is_settled_later_exactly_once() {
-    let mut redis = redis().await;
+    let mut redis = durable_redis().await;
     let shop = Shop::with(&ledger(&redis), ROUTES).await;
     let key = shop.customer("acme", "10").await;
     // The charge is known when the answer's head comes.

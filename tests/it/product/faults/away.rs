@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{PRICE, SOON, charged_what_was_served, ledger, metric, redis};
+use super::{PRICE, SOON, charged_what_was_served, durable_redis, ledger, metric, redis};
 use crate::product::shop::{ROUTES, Shop};
 use crate::rig::client::HttpConn;
 use crate::rig::within;
@@ -21,7 +21,7 @@ async fn buy(conn: &HttpConn) -> (u16, Duration) {
 
 #[tokio::test]
 async fn b1_b15_while_redis_is_away_requests_are_turned_away_at_once_and_served_soon_after() {
-    let mut redis = redis().await;
+    let mut redis = durable_redis().await;
     let shop = Shop::with(&ledger(&redis), ROUTES).await;
     let key = shop.customer("acme", "100").await;
     // On one connection, so that all meet the same worker.

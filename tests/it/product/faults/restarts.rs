@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Load, PRICE, Scene, charged_what_was_served, ledger, patient, recovers, redis};
+use super::{Load, PRICE, Scene, charged_what_was_served, durable_redis, ledger, patient, recovers, redis};
 use crate::product::race::{self, ROUTE};
 use crate::product::shop::{ROUTES, Shop};
 use crate::rig::redis::{RedisOptions, RedisServer};
@@ -13,7 +13,7 @@ use crate::rig::{within, within_time};
 
 #[tokio::test]
 async fn b4_redis_killed_again_and_again_under_load_loses_and_doubles_nothing() {
-    let mut redis = redis().await;
+    let mut redis = durable_redis().await;
     let shop = Shop::with(&ledger(&redis), ROUTES).await;
     let key = shop.customer("acme", "1000000").await;
     let load = Load::start(&shop, &key, 8);
@@ -58,7 +58,7 @@ async fn b4_a_redis_that_loads_its_data_is_waited_for() {
 
 #[tokio::test]
 async fn a18_told_to_stop_while_redis_is_down_it_says_what_is_not_settled_and_time_ends_the_hold() {
-    let mut redis = redis().await;
+    let mut redis = durable_redis().await;
     let short = format!("{}\nhold_ttl = \"2s\"", ledger(&redis));
     let shop = Shop::with(&short, ROUTES).await;
     let key = shop.customer("acme", "1").await;
