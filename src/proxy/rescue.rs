@@ -107,6 +107,7 @@ fn head(headers: &mut HeaderMap, fault: &Fault, code: Code, shape: Shape, exchan
         }
         Fault::UpgradeRequired if exchange.head.version < Version::HTTP_2 => {
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         }
         Fault::NoKey | Fault::Denied(Denial::InvalidKey) => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

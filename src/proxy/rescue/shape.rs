@@ -126,6 +126,40 @@ mod tests {
     }
 
     #[test]
+    fn each_sdk_is_told_the_type_that_it_makes_an_exception_of() {
+        for (code, openai, anthropic) in [
+            (
+                Code::InvalidRequest,
+                "invalid_request_error",
+                "invalid_request_error",
+            ),
+            (
+                Code::InvalidApiKey,
+                "invalid_request_error",
+                "authentication_error",
+            ),
+            (Code::InsufficientCredits, "insufficient_quota", "billing_error"),
+            (Code::SpendLimitReached, "insufficient_quota", "billing_error"),
+            (Code::AccountPaused, "permission_error", "permission_error"),
+            (Code::NotEntitled, "permission_error", "permission_error"),
+            (Code::RouteNotFound, "invalid_request_error", "not_found_error"),
+            (Code::BodyTooLarge, "invalid_request_error", "request_too_large"),
+            (Code::RateLimited, "rate_limit_error", "rate_limit_error"),
+            (Code::TooManyConcurrent, "rate_limit_error", "rate_limit_error"),
+            (Code::UpstreamUnreachable, "server_error", "api_error"),
+            (Code::LedgerUnavailable, "server_error", "overloaded_error"),
+            (Code::UpstreamTimeout, "server_error", "timeout_error"),
+        ] {
+            assert_eq!(value(Shape::OpenAi, code)["error"]["type"], openai, "{code:?}");
+            assert_eq!(
+                value(Shape::Anthropic, code)["error"]["type"],
+                anthropic,
+                "{code:?}"
+            );
+        }
+    }
+
+    #[test]
     fn every_code_is_json_in_every_shape() {
         for code in Code::ALL {
             for shape in [Shape::OpenAi, Shape::Anthropic, Shape::Problem] {

@@ -143,6 +143,8 @@ async fn what_cannot_be_told_is_refused_as_everywhere_else() {
     refused(get(other).await, 404, "not_found").await;
     refused(get("usage?from=yesterday").await, 400, "invalid_request").await;
     refused(get("usage?since=2027-01-01").await, 400, "invalid_request").await;
+    let long = get("usage?from=2020-01-01&to=2026-01-01").await;
+    refused(long, 400, "invalid_request").await;
     for (method, path, allow) in [
         ("POST", "balance", "GET"),
         ("DELETE", other, "GET"),

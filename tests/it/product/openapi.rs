@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::shop::{EMBEDDED, ROUTES, Shop};
 use crate::rig::body::RigBody;
 use crate::rig::client::{Answer, HttpClient};
+use crate::rig::raw::RawClient;
 
 const TOKENS: &str = r#"
 [plans.pro]
@@ -336,7 +337,6 @@ async fn what_cannot_be_done_says_so_with_the_right_status() {
     let (shop, document) = open().await;
     let admin = shop.faregate.admin_client();
     let there = shop.faregate.dir().join("config.toml");
-    let long = "x".repeat(300_000);
     for (status, code, method, path, body) in [
         (
             400,
@@ -389,13 +389,6 @@ async fn what_cannot_be_done_says_so_with_the_right_status() {
             "/admin/v1/accounts/zeta",
             Value::Null,
         ),
-        (
-            413,
-            "body_too_large",
-            "POST",
-            "/admin/v1/accounts/zeta/pause",
-            json!({ "reason": long }),
-        ),
     ] {
         let mut answer = send(&admin, method, path, &body).await;
         assert_eq!(answer.status(), status, "{method} {path}");
@@ -410,6 +403,20 @@ async fn what_cannot_be_done_says_so_with_the_right_status() {
         let problem = json!({ "$ref": "#/components/schemas/Problem" });
         assert_eq!(misfit(&answer, &problem, &document), None, "{answer}");
     }
+    // Only announced: a client that is still sending when the connection closes need not get to read the answer.
+    let mut raw = RawClient::connect(shop.faregate.admin()).await;
+    raw.send(
+        "POST /admin/v1/accounts/zeta/pause HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer works-0123456789abcdef\r\n\
+         content-type: application/json\r\ncontent-length: 300000\r\n\r\n",
+    )
+    .await;
+    let too_large = raw.response().await;
+    assert_eq!(too_large.status, 413);
+    assert!(
+        too_large.text().contains("body_too_large"),
+        "{}",
+        too_large.text()
+    );
     // An account on a plan that nobody has written would be let through nowhere.
     assert_eq!(shop.account("zeta").await["plan"], Value::Null);
     shop.configure(EMBEDDED, "");

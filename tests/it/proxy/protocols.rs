@@ -301,6 +301,9 @@ async fn h6_upgrades_elsewhere_and_of_other_kinds_are_refused() {
         let answer = raw.response().await;
         assert_eq!(answer.status, status);
         assert!(answer.text().contains(code), "{}", answer.text());
+        let offered = (status == 426).then_some("websocket");
+        assert_eq!(answer.header("upgrade"), offered);
+        assert_eq!(answer.header("connection") == Some("upgrade"), status == 426);
     }
     // Bytes behind the request that did not wait for the answer.
     let mut raw = house.raw().await;
