@@ -119,11 +119,25 @@ mod tests {
         for none in [
             &[][..],
             &[("authorization", "Basic eA==")],
+            &[("authorization", "Digest fg_1")],
+            &[("authorization", "fg_1")],
             &[("authorization", "Bearer ")],
             &[("x-api-key", "")],
         ] {
             assert_eq!(find(none), Err("none"));
         }
+    }
+
+    #[test]
+    fn s10_a_key_that_is_too_long_is_not_looked_up() {
+        let found = |length: usize| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-api-key", "k".repeat(length).parse().unwrap());
+            let names = [HeaderName::from_static("x-api-key")];
+            presented(&headers, &names).map(<[u8]>::len).ok()
+        };
+        assert_eq!(found(KEY_MAX), Some(KEY_MAX));
+        assert_eq!(found(KEY_MAX + 1), None);
     }
 
     #[test]

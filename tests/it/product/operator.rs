@@ -142,6 +142,16 @@ requests_per_minute = 2
         (403, json!("not_entitled"))
     );
     assert_eq!(shop.client(&key).get("/v1/models").send().await.status(), 200);
+    // Nor is it told of what it may not use.
+    let mut prices = shop.client(&key).get("/faregate/v1/prices").send().await;
+    let prices = prices.json().await;
+    let told: Vec<_> = prices["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| &item["match"])
+        .collect();
+    assert_eq!(told, ["GET /v1/models"], "{prices}");
 
     shop.cli(["account", "plan", "acme", "pro"]).await;
     // A worker that has just refused may do so for another quarter of a second; two pass, whichever serves them.
