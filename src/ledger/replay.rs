@@ -4,6 +4,8 @@
 //! Entries that time alone wrote (a grant started or expired) are explained by the command they came with, or by looking at what is due.
 
 mod adopt;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

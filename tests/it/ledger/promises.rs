@@ -55,7 +55,8 @@ promises! {
         p4_the_journal_explains_every_change
         p4_rebuilding_from_the_journal_changes_nothing
         amounts_up_to_the_last_micro_credit_are_exact
-        amounts_beyond_the_last_micro_credit_are_refused_or_cut;
+        amounts_beyond_the_last_micro_credit_are_refused_or_cut
+        t2_time_never_goes_back_whatever_the_clock_says;
     ids:
         p2_the_same_id_again_gets_the_first_answer
         p2_the_same_id_with_other_content_is_refused

@@ -5,12 +5,12 @@ use faregate::domain::credits::Credits;
 use faregate::domain::entry::EntryKind;
 use faregate::domain::key::Caller;
 use faregate::domain::refusal::Refusal;
-use faregate::domain::time::Span;
+use faregate::domain::time::{Span, Timestamp};
 use faregate::ledger::Ledger;
 
 use crate::ledger::fixture::TestClock;
 use crate::ledger::moves::micros;
-use crate::ledger::teller::{Teller, applied, refused};
+use crate::ledger::teller::{TTL, Teller, applied, refused};
 
 pub(crate) async fn p1_a_request_gets_what_it_asks_or_all_there_is_or_nothing(
     ledger: &dyn Ledger,
@@ -321,4 +321,38 @@ pub(crate) async fn amounts_beyond_the_last_micro_credit_are_refused_or_cut(
     let receipt = applied(&holding.execute(&Command::Admit(admit)).await);
     assert_eq!(receipt.amount, micros(all.micros() - 1));
     holding.prove().await;
+}
+
+/// The server's clock is set back by an hour, as a time service may do.
+pub(crate) async fn t2_time_never_goes_back_whatever_the_clock_says(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    teller.grant("g", micros(100)).await;
+    let short = faregate::domain::grant::GrantFacts {
+        expires_at: clock.now().plus(Span::from_secs(10)),
+        ..teller.facts("short", micros(50))
+    };
+    applied(&teller.put(short).await);
+    let (charged, dropped) = (teller.hold(micros(5)).await, teller.hold(micros(5)).await);
+    clock.advance(Span::from_secs(30));
+    applied(&teller.capture(charged, micros(5)).await);
+    let (late, ids) = (clock.now(), teller.admit_command(micros(1)).await);
+    let (before, hold) = (teller.balance().await, teller.hold_now(dropped).await.unwrap());
+    assert_eq!(before.available(), micros(100), "the short grant has expired");
+
+    clock.set(Timestamp::from_micros(late.micros() - 3_600_000_000));
+    assert_eq!(teller.statement().await.time, late);
+    let receipt = applied(&teller.execute(&Command::Admit(ids)).await);
+    assert_eq!((receipt.time, receipt.expires_at), (late, late.plus(TTL)));
+    let renewed = applied(&teller.renew(dropped).await);
+    assert_eq!(renewed.expires_at, late.plus(TTL));
+    assert!(renewed.expires_at > hold.expires_at);
+    assert_eq!(teller.available().await, micros(99), "and stays so");
+    applied(&teller.release(dropped).await);
+    let times: Vec<_> = teller.entries().await.iter().map(|entry| entry.time).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert_eq!(times.last(), Some(&late));
+    teller.prove().await;
 }
