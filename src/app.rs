@@ -16,7 +16,7 @@ pub use copy::{CopyTo, copy};
 pub use demo::{DemoOptions, demo};
 pub use load::{load, read};
 pub use serve::serve;
-pub use store::restore;
+pub use store::{rebuild, restore};
 
 /// Why the program cannot go on.
 #[derive(Debug, thiserror::Error)]

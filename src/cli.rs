@@ -1,4 +1,4 @@
-//! L6: the command line. All commands but `demo`, `serve`, `check`, `restore` and `ledger copy` are clients of the admin API; no rule lives here.
+//! L6: the command line. All commands but `demo`, `serve`, `check`, `restore`, `ledger copy` and `ledger rebuild --config` are clients of the admin API; no rule lives here.
 
 mod accounts;
 mod check;

@@ -10,7 +10,7 @@ use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::ledger::embedded::{self, EmbeddedLedger};
 use crate::ledger::redis::{self, Network, RedisLedger};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, VerifyReport};
 
 use super::AppError;
 
@@ -111,6 +111,18 @@ fn trusting(ca: &Path) -> Result<rustls::ClientConfig, AppError> {
         .with_root_certificates(roots)
         .with_no_client_auth())
 }
+
+/// Rebuilds the balances of a configuration's embedded ledger from its journal, while no proxy has it: for one that a start refuses.
+///
+/// Errors: the ledger is in use, or its journal is damaged; then nothing was changed.
+pub fn rebuild(config: &Config) -> Result<VerifyReport, AppError> {
+    let config::Store::Embedded { path } = &config.ledger.store else {
+        let what = "`ledger rebuild --config` is for the embedded ledger; one on Redis is rebuilt by a proxy that runs: leave --config out";
+        return Err(AppError::Failed(what.to_owned()));
+    };
+    embedded::repair(path, Arc::new(SystemClock)).map_err(AppError::failed)
+}
+
 /// Puts a backup in the place of a configuration's embedded ledger.
 pub fn restore(config: &Config, from: &Path) -> Result<String, AppError> {
     let config::Store::Embedded { path } = &config.ledger.store else {

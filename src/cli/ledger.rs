@@ -1,4 +1,4 @@
-//! `faregate ledger ...`, `backup`, `reload`. `ledger copy` needs the proxy to be down, the others need it to run.
+//! `faregate ledger ...`, `backup`, `reload`. `ledger copy` and `ledger rebuild --config` need the proxy to be down, the others need it to run.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,11 @@ pub(crate) enum Ledger {
     /// Prove the books over all accounts; exit code 1 on a difference
     Verify,
     /// Rebuild all balances from the journal; the ledger is closed to requests meanwhile
-    Rebuild,
+    Rebuild {
+        /// The configuration of an embedded ledger that does not start: it is rebuilt in its folder, and the proxy must not run
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+    },
     /// Copy the embedded ledger (all accounts, keys and history) to an empty Redis, and verify both; the proxy must not run
     Copy(Copy),
 }
@@ -80,7 +84,18 @@ impl Ledger {
                 Ok(())
             }
             Ledger::Verify => report(output, &client?.post("/admin/v1/ledger/verify", &json!({}))?),
-            Ledger::Rebuild => {
+            Ledger::Rebuild { config: Some(config) } => {
+                let found = app::rebuild(&app::read(&config)?)?;
+                let rebuilt = json!({
+                    "accounts": found.accounts,
+                    "entries": found.entries,
+                    "differences": found.differences,
+                    "ok": found.differences.is_empty(),
+                });
+                output.say(&rebuilt, sentence);
+                Ok(())
+            }
+            Ledger::Rebuild { config: None } => {
                 let rebuilt = client?.post("/admin/v1/ledger/rebuild", &json!({}))?;
                 output.say(&rebuilt, sentence);
                 Ok(())

@@ -50,7 +50,7 @@ impl Fault {
             }
             Fault::Damaged(what) => format!(
                 "the ledger in {folder} is damaged: {what}. Nothing was changed. Keep a copy of the folder, then rebuild the balances from the \
-                 journal (`faregate ledger rebuild`) or restore a backup (`faregate restore`)"
+                 journal (`faregate ledger rebuild --config FILE`) or restore a backup (`faregate restore`)"
             ),
         })
     }

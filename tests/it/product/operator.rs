@@ -287,3 +287,48 @@ async fn s6_a_grant_too_large_is_caught_and_one_given_twice_counts_once() {
     assert_eq!(shop.account("acme").await["available"], "1.000000");
     shop.verify().await;
 }
+
+#[tokio::test]
+async fn p4_an_embedded_ledger_that_does_not_start_is_rebuilt_from_its_journal() {
+    let mut shop = Shop::with(EMBEDDED, ROUTES).await;
+    let key = shop.customer("acme", "1").await;
+    assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
+    shop.settled("acme").await;
+    let config = shop.faregate.dir().join("config.toml");
+    let config = config.to_str().unwrap().to_owned();
+    let rebuild = ["ledger", "rebuild", "--config", &config, "--json"];
+    let refused = shop.faregate.cli(rebuild).run().await;
+    assert_eq!(refused.code(), 1);
+    assert!(refused.stderr.contains("in use"), "{}", refused.stderr);
+    shop.faregate.stop().await;
+
+    let file = shop.faregate.dir().join("ledger/ledger.db");
+    let hands = rusqlite::Connection::open(file).unwrap();
+    let more = "UPDATE accounts SET granted = granted + 5000000 WHERE id = 'acme'";
+    assert_eq!(hands.execute(more, []).unwrap(), 1);
+    drop(hands);
+    let ledger = EMBEDDED.replace("@DIR@", shop.faregate.dir().to_str().unwrap());
+    let broken = shop.try_second(&ledger, ROUTES);
+    assert_eq!(broken.process().wait_exit().await.code(), Some(1));
+    let said = broken.process().said();
+    assert!(said.contains("faregate ledger rebuild --config"), "{said}");
+
+    let found = shop.faregate.cli(rebuild).run().await.ok().json();
+    assert_eq!(
+        (&found["accounts"], &found["ok"]),
+        (&json!(1), &json!(false)),
+        "{found}"
+    );
+    assert!(
+        found["differences"][0].as_str().unwrap().contains("acme"),
+        "{found}"
+    );
+    let again = shop.faregate.cli(rebuild).run().await.ok().json();
+    assert_eq!(again["differences"], json!([]), "{again}");
+    shop.faregate.kill9_and_restart();
+    shop.faregate.wait_ready().await;
+    assert_eq!(shop.account("acme").await["available"], "0.750000");
+    assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
+    shop.settled("acme").await;
+    shop.verify().await;
+}
