@@ -170,3 +170,45 @@ where
     });
     Ok(Fresh::H2(sender, streams_max))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dial(host: &str, allow_link_local: bool) -> Dial {
+        Dial {
+            host: host.into(),
+            port: 80,
+            tls: None,
+            http2: false,
+            allow_link_local,
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[tokio::test]
+    async fn s4_where_a_name_leads_is_looked_at_before_anything_is_sent_there() {
+        // As names are, these are resolved first: whatever the configuration was checked for then, it is this that counts.
+        for host in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "fe80::1",
+            "fd00:ec2::254",
+        ] {
+            let refused = dial(host, false).reach().await.expect_err(host);
+            assert_eq!(
+                refused.kind(),
+                io::ErrorKind::PermissionDenied,
+                "{host}: {refused}"
+            );
+        }
+        let metadata = SocketAddr::from(([169, 254, 169, 254], 80));
+        assert!(dial("metadata.example", true).permitted(metadata).is_ok());
+        assert!(dial("metadata.example", false).permitted(metadata).is_err());
+        assert!(
+            dial("metadata.example", false)
+                .permitted(SocketAddr::from(([10, 0, 0, 1], 80)))
+                .is_ok()
+        );
+    }
+}
