@@ -162,6 +162,13 @@ async fn a17_a_second_signal_to_a_process_ends_it_at_once_and_settles_what_it_cu
         .wait_for_line(|line| line.contains("finish") || line.contains("stopping"))
         .await;
     assert!(gate.process().is_running());
+    // Whoever balances load is told to look elsewhere, and nobody to restart it.
+    let told = async |path| {
+        let mut answer = gate.admin_client().get(path).send().await;
+        (answer.status(), answer.text().await)
+    };
+    assert_eq!(told("/readyz").await, (503, "not ready: draining\n".to_owned()));
+    assert_eq!(told("/healthz").await.0, 200);
     let again = Instant::now();
     assert!(gate.process().terminate());
     assert_eq!(
