@@ -3,6 +3,8 @@
 use crate::process::Owned;
 use crate::systems::{Folder, free_port, wait_for_port};
 use serde_json::Value;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -34,6 +36,38 @@ pub(crate) fn binary() -> Option<PathBuf> {
         .map(PathBuf::from)
         .or_else(beside)
         .filter(|path| path.is_file())
+}
+
+/// How long a start takes until `/readyz` says 200, on an empty ledger that these lines of `[ledger]` describe.
+pub(crate) fn time_to_ready(binary: &Path, ledger: &str) -> io::Result<Duration> {
+    let folder = Folder::new("start")?;
+    let (port, admin_port) = (free_port()?, free_port()?);
+    fs::write(
+        folder.path().join("config.toml"),
+        config(port, admin_port, port, ledger),
+    )?;
+    let mut command = Command::new(binary);
+    command.args(["serve"]).current_dir(folder.path());
+    let began = Instant::now();
+    let _process = Owned::start(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
+    while began.elapsed() < READY_WITHIN {
+        if is_ready(admin_port).unwrap_or(false) {
+            return Ok(began.elapsed());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Err(io::Error::other("faregate serve was not ready in time"))
+}
+
+fn is_ready(admin_port: u16) -> io::Result<bool> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, admin_port))?;
+    write!(
+        stream,
+        "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200"))
 }
 
 impl Gate {

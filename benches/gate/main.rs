@@ -11,6 +11,7 @@
 //! | `body32k` | a request body of 32 KiB |
 //! | `streams` | memory per open stream and after; processor time of a stream of 50 events |
 //! | `refuse` | a refusal at zero credits |
+//! | `start` | from the start of the process until it is ready |
 //! | `all` | all of them |
 //!
 //! `--quick` for a look, `--rounds N`, `--only NAME` for the systems whose name contains it (and the floor),

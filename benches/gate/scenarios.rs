@@ -5,8 +5,10 @@ mod report;
 mod streams;
 
 use crate::Args;
+use crate::figures::Figure;
 use crate::roles::Role;
 use crate::systems::{self, System, Wanted};
+use crate::{faregate, redis};
 use measure::{Load, Sample, measure};
 use report::{Against, Column, Rows, column};
 use std::io;
@@ -58,12 +60,13 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
         .filter(|word| !word.starts_with("--"))
         .unwrap_or("all");
     let mut known = false;
-    let steps: [(&str, Scenario); 5] = [
+    let steps: [(&str, Scenario); 6] = [
         ("small", small),
         ("rate", rate),
         ("body32k", body),
         ("streams", streams::run),
         ("refuse", refuse),
+        ("start", start),
     ];
     for (name, step) in steps {
         if scenario == name || scenario == "all" {
@@ -79,6 +82,29 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
             "scenario {scenario}: there are {names}, all"
         )))
     }
+}
+
+/// From the start of the process to `/readyz`, on empty ledgers.
+fn start(plan: &Plan<'_>, _: &Upstream) -> io::Result<()> {
+    let Some(binary) = faregate::binary() else {
+        return Ok(());
+    };
+    let store = redis::Server::start("everysec")?;
+    let redis = format!(
+        "backend = \"redis\"\nurl = \"redis://127.0.0.1:{}\"",
+        store.port()
+    );
+    for (name, ledger) in [
+        ("Redis", redis.as_str()),
+        ("embedded", "backend = \"embedded\"\npath = \"data\""),
+    ] {
+        let mut millis = Figure::default();
+        for _ in 0..plan.rounds {
+            millis.push(faregate::time_to_ready(&binary, ledger)?.as_secs_f64() * 1e3);
+        }
+        println!("\nstart to ready, {name}: {millis} ms");
+    }
+    Ok(())
 }
 
 type Scenario = fn(&Plan<'_>, &Upstream) -> io::Result<()>;
