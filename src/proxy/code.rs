@@ -57,8 +57,6 @@ codes! {
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, again;
     /// The same idempotency key came with another request.
     IdempotencyConflict = "idempotency_conflict", CONFLICT, never;
-    /// The same request is under way.
-    InProgress = "in_progress", CONFLICT, again;
     /// The body is longer than the route allows.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, never;
     /// Path and query are too long.

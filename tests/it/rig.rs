@@ -31,7 +31,7 @@ pub(crate) mod upstream;
 
 /// How long a rig waits for anything before it fails the test. Far above what an idle machine
 /// needs, since the tests share theirs with each other.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Awaits `future`; panics with `what` when it takes longer than [`PATIENCE`].
 #[track_caller]

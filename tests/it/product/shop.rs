@@ -67,8 +67,8 @@ api = "openai"
 cost = 0
 "#;
 
-/// The embedded ledger in the proxy's own folder.
-pub(super) const EMBEDDED: &str = "backend = \"embedded\"\npath = \"@DIR@/ledger\"";
+/// The embedded ledger in the proxy's own folder. Patient: how fast it answers on a busy machine is not what is asked.
+pub(super) const EMBEDDED: &str = "backend = \"embedded\"\npath = \"@DIR@/ledger\"\ntimeout = \"10s\"";
 
 impl Shop {
     /// With the usual routes and an embedded ledger.

@@ -4,7 +4,7 @@ use crate::rig::process::Faregate;
 
 /// A whole configuration for a process: these routes and upstreams, these settings of the server, an embedded ledger.
 pub(super) fn on_its_own(routes: &str, server: &str) -> String {
-    let rest = "[admin]\nlisten = \"@ADMIN@\"\ntoken = \"${FAREGATE_ADMIN_TOKEN}\"\n[ledger]\nbackend = \"embedded\"\npath = \"@DIR@/data\"\n";
+    let rest = "[admin]\nlisten = \"@ADMIN@\"\ntoken = \"${FAREGATE_ADMIN_TOKEN}\"\n[ledger]\nbackend = \"embedded\"\npath = \"@DIR@/data\"\ntimeout = \"10s\"\n";
     routes.to_owned() + "[server]\nlisten = \"@LISTEN@\"\nworkers = 1\n" + server + rest
 }
 
