@@ -19,6 +19,7 @@ mod fault;
 mod forward;
 pub mod fuzzing;
 mod identify;
+mod incoming;
 mod listener;
 mod live;
 mod outcome;

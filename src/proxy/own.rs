@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use ::http::{Request, Response};
 use bytes::Bytes;
-use hyper::body::Incoming;
 use tower::{ServiceExt, service_fn};
 
 use crate::http::body::read_within;
@@ -22,6 +21,7 @@ use super::body::ReplyBody;
 use super::exchange::Exchange;
 use super::fault::{Fault, Rejected};
 use super::identify::presented;
+use super::incoming::ClientBody;
 use super::outcome::Outcome;
 use super::quote::units;
 use super::stage::{Received, Reply, Step};
@@ -117,7 +117,7 @@ async fn answer(received: Received) -> Result<Reply, Rejected> {
     }
 }
 
-async fn ask(exchange: &mut Exchange, body: Incoming) -> Result<Response<Bytes>, Fault> {
+async fn ask(exchange: &mut Exchange, body: ClientBody) -> Result<Response<Bytes>, Fault> {
     let Exchange {
         head, live, worker, ..
     } = exchange;

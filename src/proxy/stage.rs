@@ -20,6 +20,7 @@ use crate::service::gate::Known;
 use super::body::ReplyBody;
 use super::exchange::Exchange;
 use super::fault::Rejected;
+use super::incoming::ClientBody;
 use super::listener::InFlight;
 use super::live::Route;
 use super::upload::Upload;
@@ -53,12 +54,13 @@ impl<S> Whole for S where
 /// Its head has been read.
 pub(super) struct Received {
     pub(super) exchange: Box<Exchange>,
-    pub(super) body: Incoming,
+    pub(super) body: ClientBody,
 }
 
 impl Received {
     pub(super) fn new(worker: &Arc<Worker>, in_flight: InFlight, request: Request<Incoming>) -> Received {
         let (head, body) = request.into_parts();
+        let body = ClientBody::new(body, head.version);
         Received {
             exchange: Exchange::begin(worker, in_flight, head),
             body,
@@ -70,7 +72,7 @@ impl Received {
 pub(super) struct Routed {
     pub(super) exchange: Box<Exchange>,
     /// None once it has been taken to be read or passed on.
-    pub(super) body: Option<Incoming>,
+    pub(super) body: Option<ClientBody>,
     /// In normal form: what was matched is what is served.
     pub(super) target: PathAndQuery,
     pub(super) route: Arc<Route>,

@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::incoming::ClientBody;
 use super::stall::Stall;
 
 /// A body that is passed on as it comes, or one that was read before.
@@ -25,7 +26,7 @@ enum Kind {
 }
 
 struct Stream {
-    body: Incoming,
+    body: ClientBody,
     left: u64,
     max: u64,
     stall: Stall,
@@ -115,7 +116,7 @@ impl Upload {
     }
 
     /// A body that is passed on as it comes, up to `max` bytes, as long as it does not stand still for too long.
-    pub(super) fn stream(body: Option<Incoming>, max: u64, stall: Stall) -> Upload {
+    pub(super) fn stream(body: Option<ClientBody>, max: u64, stall: Stall) -> Upload {
         Upload::new(match body {
             Some(body) if !body.is_end_stream() => Kind::Stream(Stream {
                 body,

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use ::http::HeaderMap;
 use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
-use hyper::body::Incoming;
 
 use crate::http::body::{ReadError, ReadLimit, read_within};
 
 use super::super::fault::Fault;
+use super::super::incoming::ClientBody;
 use super::super::stage::Routed;
 use super::super::upload::Upload;
 
@@ -26,7 +26,7 @@ const PAUSES: u32 = 10;
 /// The body, read whole, and how many units its member `times` asks for.
 pub(super) async fn read(
     routed: &Routed,
-    body: Option<Incoming>,
+    body: Option<ClientBody>,
     times: &str,
 ) -> Result<(Upload, u64), Fault> {
     check_type(&routed.exchange.head.headers)?;

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, SETTINGS, WINDOW_UPDATE, connect,
-    frame, open, post, pour, reset, stream,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, SETTINGS, WINDOW_UPDATE,
+    connect, frame, next_frame, open, post, pour, reset, stream,
 };
 use super::gatehouse::{Gatehouse, KEY};
 use super::process::{customer, on_its_own};
 use super::simple;
 use crate::rig::client::HttpClient;
 use crate::rig::process::Faregate;
+use crate::rig::raw::RawClient;
 use crate::rig::upstream::{FakeUpstream, Gate, Reply};
 
 /// Asks again and again, and wants to be served each time, until told to stop.
@@ -278,4 +279,35 @@ async fn h11_a_small_head_that_unfolds_into_a_large_one_is_refused() {
     assert!(heard.len() < 10_000);
     assert_eq!((upstream.reached(), house.ledger.admits()), (0, 0));
     assert_eq!(house.client().post("/v1/good", "").send().await.status(), 200);
+}
+
+/// A refusal comes before the body that belongs to it, three hundred times within a second: no flood, and nothing else on the connection suffers.
+#[tokio::test]
+async fn refusals_whose_bodies_come_late_do_not_close_the_connection() {
+    let upstream = FakeUpstream::start().await;
+    let house = Gatehouse::start("10", &two_routes(&upstream)).await;
+    let mut raw = connect(house.addr()).await;
+    let head = |n| frame(HEADERS, END_HEADERS, stream(n), &post("/v1/x", "sk-nobody"));
+    let answered = async |raw: &mut RawClient, n| {
+        while let Some((kind, id, _)) = next_frame(raw).await {
+            assert_ne!(kind, GOAWAY, "after {n} requests");
+            if (kind, id) == (HEADERS, stream(n)) {
+                return;
+            }
+        }
+        panic!("the connection was closed after {n} requests");
+    };
+    for n in 0..300 {
+        raw.send(&head(n)).await;
+        answered(&mut raw, n).await;
+        raw.send(frame(DATA, END_STREAM, stream(n), b"{}")).await;
+    }
+    raw.send(frame(
+        HEADERS,
+        END_HEADERS | END_STREAM,
+        stream(300),
+        &post("/v1/good", KEY),
+    ))
+    .await;
+    answered(&mut raw, 300).await;
 }

@@ -320,10 +320,7 @@ async fn s7_no_name_reaches_a_key_of_redis_that_is_not_its_own() {
         RedisServer::start(RedisOptions::default()).await,
     );
     let embedded = "backend = \"embedded\"\npath = \"@DIR@/data\"\n";
-    let ledger = format!(
-        "backend = \"redis\"\nurl = \"{}\"\npartitions = 4\ntimeout = \"10s\"\n",
-        redis.url()
-    );
+    let ledger = format!("backend = \"redis\"\nurl = \"{}\"\npartitions = 4\n", redis.url());
     let gate = Faregate::serve(&on_its_own(&simple(&upstream), "").replace(embedded, &ledger)).await;
     let admin = gate.admin_client();
     let mut names: Vec<Vec<u8>> = [
