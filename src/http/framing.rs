@@ -19,7 +19,7 @@ mod guard;
 mod head;
 mod io;
 
-pub use guard::{FrameGuard, Refused};
+pub use guard::{FrameGuard, PREFACE_LEN, Refused};
 pub use io::{GuardedIo, UpgradeGate, violation};
 
 /// How a request breaks the rules of framing. The text is meant for the person who sent it.

@@ -6,7 +6,9 @@ use super::frames::Frames;
 use super::head::{Body, Head};
 
 /// What a client sends first when it speaks HTTP/2 (RFC 9113 section 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8; PREFACE_LEN] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes of it.
+pub const PREFACE_LEN: usize = 24;
 
 /// Follows the bytes that one client sends on one connection. Sans I/O: any split of the bytes gives the same verdict.
 ///
@@ -72,6 +74,15 @@ impl FrameGuard {
     /// Whether everything passes.
     pub fn is_transparent(&self) -> bool {
         matches!(self.state, State::Transparent | State::Http2(_))
+    }
+
+    /// Whether the client speaks HTTP/2; not known before its first [`PREFACE_LEN`] bytes at the latest.
+    pub fn is_http2(&self) -> Option<bool> {
+        match self.state {
+            State::Preface(_) => None,
+            State::Http2(_) => Some(true),
+            _ => Some(false),
+        }
     }
 
     /// The frames of a connection that speaks HTTP/2.

@@ -91,6 +91,11 @@ impl<T> GuardedIo<T> {
         self.gate.clone()
     }
 
+    /// Whether the client speaks HTTP/2, as far as what was read tells.
+    pub fn is_http2(&self) -> Option<bool> {
+        self.guard.is_http2()
+    }
+
     /// The connection itself.
     pub fn get_ref(&self) -> &T {
         &self.io

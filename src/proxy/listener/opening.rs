@@ -1,4 +1,4 @@
-//! Which HTTP a client speaks: what it sends first tells, whatever was agreed upon.
+//! Which HTTP a client speaks: what it sends first tells, whatever was agreed upon, and the guard is who says.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,22 +7,21 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What an HTTP/2 client sends first (RFC 9113, section 3.4); no HTTP/1 request begins like it.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use crate::http::framing::{GuardedIo, PREFACE_LEN};
 
 /// A connection whose first bytes were looked at, and are read once more.
 pub(super) struct Opened<T> {
-    io: T,
-    first: [u8; PREFACE.len()],
+    io: GuardedIo<T>,
+    first: [u8; PREFACE_LEN],
     /// So many of them are still to be read.
     have: usize,
 }
 
 impl<T> Opened<T> {
-    pub(super) fn new(io: T) -> Opened<T> {
+    pub(super) fn new(io: GuardedIo<T>) -> Opened<T> {
         Opened {
             io,
-            first: [0; PREFACE.len()],
+            first: [0; PREFACE_LEN],
             have: 0,
         }
     }
@@ -32,7 +31,7 @@ impl<T: AsyncRead + Unpin> Opened<T> {
     /// Reads as much as tells HTTP/2 from HTTP/1; whether it is HTTP/2. A connection that ends before is HTTP/1's to end. To be asked once, before
     /// anything else is read.
     pub(super) async fn is_http2(&mut self) -> io::Result<bool> {
-        while self.have < PREFACE.len() && PREFACE.starts_with(&self.first[..self.have]) {
+        while self.io.is_http2().is_none() {
             let more = poll_fn(|cx| {
                 let mut buf = ReadBuf::new(&mut self.first[self.have..]);
                 ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
@@ -43,7 +42,7 @@ impl<T: AsyncRead + Unpin> Opened<T> {
                 more => self.have += more,
             }
         }
-        Ok(self.first == *PREFACE)
+        Ok(self.io.is_http2().unwrap_or(false))
     }
 }
 
@@ -71,7 +70,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Opened<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Opened<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Opened<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
@@ -109,7 +108,7 @@ mod tests {
         let sending = tokio::spawn(async move {
             client.write_all(bytes).await.unwrap();
         });
-        let mut opened = Opened::new(io);
+        let mut opened = Opened::new(GuardedIo::new(io));
         let http2 = opened.is_http2().await.unwrap();
         let mut read = Vec::new();
         opened.read_to_end(&mut read).await.unwrap();
@@ -138,7 +137,7 @@ mod tests {
     async fn the_first_read_takes_all_that_is_there() {
         let (mut client, io) = duplex(4096);
         client.write_all(&[b'G'; 600]).await.unwrap();
-        let mut opened = Opened::new(io);
+        let mut opened = Opened::new(GuardedIo::new(io));
         assert!(!opened.is_http2().await.unwrap());
         assert_eq!(opened.read(&mut [0; 4096]).await.unwrap(), 600);
     }

@@ -156,6 +156,27 @@ async fn what_is_no_configuration_file_is_told_and_not_read_for_ever() {
 }
 
 #[tokio::test]
+async fn completions_and_man_pages_come_with_the_binary() {
+    let shop = Shop::open().await;
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = shop.faregate.cli(["completions", shell]).run().await;
+        assert_eq!(script.code(), 0);
+        assert!(script.stdout.contains("rebuild"), "{shell}: {}", script.stdout);
+    }
+    let pages = shop.faregate.dir().join("man");
+    std::fs::create_dir(&pages).unwrap();
+    let pages = pages.to_str().unwrap();
+    assert_eq!(shop.faregate.cli(["man", pages]).run().await.code(), 0);
+    for page in ["faregate.1", "faregate-ledger-rebuild.1"] {
+        let text = std::fs::read_to_string(format!("{pages}/{page}")).unwrap();
+        assert!(text.contains(".SH SYNOPSIS"), "{page}: {text}");
+    }
+    let nowhere = shop.faregate.cli(["man", "/nowhere"]).run().await;
+    assert_eq!(nowhere.code(), 1);
+    assert!(nowhere.stderr.contains("/nowhere"), "{}", nowhere.stderr);
+}
+
+#[tokio::test]
 async fn stopping_is_clean_and_a_restart_has_everything() {
     let mut shop = Shop::open().await;
     let key = shop.customer("acme", "1").await;
