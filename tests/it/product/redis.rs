@@ -1,5 +1,6 @@
 //! The whole product on a real Redis: two proxies on one account, and a Redis that is away, full or wiped.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -7,6 +8,7 @@ use serde_json::json;
 use super::race::{ROUTE, race, times};
 use super::shop::{ROUTES, Shop};
 use crate::rig::redis::{Persistence, RedisOptions, RedisServer};
+use crate::rig::tls::TestCa;
 use crate::rig::upstream::{Gate, Reply};
 use crate::rig::within;
 
@@ -126,4 +128,37 @@ async fn b2_redis_away_when_the_answer_ends_is_settled_later_exactly_once() {
     let account = shop.settled("acme").await;
     assert_eq!(account["spent"], "0.250000");
     shop.verify().await;
+}
+
+/// TCP, TLS and a Unix socket; a password, a user with a list of what he may, another database: a request is paid on each, and on no other.
+#[tokio::test]
+async fn a_redis_is_reached_in_every_way_that_a_url_can_say() {
+    let plain = || RedisOptions::default().persistence(Persistence::EverySec);
+    let secret = RedisServer::start(plain().password("open-sesame").databases(8)).await;
+    let user = RedisServer::start(plain().acl_user("gate", "for-the-gate")).await;
+    let tls = RedisServer::start(plain().tls(Arc::new(TestCa::new())).password("open-sesame")).await;
+    let trusted = format!("\nca = \"{}\"", tls.dir().join("ca.pem").display());
+    for (way, url, more) in [
+        ("a password", secret.url(), ""),
+        ("another database", secret.url_of_database(5), ""),
+        ("a user", user.url(), ""),
+        ("a Unix socket and a user", user.unix_url() + "&db=3", ""),
+        ("TLS and a password", tls.url(), trusted.as_str()),
+    ] {
+        let ledger = format!("backend = \"redis\"\nurl = \"{url}\"\ntimeout = \"10s\"{more}");
+        let shop = Shop::with(&ledger, ROUTES).await;
+        let key = shop.customer("acme", "1").await;
+        assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200, "{way}");
+        shop.settled("acme").await;
+        let accounts = shop.cli(["account", "list"]).await;
+        assert_eq!(accounts["items"], json!(["acme"]), "{way}");
+        shop.verify().await;
+    }
+    // Each in its own database: the first two and the next two share a server.
+    for (server, databases) in [(&secret, [0, 5]), (&user, [0, 3])] {
+        for database in databases {
+            let keys = server.info(&format!("db{database}")).await;
+            assert!(keys.starts_with("keys="), "{database}: {keys}");
+        }
+    }
 }
