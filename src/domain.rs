@@ -18,3 +18,4 @@ pub mod price;
 pub mod refusal;
 pub mod shelf;
 pub mod time;
+pub mod usage;

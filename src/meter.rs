@@ -1,0 +1,7 @@
+//! Metering: what a request may use, read from its body, and what it has used, read from the answer while that passes.
+//!
+//! Bytes to values, and back to bytes where something has to be changed: no I/O, no clock, no prices.
+
+pub mod api;
+
+pub use api::Api;
