@@ -3,5 +3,9 @@
 //! Bytes to values, and back to bytes where something has to be changed: no I/O, no clock, no prices.
 
 pub mod api;
+pub mod fuzzing;
+pub mod json;
+mod problem;
 
 pub use api::Api;
+pub use problem::Problem;

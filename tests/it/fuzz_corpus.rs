@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 type Target = (&'static str, &'static str, fn(&[u8]));
 
 /// All targets; `fuzz/fuzz_targets/NAME.rs` calls the same function.
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 6] = [
     (
         "config",
         "faregate::config::fuzzing::config",
@@ -22,6 +22,11 @@ const TARGETS: [Target; 5] = [
         "framing",
         "faregate::http::fuzzing::framing",
         faregate::http::fuzzing::framing,
+    ),
+    (
+        "json",
+        "faregate::meter::fuzzing::json",
+        faregate::meter::fuzzing::json,
     ),
     (
         "target",

@@ -1,0 +1,113 @@
+//! Whether an object has a name twice.
+
+use std::cmp::Ordering;
+
+use super::text::decode_into;
+
+/// Up to so many names of an object are compared with one another as they come; more are sorted when the object ends.
+const FEW: usize = 16;
+
+/// The names of all objects that are open, the innermost object's last.
+pub(super) struct Names<'a> {
+    text: &'a str,
+    names: Vec<Name>,
+    /// Decoded names of those that are written with escapes.
+    decoded: String,
+}
+
+/// Where the names of an object begin.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    names: usize,
+    decoded: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Name {
+    /// The first eight bytes, the most significant first: most names differ there.
+    head: u64,
+    start: usize,
+    end: usize,
+    /// In `decoded`, not in the text.
+    escaped: bool,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn new(text: &'a str) -> Names<'a> {
+        Names {
+            text,
+            names: Vec::new(),
+            decoded: String::new(),
+        }
+    }
+
+    /// An object opens.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            names: self.names.len(),
+            decoded: self.decoded.len(),
+        }
+    }
+
+    /// How many names the object has that opened there.
+    pub(super) fn count(&self, mark: Mark) -> usize {
+        self.names.len() - mark.names
+    }
+
+    /// The next name of the object that opened last, as it is written between its quotes. Says whether it is there already, as far as that is known by now.
+    pub(super) fn add(&mut self, mark: Mark, start: usize, end: usize, escaped: bool) -> bool {
+        let written = self.text.get(start..end).unwrap_or_default();
+        let mut name = Name {
+            head: 0,
+            start,
+            end,
+            escaped,
+        };
+        if escaped {
+            name.start = self.decoded.len();
+            decode_into(written, &mut self.decoded);
+            name.end = self.decoded.len();
+        }
+        name.head = head(self.said(name).as_bytes());
+        let before = self.names.get(mark.names..).unwrap_or_default();
+        let twice = before.len() < FEW && before.iter().any(|other| self.compare(other, &name).is_eq());
+        self.names.push(name);
+        twice
+    }
+
+    /// The object closes. A name that it had twice.
+    pub(super) fn close(&mut self, mark: Mark) -> Option<String> {
+        let mut twice = None;
+        if self.count(mark) > FEW {
+            let mut names = self.names.split_off(mark.names);
+            names.sort_unstable_by(|a, b| self.compare(a, b));
+            twice = names
+                .array_windows()
+                .find(|[a, b]| self.compare(a, b).is_eq())
+                .map(|[a, _]| self.said(*a).to_owned());
+        }
+        self.names.truncate(mark.names);
+        self.decoded.truncate(mark.decoded);
+        twice
+    }
+
+    fn said(&self, name: Name) -> &str {
+        let text = if name.escaped { &self.decoded } else { self.text };
+        text.get(name.start..name.end).unwrap_or_default()
+    }
+
+    fn compare(&self, a: &Name, b: &Name) -> Ordering {
+        a.head.cmp(&b.head).then_with(|| self.said(*a).cmp(self.said(*b)))
+    }
+}
+
+fn head(name: &[u8]) -> u64 {
+    match name.first_chunk::<8>() {
+        Some(head) => u64::from_be_bytes(*head),
+        None => {
+            let filled = name.iter().fold(0, |head, byte| head << 8 | u64::from(*byte));
+            // Eight bytes or more were taken above; of none, nothing is shifted.
+            filled.checked_shl(8 * (8 - name.len() as u32)).unwrap_or(0)
+        }
+    }
+}

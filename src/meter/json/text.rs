@@ -1,0 +1,163 @@
+//! Strings: where they end, and what they say.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2};
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = ONES << 7;
+
+/// Bytes that are looked at in one go.
+const BLOCK: usize = 32;
+
+/// Where the first byte at or after `at` is that is not plain in a string (a quote, a backslash, a control character), or the end.
+pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
+        // Without a branch inside, so that it is done for many bytes at once.
+        let any = block
+            .iter()
+            .fold(false, |any, b| any | (*b < 0x20) | (*b == b'"') | (*b == b'\\'));
+        if any {
+            break;
+        }
+        at += BLOCK;
+    }
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*word);
+        let low = word.wrapping_sub(ONES * 0x20) & !word;
+        let hit = (low | has(word, b'"') | has(word, b'\\')) & HIGHS;
+        if hit != 0 {
+            return at + hit.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    let hit = rest.iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\');
+    at + hit.unwrap_or(rest.len())
+}
+
+/// The high bit of each byte that is `byte`, exact for the lowest one.
+fn has(word: u64, byte: u8) -> u64 {
+    let zeroes = word ^ (ONES * u64::from(byte));
+    zeroes.wrapping_sub(ONES) & !zeroes
+}
+
+/// Where a string ends that begins at `at`, in a text that was checked: behind its closing quote.
+pub(super) fn string_end(bytes: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        if bytes.get(at + found) == Some(&b'"') {
+            return at + found + 1;
+        }
+        at += found + 2;
+    }
+    bytes.len()
+}
+
+/// The content of a string that was checked, as it is written, decoded. Half of a surrogate pair becomes U+FFFD.
+pub(super) fn decoded(written: &str) -> Cow<'_, str> {
+    if memchr(b'\\', written.as_bytes()).is_none() {
+        return Cow::Borrowed(written);
+    }
+    let mut text = String::with_capacity(written.len());
+    decode_into(written, &mut text);
+    Cow::Owned(text)
+}
+
+/// Appends the decoded content.
+pub(super) fn decode_into(written: &str, text: &mut String) {
+    let mut rest = written;
+    while let Some(at) = memchr(b'\\', rest.as_bytes()) {
+        text.push_str(rest.get(..at).unwrap_or_default());
+        let (c, length) = escape(rest.as_bytes().get(at..).unwrap_or_default());
+        text.push(c);
+        rest = rest.get(at + length..).unwrap_or_default();
+    }
+    text.push_str(rest);
+}
+
+/// The character of the escape at the beginning of these bytes, and the length of what stands for it.
+fn escape(bytes: &[u8]) -> (char, usize) {
+    let c = match bytes.get(1) {
+        Some(b'n') => '\n',
+        Some(b't') => '\t',
+        Some(b'r') => '\r',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'u') => return unicode(bytes),
+        Some(plain) => char::from(*plain),
+        None => char::REPLACEMENT_CHARACTER,
+    };
+    (c, 2)
+}
+
+fn unicode(bytes: &[u8]) -> (char, usize) {
+    let first = hex(bytes.get(2..6)).unwrap_or(0xfffd);
+    if let Some(c) = char::from_u32(first) {
+        return (c, 6);
+    }
+    let second = (bytes.get(6..8) == Some(b"\\u"))
+        .then(|| hex(bytes.get(8..12)))
+        .flatten();
+    let pair = second.and_then(|second| pair(first, second));
+    pair.map_or((char::REPLACEMENT_CHARACTER, 6), |c| (c, 12))
+}
+
+/// The character of a surrogate pair.
+pub(super) fn pair(first: u32, second: u32) -> Option<char> {
+    let halves = (0xd800..0xdc00).contains(&first) && (0xdc00..0xe000).contains(&second);
+    halves
+        .then(|| 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00))
+        .and_then(char::from_u32)
+}
+
+/// Four hexadecimal digits.
+pub(super) fn hex(digits: Option<&[u8]>) -> Option<u32> {
+    let digits = digits.filter(|digits| digits.len() == 4)?;
+    digits.iter().try_fold(0, |sum, digit| {
+        let digit = char::from(*digit).to_digit(16)?;
+        Some(sum << 4 | digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_plain_is_found_wherever_it_stands() {
+        for length in 0..100 {
+            for at in 0..length {
+                for byte in [b'"', b'\\', 0, 0x1f, b'\n'] {
+                    let mut bytes = vec![b'\x7f'; length];
+                    bytes[at] = byte;
+                    for from in 0..length {
+                        let want = if from <= at { at } else { length };
+                        assert_eq!(plain_until(&bytes, from), want, "{length} {at} {byte} {from}");
+                    }
+                }
+            }
+            assert_eq!(plain_until(&vec![0xff; length], 0), length);
+        }
+        for byte in 0..=u8::MAX {
+            let plain = byte >= 0x20 && byte != b'"' && byte != b'\\';
+            assert_eq!(plain_until(&[byte; 64], 0), if plain { 64 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn escapes_are_decoded() {
+        for (written, said) in [
+            ("plain", "plain"),
+            (r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"),
+            (r"mo\u0064el", "model"),
+            (r"\ud83d\ude00!", "\u{1f600}!"),
+            (r"\uD800x", "\u{fffd}x"),
+            (r"\udc00\ud800", "\u{fffd}\u{fffd}"),
+            (r"\ud800\ud83d\ude00", "\u{fffd}\u{1f600}"),
+            (r"a\\u0041", "a\\u0041"),
+        ] {
+            assert_eq!(decoded(written), said, "{written}");
+        }
+    }
+}
