@@ -2,7 +2,11 @@
 //!
 //! No ledger call lives in the request's future, which is dropped when the client leaves. The request only has a [`Held`], whose drop is a message.
 
+mod grow;
+mod line;
+
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -13,14 +17,13 @@ use crate::domain::credits::Credits;
 use crate::domain::entry::Detail;
 use crate::domain::ids::HoldId;
 use crate::domain::refusal::Refusal;
-use crate::ledger::{Ledger, LedgerError};
-
-use super::breaker::Breaker;
-use super::denial::Denial;
-use super::gate::{Admission, Gate, millis};
-use super::panics::caught;
-use super::request_ids::RequestIds;
+use crate::ledger::LedgerError;
 use crate::telemetry::metrics::{LedgerMeters, Operation};
+
+use super::denial::Denial;
+use super::gate::{Admission, Gate, Known, millis};
+use super::panics::caught;
+use line::{Far, Near, Said, Wish, line};
 
 /// First and longest pause between two tries to reach a ledger that does not answer.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -37,14 +40,28 @@ pub enum Ending {
     Release(Detail),
 }
 
+/// What became of a question for more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Growth {
+    /// So much is held now, in all.
+    To(Credits),
+    /// The ledger says no, or the account or its key has been shut: nothing was added. What is held stays held. Never a failure of the ledger.
+    Refused(Denial),
+    /// The ledger has not answered for as long as a request waits for it, or cannot answer. What is held stays held; ask again after a while.
+    Failed,
+}
+
 /// Proof that a request is paid: its hold is open, and stays open until this is settled or dropped.
 #[derive(Debug)]
 #[must_use = "dropping it ends the hold"]
 pub struct Held {
     request: HoldId,
     amount: Credits,
+    available: Credits,
     /// None when there is nothing to settle: a free request, or one that was settled.
-    ends: Option<oneshot::Sender<Ending>>,
+    line: Option<Near>,
+    /// A question is under way.
+    growing: bool,
     on_drop: Ending,
 }
 
@@ -54,9 +71,48 @@ impl Held {
         self.request
     }
 
-    /// What is held; zero for a free request.
+    /// What is held, as far as this was told: it grows when [`Held::poll_grown`] says so. Zero for a free request.
     pub fn amount(&self) -> Credits {
         self.amount
+    }
+
+    /// What the account has left beside the hold, as of the ledger's last answer: to the admission, or to a question for more.
+    pub fn available(&self) -> Credits {
+        self.available
+    }
+
+    /// Asks for at least `least` (one micro-credit is the least there is) and at most `most` more than is held. Does not wait: [`Held::poll_grown`] has the
+    /// answer. While a question is under way another is not heard.
+    pub fn grow(&mut self, least: Credits, most: Credits) {
+        if let Some(line) = &self.line
+            && !self.growing
+        {
+            self.growing = true;
+            let least = least.max(Credits::MICRO);
+            line.ask(Wish { least, most });
+        }
+    }
+
+    /// Whether a question is under way, whose answer was not taken yet.
+    pub fn is_growing(&self) -> bool {
+        self.growing
+    }
+
+    /// The answer to the question under way. Pending when there is none; then nobody is woken either.
+    pub fn poll_grown(&mut self, cx: &mut Context<'_>) -> Poll<Growth> {
+        let Some(line) = self.line.as_ref().filter(|_| self.growing) else {
+            return Poll::Pending;
+        };
+        let grown = std::task::ready!(line.poll_answer(cx));
+        self.growing = false;
+        let Some(grown) = grown else {
+            return Poll::Ready(Growth::Failed);
+        };
+        self.available = grown.available;
+        if let Growth::To(amount) = grown.growth {
+            self.amount = amount;
+        }
+        Poll::Ready(grown.growth)
     }
 
     /// From now on, a drop ends the hold this way (the client left, a panic, a broken body). Until this is said a drop releases.
@@ -64,7 +120,7 @@ impl Held {
         self.on_drop = ending;
     }
 
-    /// Ends the hold. Does not wait: the charge task sees to it.
+    /// Ends the hold. Does not wait: the charge task sees to it, and to what becomes of a question that is still under way.
     pub fn settle(mut self, ending: Ending) {
         self.on_drop = ending;
     }
@@ -72,20 +128,26 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(ends) = self.ends.take() {
-            let ending = std::mem::replace(&mut self.on_drop, Ending::Release(Detail::none()));
-            // The task lives until it has this message; it is only gone when the whole runtime is.
-            let _ = ends.send(ending);
+        if let Some(line) = self.line.take() {
+            line.end(std::mem::replace(
+                &mut self.on_drop,
+                Ending::Release(Detail::none()),
+            ));
         }
     }
 }
 
+/// What it knows of the hold is as of the ledger's last answer.
 pub(super) struct Task {
-    ledger: Arc<dyn Ledger>,
-    ids: Arc<RequestIds>,
-    meters: Arc<LedgerMeters>,
-    breaker: Arc<Breaker>,
-    admit: Admit,
+    gate: Arc<Gate>,
+    known: Arc<Known>,
+    request: HoldId,
+    amount: Credits,
+    available: Credits,
+    /// Number of the last extension that was answered.
+    extensions: u64,
+    /// An extension was asked for and not answered: it may have been made.
+    in_doubt: bool,
     place: Place,
 }
 
@@ -110,25 +172,47 @@ impl Drop for Place {
 }
 
 impl Task {
-    pub(super) fn new(gate: &Gate, admit: Admit, permit: OwnedSemaphorePermit) -> Task {
+    pub(super) fn new(
+        gate: &Arc<Gate>,
+        known: &Arc<Known>,
+        request: HoldId,
+        permit: OwnedSemaphorePermit,
+    ) -> Task {
         Task {
-            ledger: Arc::clone(&gate.ledger),
-            ids: Arc::clone(&gate.ids),
-            meters: Arc::clone(&gate.meters),
-            breaker: Arc::clone(&gate.breaker),
-            admit,
+            gate: Arc::clone(gate),
+            known: Arc::clone(known),
+            request,
+            amount: Credits::ZERO,
+            available: Credits::ZERO,
+            extensions: 0,
+            in_doubt: false,
             place: Place(Some(permit)),
         }
     }
 
+    fn meters(&self) -> &LedgerMeters {
+        &self.gate.meters
+    }
+
     /// Admit, tell the request, keep the hold alive, settle.
-    pub(super) async fn run(mut self, answer: oneshot::Sender<Result<Admission, Denial>>) {
-        self.see_through(answer).await;
+    pub(super) async fn run(mut self, admit: Admit, answer: oneshot::Sender<Result<Admission, Denial>>) {
+        // The parts of it are only as long in memory as they last: most of its life a task waits for its request to end.
+        if let Some(far) = Box::pin(self.open(admit, answer)).await {
+            let ending = self.keep_alive(&far).await;
+            drop(far);
+            Box::pin(self.settle(ending)).await;
+            self.meters().open_holds.dec();
+        }
         self.place.give_back();
     }
 
-    async fn see_through(&self, answer: oneshot::Sender<Result<Admission, Denial>>) {
-        let command = Command::Admit(self.admit.clone());
+    /// Opens the hold; none where there is nothing to settle.
+    async fn open(
+        &mut self,
+        admit: Admit,
+        answer: oneshot::Sender<Result<Admission, Denial>>,
+    ) -> Option<Far> {
+        let command = Command::Admit(admit);
         let mut in_doubt = false;
         let receipt = match self.admitted(&command, &answer, &mut in_doubt).await {
             Ok(receipt) => receipt,
@@ -139,16 +223,23 @@ impl Task {
                 if in_doubt {
                     self.release_stragglers().await;
                 }
-                return;
+                return None;
             }
         };
-        self.ids.observe(receipt.time);
-        let (ends, ended) = oneshot::channel();
+        self.gate.ids.observe(receipt.time);
+        (self.amount, self.available) = (receipt.amount, receipt.available);
+        let (near, far) = line();
         let holds = !receipt.amount.is_zero();
+        if holds {
+            self.meters().opened(receipt.amount);
+            self.meters().open_holds.inc();
+        }
         let held = Held {
-            request: self.admit.hold,
+            request: self.request,
             amount: receipt.amount,
-            ends: holds.then_some(ends),
+            available: receipt.available,
+            line: holds.then_some(near),
+            growing: false,
             on_drop: Ending::Release(Detail::new(r#"{"cause":"not_forwarded"}"#)),
         };
         // If the request is gone, the admission is dropped here, and with it the hold released.
@@ -156,26 +247,20 @@ impl Task {
             held,
             available: receipt.available,
         }));
-        if holds {
-            self.meters.opened(receipt.amount);
-            self.meters.open_holds.inc();
-            let ending = self.keep_alive_until(ended).await;
-            self.settle(ending, receipt.amount).await;
-            self.meters.open_holds.dec();
-        }
+        holds.then_some(far)
     }
 
     /// One question to the ledger. If that panics, whether it was done is as little known as when there was no answer.
     async fn ask(&self, operation: Operation, command: &Command) -> Result<Outcome, LedgerError> {
         let asked = Instant::now();
-        let answer = caught(async { self.ledger.execute(command).await }).await;
+        let answer = caught(async { self.gate.ledger.execute(command).await }).await;
         let answer = answer.unwrap_or_else(|| {
-            tracing::error!(request = %self.admit.hold, ?operation, "asking the ledger panicked");
+            tracing::error!(request = %self.request, ?operation, "asking the ledger panicked");
             Err(LedgerError::TimedOut(millis(asked.elapsed())))
         });
-        self.meters.asked(operation, asked.elapsed(), answer.is_ok());
-        let partition = self.ledger.partition_of(&self.admit.caller.account);
-        self.breaker.heard(partition, &answer);
+        self.meters().asked(operation, asked.elapsed(), answer.is_ok());
+        let partition = self.gate.ledger.partition_of(&self.known.caller().account);
+        self.gate.breaker.heard(partition, &answer);
         answer
     }
 
@@ -206,42 +291,56 @@ impl Task {
     /// Ends the hold of a request that was refused, should there be one after all. If this misses it too, it ends by time.
     async fn release_stragglers(&self) {
         let release = Command::Release(Release {
-            hold: self.admit.hold,
-            caller: Arc::clone(&self.admit.caller),
+            hold: self.request,
+            caller: Arc::clone(self.known.caller()),
             detail: Detail::new(r#"{"cause":"straggler"}"#),
         });
         for pause in STRAGGLERS {
             tokio::time::sleep(pause).await;
-            if let Ok(Outcome::Applied(_)) = self.ledger.execute(&release).await {
-                return tracing::warn!(request = %self.admit.hold, "released a hold that a late message had opened");
+            if let Ok(Outcome::Applied(_)) = self.gate.ledger.execute(&release).await {
+                return tracing::warn!(request = %self.request, "released a hold that a late message had opened");
             }
         }
     }
 
-    /// Renews the hold every third of its life until the request ends.
-    async fn keep_alive_until(&self, mut ended: oneshot::Receiver<Ending>) -> Ending {
-        let ttl = Duration::from(self.admit.ttl);
-        let renew = Command::Renew(Renew {
-            hold: self.admit.hold,
-            account: self.admit.caller.account.clone(),
-            ttl: self.admit.ttl,
-        });
+    /// Renews the hold every third of its life, and extends it when it is asked to, until the request ends.
+    async fn keep_alive(&mut self, far: &Far) -> Ending {
+        let every = Duration::from(self.gate.options.hold_ttl) / 3;
+        let mut due = Instant::now() + every;
         loop {
-            match tokio::time::timeout(ttl / 3, &mut ended).await {
-                Ok(Ok(ending)) => return ending,
-                Ok(Err(_)) => return Ending::Release(Detail::none()),
+            match tokio::time::timeout_at(due, far.next()).await {
+                Ok(Said::Ended(ending)) => return ending,
+                Ok(Said::More(wish)) => {
+                    if Box::pin(self.grow(far, wish)).await {
+                        due = Instant::now() + every;
+                    }
+                }
                 Err(_) => {}
             }
-            // A renewal that is not answered is tried again in good time; one refused means that the hold ran out, which settling will find.
-            if let Err(error) = self.ask(Operation::Renew, &renew).await {
-                tracing::warn!(request = %self.admit.hold, %error, "hold not renewed");
+            // Looked at each time round, so that nobody who asks and is refused again and again puts it off.
+            if Instant::now() >= due {
+                Box::pin(self.renew()).await;
+                due = Instant::now() + every;
             }
         }
     }
 
-    /// Captures or releases, until the ledger has answered.
-    async fn settle(&self, ending: Ending, held: Credits) {
-        let (hold, caller) = (self.admit.hold, Arc::clone(&self.admit.caller));
+    /// A renewal that is not answered is tried again in good time; one refused means that the hold ran out, which settling will find.
+    async fn renew(&self) {
+        let renew = Command::Renew(Renew {
+            hold: self.request,
+            account: self.known.caller().account.clone(),
+            ttl: self.gate.options.hold_ttl,
+        });
+        if let Err(error) = self.ask(Operation::Renew, &renew).await {
+            tracing::warn!(request = %self.request, %error, "hold not renewed");
+        }
+    }
+
+    /// Captures or releases, until the ledger has answered. All that is held then goes, also what an extension added whose answer was lost; one that comes
+    /// later finds the hold ended.
+    async fn settle(&mut self, ending: Ending) {
+        let (hold, caller) = (self.request, Arc::clone(self.known.caller()));
         let operation = match ending {
             Ending::Capture(..) => Operation::Capture,
             Ending::Release(_) => Operation::Release,
@@ -259,7 +358,8 @@ impl Task {
         loop {
             match self.ask(operation, &command).await {
                 Ok(Outcome::Applied(done) | Outcome::Replayed(done)) => {
-                    return self.meters.ended(held, done.amount);
+                    self.clear_doubt().await;
+                    return self.meters().ended(self.amount, done.amount);
                 }
                 Ok(Outcome::Refused(refusal)) => return self.lost(&refusal),
                 Err(error) => tracing::warn!(request = %hold, %error, "hold not settled yet"),
@@ -270,8 +370,8 @@ impl Task {
 
     /// The ledger decided against the end of a hold that it had opened: money may be wrong, a person must look.
     fn lost(&self, refusal: &Refusal) {
-        self.meters.lost.inc();
-        tracing::error!(request = %self.admit.hold, account = %self.admit.caller.account, ?refusal, "hold could not be settled");
+        self.meters().lost.inc();
+        tracing::error!(request = %self.request, account = %self.known.caller().account, ?refusal, "hold could not be settled");
     }
 }
 
@@ -300,5 +400,20 @@ impl BackOff {
         tokio::time::sleep_until(self.started + self.next).await;
         self.next = (self.next * 2).min(BACK_OFF.1);
         self.started = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_task_that_waits_takes_little_memory() {
+        let sizes = (size(Task::run), size_of::<Held>());
+        assert!(sizes.0 <= 512 && sizes.1 <= 96, "{sizes:?}");
     }
 }

@@ -29,7 +29,7 @@ use super::request_ids::RequestIds;
 use crate::telemetry::metrics::LedgerMeters;
 
 /// How often a request is judged anew because the account changed under it, before it is called overload.
-const STALE_MAX: u32 = 4;
+pub(super) const STALE_MAX: u32 = 4;
 
 /// Refusals in a row after which a key's next ones are answered from memory for [`BAD_NEWS`].
 const STORM: u32 = 32;
@@ -231,7 +231,7 @@ impl Gate {
     }
 
     /// Opens a hold for a request, or says why not. What was decided on an outdated identity is decided again.
-    pub async fn admit(&self, known: Arc<Known>, ask: Ask<'_>) -> Result<Admission, Denial> {
+    pub async fn admit(self: &Arc<Self>, known: Arc<Known>, ask: Ask<'_>) -> Result<Admission, Denial> {
         if let Some(refusal) = in_storm(&known, &ask) {
             return Err(Denial::Refused(refusal));
         }
@@ -266,7 +266,8 @@ impl Gate {
         Err(Denial::Overloaded)
     }
 
-    async fn again(&self, known: &Known, deadline: Instant) -> Result<Arc<Known>, Denial> {
+    /// The same caller as it is now, if it still counts.
+    pub(super) async fn again(&self, known: &Known, deadline: Instant) -> Result<Arc<Known>, Denial> {
         let fresh = self.read(&known.plans, known.digest, deadline).await?;
         judge(&fresh.identity)?;
         Ok(fresh)
@@ -274,8 +275,8 @@ impl Gate {
 
     /// Hands the request to a charge task of its own, which outlives it, and waits for the ledger's answer.
     async fn open(
-        &self,
-        known: &Known,
+        self: &Arc<Self>,
+        known: &Arc<Known>,
         request: HoldId,
         ask: &Ask<'_>,
         deadline: Instant,
@@ -295,8 +296,8 @@ impl Gate {
             detail: ask.detail.clone(),
         };
         let (answer, answered) = oneshot::channel();
-        let task = charge::Task::new(self, admit, permit);
-        tokio::spawn(task.run(answer));
+        let task = charge::Task::new(self, known, request, permit);
+        tokio::spawn(task.run(admit, answer));
         match tokio::time::timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Denial::Failed(LedgerError::Unavailable(

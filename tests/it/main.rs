@@ -11,6 +11,7 @@
     reason = "a test that can't go on should panic, and say where"
 )]
 
+mod charge;
 mod deploy;
 mod embedded;
 mod engine;

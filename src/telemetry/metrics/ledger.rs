@@ -11,6 +11,8 @@ use crate::domain::credits::Credits;
 pub enum Operation {
     /// A hold asked for.
     Admit,
+    /// A hold extended.
+    Extend,
     /// A hold kept alive.
     Renew,
     /// A hold ended with a charge.
@@ -19,8 +21,9 @@ pub enum Operation {
     Release,
 }
 
-const OPERATIONS: [(Operation, &str); 4] = [
+const OPERATIONS: [(Operation, &str); 5] = [
     (Operation::Admit, "admit"),
+    (Operation::Extend, "extend"),
     (Operation::Renew, "renew"),
     (Operation::Capture, "capture"),
     (Operation::Release, "release"),
@@ -72,10 +75,10 @@ impl LedgerMeters {
             let counter = Counter::new(name, help)?;
             registry.register(Box::new(counter.clone())).map(|()| counter)
         };
-        let [(_, a), (_, b), (_, c), (_, d)] = OPERATIONS;
+        let [(_, a), (_, b), (_, c), (_, d), (_, e)] = OPERATIONS;
         Ok(LedgerMeters {
-            took: [took(a)?, took(b)?, took(c)?, took(d)?],
-            errors: [errors(a)?, errors(b)?, errors(c)?, errors(d)?],
+            took: [took(a)?, took(b)?, took(c)?, took(d)?, took(e)?],
+            errors: [errors(a)?, errors(b)?, errors(c)?, errors(d)?, errors(e)?],
             held: credits("credits_held_total", "Credits set aside for requests.")?,
             captured: credits("credits_captured_total", "Credits charged.")?,
             released: credits(
@@ -125,7 +128,7 @@ impl LedgerMeters {
         }
     }
 
-    /// A hold was opened.
+    /// A hold was opened, or so much was added to one.
     pub fn opened(&self, held: Credits) {
         self.held.inc_by(credits(held));
     }

@@ -234,11 +234,11 @@ impl Drop for Watched<'_> {
     }
 }
 
-async fn admit(run: &Run, gate: &Gate, ask: &Ask) -> Result<Held, Denial> {
+async fn admit(run: &Run, gate: &Arc<Gate>, ask: &Ask) -> Result<Held, Denial> {
     in_time(run, asked(run, gate, ask)).await
 }
 
-async fn asked(run: &Run, gate: &Gate, ask: &Ask) -> Result<Held, Denial> {
+async fn asked(run: &Run, gate: &Arc<Gate>, ask: &Ask) -> Result<Held, Denial> {
     let mut patience = gate.patience();
     let known = gate
         .identify(&run.plans, ask.key.as_bytes(), &mut patience)
