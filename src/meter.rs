@@ -2,6 +2,7 @@
 //!
 //! Bytes to values, and back to bytes where something has to be changed: no I/O, no clock, no prices.
 
+pub mod answer;
 pub mod api;
 pub mod fuzzing;
 pub mod json;

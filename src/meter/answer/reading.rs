@@ -1,0 +1,236 @@
+//! What one event says, and what has been learnt from those before: what each API's reader takes and gives.
+
+use std::ops::Range;
+
+use super::report::Report;
+use crate::meter::json::{Kind, Value};
+
+/// An event, as an API's reader gets it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::meter) struct Told<'e> {
+    /// Its name, where it has one.
+    pub(in crate::meter) name: &'e str,
+    /// Its data.
+    pub(in crate::meter) data: Value<'e>,
+    /// What has been learnt so far.
+    pub(in crate::meter) marks: Marks,
+    /// The client did not ask for usage.
+    pub(in crate::meter) hide_usage: bool,
+    /// Nothing is known yet of what names this answer.
+    pub(in crate::meter) nameless: bool,
+}
+
+/// What an event says.
+#[derive(Debug, Default)]
+pub(in crate::meter) struct Reading {
+    /// Bytes of what the model wrote.
+    pub(in crate::meter) text: u64,
+    /// What it reports.
+    pub(in crate::meter) report: Option<Report>,
+    /// The upstream has failed.
+    pub(in crate::meter) failed: bool,
+    /// The answer is over.
+    pub(in crate::meter) complete: bool,
+    /// What the client is not to see.
+    pub(in crate::meter) hide: Hide,
+    /// What is known now.
+    pub(in crate::meter) marks: Marks,
+    /// What names this answer.
+    pub(in crate::meter) names: Option<Box<Names>>,
+}
+
+impl Reading {
+    pub(in crate::meter) fn of(told: &Told<'_>) -> Reading {
+        Reading {
+            marks: told.marks,
+            ..Reading::default()
+        }
+    }
+}
+
+/// What is kept from the client.
+#[derive(PartialEq, Eq, Debug, Default)]
+pub(in crate::meter) enum Hide {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// These parts of the data, in order.
+    Parts(Vec<Range<usize>>),
+    /// The event.
+    All,
+}
+
+/// What has been learnt from the events that passed, and an ending needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(in crate::meter) struct Marks {
+    /// Choices that have begun, by bit.
+    pub(in crate::meter) begun: u128,
+    /// Choices that are over, by bit.
+    pub(in crate::meter) over: u128,
+    /// The part that is open: Anthropic's content block, an item of a response.
+    pub(in crate::meter) open: Option<u64>,
+    /// The number of the last event, where they are numbered; the parts that have begun, where those are.
+    pub(in crate::meter) number: Option<u64>,
+    /// The last words have been said but for the very last.
+    pub(in crate::meter) ending: bool,
+}
+
+impl Marks {
+    /// The bit of a choice; none beyond 128.
+    pub(in crate::meter) fn bit(choice: u64) -> u128 {
+        u32::try_from(choice)
+            .ok()
+            .and_then(|choice| 1_u128.checked_shl(choice))
+            .unwrap_or(0)
+    }
+}
+
+/// The longest of the values in [`Names`] that are kept.
+const NAME_MAX: usize = 512;
+
+/// What names an answer: JSON as the upstream wrote it, so that an ending can say the same.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(in crate::meter) struct Names {
+    /// Its id.
+    pub(in crate::meter) id: Option<Box<str>>,
+    /// When it was made.
+    pub(in crate::meter) created: Option<Box<str>>,
+    /// The model that answers.
+    pub(in crate::meter) model: Option<Box<str>>,
+    /// All that it says of itself, where its ending has to say it again.
+    pub(in crate::meter) whole: Option<Box<str>>,
+}
+
+impl Names {
+    pub(in crate::meter) fn of(
+        id: Option<Value<'_>>,
+        created: Option<Value<'_>>,
+        model: Option<Value<'_>>,
+    ) -> Option<Box<Names>> {
+        let names = Names {
+            id: kept(id),
+            created: kept(created),
+            model: kept(model),
+            whole: None,
+        };
+        (names != Names::default()).then(|| Box::new(names))
+    }
+}
+
+fn kept(value: Option<Value<'_>>) -> Option<Box<str>> {
+    let value = value?;
+    let named = matches!(value.kind(), Kind::String | Kind::Number);
+    (named && value.raw().len() <= NAME_MAX).then(|| value.raw().into())
+}
+
+/// Bytes of all strings in a value, names of members apart, and members of these names.
+pub(in crate::meter) fn text_in(value: Value<'_>, except: &[&str]) -> u64 {
+    match value.kind() {
+        Kind::String => text_len(value),
+        Kind::Array => value.items().map(|item| text_in(item, except)).sum(),
+        Kind::Object => {
+            let counted = value
+                .members()
+                .filter(|(name, _)| !except.contains(&name.as_ref()));
+            counted.map(|(_, value)| text_in(value, except)).sum()
+        }
+        Kind::Null | Kind::Bool | Kind::Number => 0,
+    }
+}
+
+/// Bytes of a string.
+pub(in crate::meter) fn text_len(value: Value<'_>) -> u64 {
+    value.str().map_or(0, |text| text.len() as u64)
+}
+
+/// Where the members of this name are in an object, so that what is left without them is an object.
+pub(in crate::meter) fn parts_of(object: Value<'_>, name: &str) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let begin = object.span().start;
+    // Where the last member ended, and whether it stays.
+    let (mut end, mut stays) = (begin + 1, false);
+    for (own, value) in object.members() {
+        let own_end = value.span().end;
+        if own != name {
+            stays = true;
+        } else if stays {
+            parts.push(end..own_end);
+        } else {
+            let rest = object.raw().get(own_end - begin..).unwrap_or_default();
+            let comma = rest.find(|c: char| !c.is_ascii_whitespace());
+            let comma = comma.filter(|at| rest.as_bytes().get(*at) == Some(&b','));
+            let until = own_end + comma.map_or(0, |at| at + 1);
+            parts.push(end..until);
+            end = until;
+            continue;
+        }
+        end = own_end;
+    }
+    parts
+}
+
+/// A text without these parts, which are in order.
+pub(super) fn without(text: &[u8], parts: &[Range<usize>]) -> Vec<u8> {
+    let mut rest = Vec::with_capacity(text.len());
+    let mut at = 0;
+    for part in parts {
+        rest.extend_from_slice(text.get(at..part.start).unwrap_or_default());
+        at = part.end;
+    }
+    rest.extend_from_slice(text.get(at..).unwrap_or_default());
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::json::loose;
+
+    #[test]
+    fn members_are_taken_out_and_the_rest_stays_as_it_was() {
+        for (text, rest) in [
+            (r#"{"a":1,"usage":null}"#, r#"{"a":1}"#),
+            (r#"{"a":1,"usage":null,"b":2}"#, r#"{"a":1,"b":2}"#),
+            (r#"{"usage":null,"b":2}"#, r#"{"b":2}"#),
+            (r#"{"usage":null}"#, "{}"),
+            (r#"{ "usage" : {"x":[1,"}"]} , "b" : 2 }"#, r#"{ "b" : 2 }"#),
+            (
+                r#"{ "a" : "usage" , "usage" : {"x":1} , "b" : 2 }"#,
+                r#"{ "a" : "usage" , "b" : 2 }"#,
+            ),
+            (
+                r#"{"usage":1,"usage":2,"b":{"usage":3},"usage":4}"#,
+                r#"{"b":{"usage":3}}"#,
+            ),
+            (r#"{"a":1,"us\u0061ge":2,"usage":3}"#, r#"{"a":1}"#),
+            (r#"{"a":1}"#, r#"{"a":1}"#),
+            ("[]", "[]"),
+        ] {
+            let parts = parts_of(loose(text.as_bytes()).unwrap(), "usage");
+            let left = without(text.as_bytes(), &parts);
+            assert_eq!(String::from_utf8(left.clone()).unwrap(), rest, "{text}");
+            assert!(loose(&left).is_ok());
+        }
+    }
+
+    #[test]
+    fn text_is_what_strings_say() {
+        for (text, bytes) in [
+            (r#""abc""#, 3),
+            (
+                r#"{"role":"assistant","content":"a\nb\u4e2d","tool_calls":[{"id":"1","function":{"name":"f","arguments":"{\"a\":1}"}}]}"#,
+                6 + 1 + 7,
+            ),
+            ("[null,true,1.5]", 0),
+        ] {
+            let value = loose(text.as_bytes()).unwrap();
+            assert_eq!(text_in(value, &["role", "id"]), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn choices_beyond_the_limit_have_no_bit() {
+        assert_eq!((Marks::bit(0), Marks::bit(127)), (1, 1 << 127));
+        assert_eq!((Marks::bit(128), Marks::bit(u64::MAX)), (0, 0));
+    }
+}

@@ -1,0 +1,153 @@
+//! Anthropic's messages.
+
+use super::Answers;
+use crate::domain::usage::{Class, Usage};
+use crate::meter::answer::{NO_TEXT, Names, Reader, Reading, Report, Tokens, Told, Wanted, pick, text_in};
+use crate::meter::json::Value;
+
+/// How its answers are read.
+pub(in crate::meter) const ANSWERS: Answers = Answers {
+    event,
+    wanted: Wanted {
+        kept: &["id", "type", "model", "usage", "error"],
+        parent: "message",
+        text: &["content"],
+    },
+};
+
+fn event(told: &Told<'_>) -> Reading {
+    let mut reading = Reading::of(told);
+    let [kind, message, index, block, delta, usage, error, id, model] = pick(
+        Some(told.data),
+        [
+            "type",
+            "message",
+            "index",
+            "content_block",
+            "delta",
+            "usage",
+            "error",
+            "id",
+            "model",
+        ],
+    );
+    let kind = kind.and_then(|kind| kind.str());
+    let kind = kind.as_deref().unwrap_or(told.name);
+    let index = index.and_then(|index| index.plain_u64());
+    let marks = &mut reading.marks;
+    match kind {
+        "message_start" => {
+            let [id, model, usage] = pick(message, ["id", "model", "usage"]);
+            marks.begun = 1;
+            reading.report = usage.map(|usage| reported(usage, false));
+            if told.nameless {
+                reading.names = Names::of(id, None, model);
+            }
+        }
+        "content_block_start" => {
+            marks.open = index;
+            marks.number = index.max(marks.number);
+            reading.text = block.map_or(0, written_in_block);
+        }
+        "content_block_delta" => reading.text = delta.map_or(0, written_in_delta),
+        "content_block_stop" => marks.open = None,
+        "message_delta" => {
+            let [stop] = pick(delta, ["stop_reason"]);
+            marks.ending |= stop.is_some();
+            reading.report = usage.map(|usage| reported(usage, true));
+        }
+        "message_stop" => {
+            marks.over = marks.begun;
+            reading.complete = true;
+        }
+        "ping" => {}
+        // A whole answer, or something that is not known.
+        _ => {
+            reading.report = usage.map(|usage| reported(usage, false));
+            if told.nameless {
+                reading.names = Names::of(id, None, model);
+            }
+        }
+    }
+    reading.failed = kind == "error" || told.name == "error" || error.is_some();
+    reading
+}
+
+/// What the model wrote at the beginning of a block: the name of a tool. What a tool of the server's found was not written by it.
+fn written_in_block(block: Value<'_>) -> u64 {
+    let [kind] = pick(Some(block), ["type"]);
+    let kind = kind.and_then(|kind| kind.str()).unwrap_or_default();
+    if kind.ends_with("_tool_result") {
+        return 0;
+    }
+    text_in(block, &NO_TEXT)
+}
+
+/// Citations repeat what was read.
+fn written_in_delta(delta: Value<'_>) -> u64 {
+    let [citation] = pick(Some(delta), ["citation"]);
+    if citation.is_some() {
+        return 0;
+    }
+    text_in(delta, &NO_TEXT)
+}
+
+/// What was read apart from the cache, from it and into it are numbers beside one another. `partial` where an earlier report may have said more.
+fn reported(usage: Value<'_>, partial: bool) -> Report {
+    let mut reader = Reader::default();
+    let [input, created, creation, read, output, details] = pick(
+        Some(usage),
+        [
+            "input_tokens",
+            "cache_creation_input_tokens",
+            "cache_creation",
+            "cache_read_input_tokens",
+            "output_tokens",
+            "output_tokens_details",
+        ],
+    );
+    let [thinking] = pick(details, ["thinking_tokens"]).map(|value| reader.tokens(value));
+    let [short, long] = pick(
+        creation,
+        ["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"],
+    )
+    .map(|value| reader.tokens(value));
+    let [input, created, read, output] = [input, created, read, output].map(|value| reader.tokens(value));
+    let input = match (input, read, written_to_cache(created, short, long)) {
+        (Tokens::Valid(input), Tokens::Valid(_) | Tokens::Absent, Some((short, long))) => Some(
+            Usage::of(input, 0)
+                .with(Class::CachedInput, read.or_none())
+                .with(Class::CacheWrite, short)
+                .with(Class::CacheWriteLong, long),
+        ),
+        _ => None,
+    };
+    Report {
+        input,
+        output: match output {
+            Tokens::Valid(output) => {
+                Some(reader.split(output, &[(Class::Reasoning, thinking)], Class::Output))
+            }
+            _ => None,
+        },
+        partial,
+        invalid: reader.invalid,
+        ..Report::default()
+    }
+}
+
+/// Tokens written to the cache for a short and for a long time. What the parts leave of the sum counts as long, which is dearer; a sum without parts as short,
+/// since servers that tell none have only that.
+fn written_to_cache(sum: Tokens, short: Tokens, long: Tokens) -> Option<(u64, u64)> {
+    let parts = short.or_none().saturating_add(long.or_none());
+    match (sum, short, long) {
+        (Tokens::Invalid, ..) => None,
+        (Tokens::Absent, Tokens::Invalid, _) | (Tokens::Absent, _, Tokens::Invalid) => None,
+        (Tokens::Absent, ..) => Some((short.or_none(), long.or_none())),
+        (Tokens::Valid(sum), Tokens::Absent, Tokens::Absent) => Some((sum, 0)),
+        (Tokens::Valid(sum), ..) => Some((
+            short.or_none(),
+            long.or_none().saturating_add(sum.saturating_sub(parts)),
+        )),
+    }
+}

@@ -1,0 +1,107 @@
+//! OpenAI's chat completions and completions, and the servers that speak them: vLLM, SGLang, TGI, llama.cpp's server, llama-cpp-python.
+
+use memchr::memmem::find;
+
+use super::Answers;
+use crate::domain::usage::{Class, Usage};
+use crate::meter::answer::{
+    Hide, Marks, NO_TEXT, Names, Reader, Reading, Report, Tokens, Told, Wanted, openai, parts_of, pick,
+    text_in,
+};
+use crate::meter::json::{Kind, Value};
+
+/// How its answers are read.
+pub(in crate::meter) const ANSWERS: Answers = Answers {
+    event,
+    wanted: Wanted {
+        kept: &["id", "created", "model", "usage", "error", "timings"],
+        parent: "",
+        text: &["choices"],
+    },
+};
+
+fn event(told: &Told<'_>) -> Reading {
+    let mut reading = Reading::of(told);
+    let [id, created, model, choices, usage, error, timings, groq] = pick(
+        Some(told.data),
+        [
+            "id", "created", "model", "choices", "usage", "error", "timings", "x_groq",
+        ],
+    );
+    if told.nameless {
+        reading.names = Names::of(id, created, model);
+    }
+    let mut report = usage;
+    let mut count = 0_u64;
+    for choice in choices.iter().flat_map(Value::items) {
+        count += 1;
+        let of_choice = read_choice(choice, &mut reading);
+        report = report.or(of_choice);
+    }
+    // Groq's place for it.
+    let [of_groq] = pick(groq, ["usage"]);
+    reading.report = match (report.or(of_groq), timings) {
+        (Some(usage), _) => Some(reported(usage)),
+        (None, Some(timings)) => Some(timed(timings)),
+        (None, None) => None,
+    };
+    reading.failed = error.is_some() || told.name == "error";
+    if told.hide_usage {
+        let last = count == 0 && choices.is_some() && usage.is_some();
+        reading.hide = if last {
+            Hide::All
+        } else if find(told.data.raw().as_bytes(), b"\"usage\"").is_some() {
+            Hide::Parts(parts_of(told.data, "usage"))
+        } else {
+            Hide::Nothing
+        };
+    }
+    reading
+}
+
+/// A choice's text and state; its usage, since Moonshot's servers put it there.
+fn read_choice<'a>(choice: Value<'a>, reading: &mut Reading) -> Option<Value<'a>> {
+    let [index, finish, delta, text, message, usage] = pick(
+        Some(choice),
+        ["index", "finish_reason", "delta", "text", "message", "usage"],
+    );
+    let bit = Marks::bit(index.and_then(|index| index.plain_u64()).unwrap_or(0));
+    reading.marks.begun |= bit;
+    if finish.is_some() {
+        reading.marks.over |= bit;
+    }
+    let written = [delta, text, message].into_iter().flatten();
+    reading.text += written.map(|value| text_in(value, &NO_TEXT)).sum::<u64>();
+    usage
+}
+
+fn reported(usage: Value<'_>) -> Report {
+    if usage.kind() == Kind::Object {
+        return openai(usage, true);
+    }
+    Report {
+        invalid: 1,
+        ..Report::default()
+    }
+}
+
+/// What llama.cpp's server says of its work: tokens that it read anew, found in its cache, and wrote. Where it does not name the second, what was read is unknown.
+fn timed(timings: Value<'_>) -> Report {
+    let mut reader = Reader::default();
+    let [anew, cached, written] =
+        pick(Some(timings), ["prompt_n", "cache_n", "predicted_n"]).map(|value| reader.tokens(value));
+    Report {
+        input: match (anew, cached) {
+            (Tokens::Valid(anew), Tokens::Valid(cached)) => {
+                Some(Usage::of(anew, 0).with(Class::CachedInput, cached))
+            }
+            _ => None,
+        },
+        output: match written {
+            Tokens::Valid(written) => Some(Usage::of(0, written)),
+            _ => None,
+        },
+        invalid: reader.invalid,
+        ..Report::default()
+    }
+}
