@@ -3,6 +3,7 @@
 //! What passes is untouched, but for usage that the client did not ask for. It passes in whole events, so that an ending can be put behind any of them.
 //! Memory is bounded whatever the upstream sends: the frame that came last, and one incomplete event of at most [`EVENT_MAX`].
 
+mod cut;
 mod framing;
 mod judge;
 mod long;
@@ -16,10 +17,12 @@ use bytes::{Buf, Bytes};
 
 use super::Api;
 
+pub use cut::Cut;
 pub use framing::Framing;
 pub use tally::{Counted, Tally};
 
-pub(in crate::meter) use reading::{Hide, Marks, Names, Reading, Told, parts_of, text_in};
+pub(in crate::meter) use cut::{Ending, Said};
+pub(in crate::meter) use reading::{Hide, Marks, Names, Reading, Told, parts_of, text_in, without_members};
 pub(in crate::meter) use report::{Reader, Report, Tokens, openai, pick};
 pub(in crate::meter) use scan::{NO_TEXT, Wanted};
 
@@ -52,7 +55,7 @@ pub enum Step {
     Pass(Bytes),
     /// Feed more.
     Starved,
-    /// The next event was not allowed. It is kept: ask again later.
+    /// The next event was not allowed. It is kept: ask again later, or end with [`Meter::cut`].
     Stopped,
 }
 

@@ -20,15 +20,20 @@ pub enum Api {
 }
 
 pub(in crate::meter) mod anthropic;
+pub(in crate::meter) mod embeddings;
+pub(in crate::meter) mod ollama;
 pub(in crate::meter) mod openai;
+pub(in crate::meter) mod responses;
 
-use super::answer::{Reading, Told, Wanted};
+use super::answer::{Ending, Reading, Said, Told, Wanted};
 
 /// How an API's answers are read.
 pub(in crate::meter) struct Answers {
     /// One event, or what was kept of a long one or of a whole answer.
     pub(in crate::meter) event: fn(&Told<'_>) -> Reading,
-    /// What is kept of those.
+    /// The events that end an answer which is cut.
+    pub(in crate::meter) ending: fn(&Ending<'_>) -> Vec<Said>,
+    /// What is kept of those that are not read whole.
     pub(in crate::meter) wanted: Wanted,
 }
 
@@ -36,8 +41,13 @@ impl Api {
     /// How its answers are read.
     pub(in crate::meter) const fn answers(self) -> &'static Answers {
         match self {
+            Api::OpenAiChat => &openai::CHAT,
+            Api::OpenAiCompletions => &openai::COMPLETIONS,
+            Api::OpenAiEmbeddings => &embeddings::ANSWERS,
+            Api::OpenAiResponses => &responses::ANSWERS,
             Api::AnthropicMessages => &anthropic::ANSWERS,
-            _ => &openai::ANSWERS,
+            Api::OllamaChat => &ollama::CHAT,
+            Api::OllamaGenerate => &ollama::GENERATE,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::report::Report;
-use crate::meter::json::{Kind, Value};
+use crate::meter::json::{Kind, Value, loose};
 
 /// An event, as an API's reader gets it.
 #[derive(Clone, Copy, Debug)]
@@ -143,15 +143,21 @@ pub(in crate::meter) fn text_len(value: Value<'_>) -> u64 {
     value.str().map_or(0, |text| text.len() as u64)
 }
 
-/// Where the members of this name are in an object, so that what is left without them is an object.
-pub(in crate::meter) fn parts_of(object: Value<'_>, name: &str) -> Vec<Range<usize>> {
+/// An object without the members of these names.
+pub(in crate::meter) fn without_members(object: &str, names: &[&str]) -> Option<String> {
+    let parts = parts_of(loose(object.as_bytes()).ok()?, names);
+    String::from_utf8(without(object.as_bytes(), &parts)).ok()
+}
+
+/// Where the members of these names are in an object, so that what is left without them is an object.
+pub(in crate::meter) fn parts_of(object: Value<'_>, names: &[&str]) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let begin = object.span().start;
     // Where the last member ended, and whether it stays.
     let (mut end, mut stays) = (begin + 1, false);
     for (own, value) in object.members() {
         let own_end = value.span().end;
-        if own != name {
+        if !names.contains(&own.as_ref()) {
             stays = true;
         } else if stays {
             parts.push(end..own_end);
@@ -184,7 +190,6 @@ pub(super) fn without(text: &[u8], parts: &[Range<usize>]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meter::json::loose;
 
     #[test]
     fn members_are_taken_out_and_the_rest_stays_as_it_was() {
@@ -206,7 +211,7 @@ mod tests {
             (r#"{"a":1}"#, r#"{"a":1}"#),
             ("[]", "[]"),
         ] {
-            let parts = parts_of(loose(text.as_bytes()).unwrap(), "usage");
+            let parts = parts_of(loose(text.as_bytes()).unwrap(), &["usage"]);
             let left = without(text.as_bytes(), &parts);
             assert_eq!(String::from_utf8(left.clone()).unwrap(), rest, "{text}");
             assert!(loose(&left).is_ok());

@@ -6,8 +6,11 @@ use super::*;
 use crate::domain::usage::{Class, Usage};
 
 mod anthropic;
+mod cut;
+mod ollama;
 mod openai;
 mod passing;
+mod responses;
 
 fn setup(api: Api, hide_usage: bool) -> Setup {
     Setup {

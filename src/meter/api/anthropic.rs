@@ -2,12 +2,15 @@
 
 use super::Answers;
 use crate::domain::usage::{Class, Usage};
-use crate::meter::answer::{NO_TEXT, Names, Reader, Reading, Report, Tokens, Told, Wanted, pick, text_in};
+use crate::meter::answer::{
+    Ending, NO_TEXT, Names, Reader, Reading, Report, Said, Tokens, Told, Wanted, pick, text_in,
+};
 use crate::meter::json::Value;
 
 /// How its answers are read.
 pub(in crate::meter) const ANSWERS: Answers = Answers {
     event,
+    ending,
     wanted: Wanted {
         kept: &["id", "type", "model", "usage", "error"],
         parent: "message",
@@ -46,7 +49,6 @@ fn event(told: &Told<'_>) -> Reading {
         }
         "content_block_start" => {
             marks.open = index;
-            marks.number = index.max(marks.number);
             reading.text = block.map_or(0, written_in_block);
         }
         "content_block_delta" => reading.text = delta.map_or(0, written_in_delta),
@@ -150,4 +152,45 @@ fn written_to_cache(sum: Tokens, short: Tokens, long: Tokens) -> Option<(u64, u6
             long.or_none().saturating_add(sum.saturating_sub(parts)),
         )),
     }
+}
+
+/// The end of the block that is open, and of the message, as if `max_tokens` had been reached.
+fn ending(ending: &Ending<'_>) -> Vec<Said> {
+    let usage = &ending.cut.usage;
+    let read = format!(
+        r#""input_tokens":{},"cache_creation_input_tokens":{},"cache_read_input_tokens":{}"#,
+        usage
+            .get(Class::Input)
+            .saturating_add(usage.get(Class::AudioInput)),
+        usage
+            .get(Class::CacheWrite)
+            .saturating_add(usage.get(Class::CacheWriteLong)),
+        usage.get(Class::CachedInput)
+    );
+    let mut said = Vec::new();
+    let mut say = |name: &'static str, rest: &str| {
+        let data = format!(r#"{{"type":"{name}"{rest}}}"#);
+        said.push(Said { name, data });
+    };
+    if ending.marks.begun == 0 {
+        let message = format!(
+            r#","message":{{"id":{},"type":"message","role":"assistant","model":{},"content":[],"stop_reason":null,"stop_sequence":null,"usage":{{{read},"output_tokens":0}}}}"#,
+            ending.id(),
+            ending.model()
+        );
+        say("message_start", &message);
+    }
+    if let Some(open) = ending.marks.open {
+        say("content_block_stop", &format!(r#","index":{open}"#));
+    }
+    if !ending.marks.ending {
+        let delta = format!(
+            r#","delta":{{"stop_reason":"max_tokens","stop_sequence":null}},"usage":{{{read},"output_tokens":{}}},"faregate":{}"#,
+            usage.output(),
+            ending.cut.reason
+        );
+        say("message_delta", &delta);
+    }
+    say("message_stop", "");
+    said
 }

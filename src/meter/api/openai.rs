@@ -5,19 +5,29 @@ use memchr::memmem::find;
 use super::Answers;
 use crate::domain::usage::{Class, Usage};
 use crate::meter::answer::{
-    Hide, Marks, NO_TEXT, Names, Reader, Reading, Report, Tokens, Told, Wanted, openai, parts_of, pick,
-    text_in,
+    Ending, Hide, Marks, NO_TEXT, Names, Reader, Reading, Report, Said, Tokens, Told, Wanted, openai,
+    parts_of, pick, text_in,
 };
 use crate::meter::json::{Kind, Value};
 
-/// How its answers are read.
-pub(in crate::meter) const ANSWERS: Answers = Answers {
+/// How answers of chat completions are read.
+pub(in crate::meter) const CHAT: Answers = Answers {
     event,
-    wanted: Wanted {
-        kept: &["id", "created", "model", "usage", "error", "timings"],
-        parent: "",
-        text: &["choices"],
-    },
+    ending: |ending| cut(ending, "chat.completion.chunk", chat_choice),
+    wanted: WANTED,
+};
+
+/// How answers of completions are read.
+pub(in crate::meter) const COMPLETIONS: Answers = Answers {
+    event,
+    ending: |ending| cut(ending, "text_completion", |_| r#""text":"""#),
+    wanted: WANTED,
+};
+
+const WANTED: Wanted = Wanted {
+    kept: &["id", "created", "model", "usage", "error", "timings"],
+    parent: "",
+    text: &["choices"],
 };
 
 fn event(told: &Told<'_>) -> Reading {
@@ -51,7 +61,7 @@ fn event(told: &Told<'_>) -> Reading {
         reading.hide = if last {
             Hide::All
         } else if find(told.data.raw().as_bytes(), b"\"usage\"").is_some() {
-            Hide::Parts(parts_of(told.data, "usage"))
+            Hide::Parts(parts_of(told.data, &["usage"]))
         } else {
             Hide::Nothing
         };
@@ -104,4 +114,55 @@ fn timed(timings: Value<'_>) -> Report {
         invalid: reader.invalid,
         ..Report::default()
     }
+}
+
+fn chat_choice(begun: bool) -> &'static str {
+    if begun {
+        r#""delta":{}"#
+    } else {
+        r#""delta":{"role":"assistant","content":""}"#
+    }
+}
+
+/// The end of each choice that is not over, usage where it was asked for, and the end. `piece` is what a choice has besides, which may not have begun.
+fn cut(ending: &Ending<'_>, object: &str, piece: fn(bool) -> &'static str) -> Vec<Said> {
+    let head = format!(
+        r#"{{"id":{},"object":"{object}","created":{},"model":{}"#,
+        ending.id(),
+        ending.created(),
+        ending.model()
+    );
+    let Marks { begun, over, .. } = ending.marks;
+    let asked = ending.choices.max(1);
+    let open = (0..u128::BITS).filter(|choice| {
+        let (begun, over) = (begun >> choice & 1 == 1, over >> choice & 1 == 1);
+        (begun || u64::from(*choice) < asked) && !over
+    });
+    let mut said: Vec<Said> = open
+        .map(|choice| {
+            let piece = piece(begun >> choice & 1 == 1);
+            Said::plain(format!(
+                r#"{head},"choices":[{{"index":{choice},{piece},"logprobs":null,"finish_reason":"length"}}],"faregate":{}}}"#,
+                ending.cut.reason
+            ))
+        })
+        .collect();
+    if !ending.hide_usage {
+        said.push(Said::plain(used(&head, ending)));
+    }
+    said.push(Said::plain("[DONE]".to_owned()));
+    said
+}
+
+fn used(head: &str, ending: &Ending<'_>) -> String {
+    let usage = &ending.cut.usage;
+    format!(
+        r#"{head},"choices":[],"usage":{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}},"completion_tokens_details":{{"reasoning_tokens":{}}}}},"faregate":{}}}"#,
+        usage.input(),
+        usage.output(),
+        usage.input().saturating_add(usage.output()),
+        usage.get(Class::CachedInput),
+        usage.get(Class::Reasoning),
+        ending.cut.reason
+    )
 }

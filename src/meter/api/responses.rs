@@ -1,0 +1,183 @@
+//! OpenAI's responses.
+
+use super::Answers;
+
+use crate::domain::usage::Class;
+use crate::meter::answer::{
+    Ending, NO_TEXT, Names, Reading, Said, Told, Wanted, openai, pick, text_in, without_members,
+};
+use crate::meter::json::{Kind, Value};
+
+/// How its answers are read.
+pub(in crate::meter) const ANSWERS: Answers = Answers {
+    event,
+    ending,
+    wanted: Wanted {
+        kept: &["id", "type", "model", "usage", "error", "status"],
+        parent: "response",
+        text: &["output"],
+    },
+};
+
+/// The longest description of itself that a response's ending repeats, in bytes.
+const WHOLE_MAX: usize = 8 << 10;
+
+fn event(told: &Told<'_>) -> Reading {
+    let mut reading = Reading::of(told);
+    let [kind, number, response, index, item, delta] = pick(
+        Some(told.data),
+        [
+            "type",
+            "sequence_number",
+            "response",
+            "output_index",
+            "item",
+            "delta",
+        ],
+    );
+    let kind = kind.and_then(|kind| kind.str());
+    let kind = kind.as_deref().unwrap_or(told.name);
+    let marks = &mut reading.marks;
+    marks.number = number.and_then(|number| number.plain_u64()).or(marks.number);
+    match kind {
+        "response.created" | "response.queued" | "response.in_progress" => {
+            marks.begun = 1;
+            if told.nameless {
+                reading.names = response.and_then(names);
+            }
+        }
+        "response.output_item.added" => {
+            marks.open = index.and_then(|index| index.plain_u64());
+            reading.text = item.map_or(0, |item| text_in(item, &UNWRITTEN));
+        }
+        "response.output_item.done" => {
+            marks.open = None;
+            reading.text = item.map_or(0, never_streamed);
+        }
+        "error" => reading.failed = true,
+        _ if kind.ends_with(".delta") => reading.text = delta.map_or(0, |delta| text_in(delta, &NO_TEXT)),
+        "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
+            marks.over = marks.begun;
+            reading.complete = true;
+            said(response.unwrap_or(told.data), &mut reading, told.nameless);
+        }
+        // A whole answer, or what carries nothing that counts.
+        _ => said(told.data, &mut reading, told.nameless),
+    }
+    reading
+}
+
+/// What a response says of itself.
+fn said(response: Value<'_>, reading: &mut Reading, nameless: bool) {
+    let [usage, error, status] = pick(Some(response), ["usage", "error", "status"]);
+    reading.report = usage.map(|usage| openai(usage, true));
+    let failed = status
+        .and_then(|status| status.str())
+        .is_some_and(|status| status == "failed");
+    reading.failed = failed || error.is_some_and(|error| error.kind() == Kind::Object);
+    if nameless {
+        reading.names = names(response);
+    }
+}
+
+fn names(response: Value<'_>) -> Option<Box<Names>> {
+    let [id, created, model] = pick(Some(response), ["id", "created_at", "model"]);
+    let mut names = Names::of(id, created, model)?;
+    let whole = response.raw();
+    names.whole = (whole.len() <= WHOLE_MAX).then(|| whole.into());
+    Some(names)
+}
+
+/// Strings of an item that are not what the model wrote.
+const UNWRITTEN: [&str; 9] = [
+    "role",
+    "id",
+    "type",
+    "object",
+    "status",
+    "finish_reason",
+    "signature",
+    "call_id",
+    "phase",
+];
+
+/// Text of an item that no delta has told before: reasoning that is encrypted, and items that come in one piece.
+fn never_streamed(item: Value<'_>) -> u64 {
+    let [kind, encrypted] = pick(Some(item), ["type", "encrypted_content"]);
+    let kind = kind.and_then(|kind| kind.str()).unwrap_or_default();
+    match kind.as_ref() {
+        "reasoning" => encrypted.map_or(0, |text| text_in(text, &[])),
+        "message"
+        | "function_call"
+        | "custom_tool_call"
+        | "mcp_call"
+        | "code_interpreter_call"
+        | "image_generation_call" => 0,
+        _ => text_in(item, &UNWRITTEN),
+    }
+}
+
+/// `response.incomplete`, as if `max_output_tokens` had been reached.
+fn ending(ending: &Ending<'_>) -> Vec<Said> {
+    let mut number = ending.marks.number;
+    let mut next = || {
+        number = Some(number.map_or(0, |number| number + 1));
+        number.unwrap_or(0)
+    };
+    let whole = ending.names.and_then(|names| names.whole.as_deref());
+    let description = whole.and_then(|whole| {
+        let own = [
+            "status",
+            "incomplete_details",
+            "usage",
+            "output",
+            "error",
+            "completed_at",
+        ];
+        without_members(whole, &own).filter(|rest| rest.len() > 2)
+    });
+    let description = description.unwrap_or_else(|| {
+        format!(
+            r#"{{"id":{},"object":"response","created_at":{},"model":{},"instructions":null,"metadata":{{}},"parallel_tool_calls":true,"temperature":null,"tool_choice":"auto","tools":[],"top_p":null}}"#,
+            ending.id(),
+            ending.created(),
+            ending.model()
+        )
+    });
+    let with = |members: &str| {
+        format!(
+            "{},{members}}}",
+            description.strip_suffix('}').unwrap_or("{").trim_end()
+        )
+    };
+    let mut said = Vec::new();
+    if ending.marks.begun == 0 {
+        let response =
+            with(r#""status":"in_progress","incomplete_details":null,"error":null,"output":[],"usage":null"#);
+        said.push(Said {
+            name: "response.created",
+            data: format!(
+                r#"{{"type":"response.created","sequence_number":{},"response":{response}}}"#,
+                next()
+            ),
+        });
+    }
+    let usage = &ending.cut.usage;
+    let cached = usage.get(Class::CachedInput);
+    let response = with(&format!(
+        r#""status":"incomplete","incomplete_details":{{"reason":"max_output_tokens"}},"error":null,"output":[],"usage":{{"input_tokens":{},"input_tokens_details":{{"cached_tokens":{cached}}},"output_tokens":{},"output_tokens_details":{{"reasoning_tokens":{}}},"total_tokens":{}}}"#,
+        usage.input(),
+        usage.output(),
+        usage.get(Class::Reasoning),
+        usage.input().saturating_add(usage.output()),
+    ));
+    said.push(Said {
+        name: "response.incomplete",
+        data: format!(
+            r#"{{"type":"response.incomplete","sequence_number":{},"response":{response},"faregate":{}}}"#,
+            next(),
+            ending.cut.reason
+        ),
+    });
+    said
+}
