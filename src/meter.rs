@@ -4,6 +4,8 @@
 
 pub mod answer;
 pub mod api;
+pub mod ask;
+pub mod bound;
 pub mod fuzzing;
 pub mod json;
 mod problem;

@@ -14,6 +14,9 @@ pub use walk::{Items, Members};
 
 use super::problem::Problem;
 
+/// The character that an escape stands for which begins these bytes, and the length of what stands for it; in a text that was checked.
+pub(super) use text::escape as unescaped;
+
 /// The deepest nesting of what is checked: no upstream's API has 20 levels.
 pub const DEPTH_MAX: usize = 64;
 
@@ -111,6 +114,16 @@ impl<'a> Value<'a> {
         self.text
             .get(self.start + 1..self.end.saturating_sub(1))
             .unwrap_or_default()
+    }
+
+    /// A piece of the text, by its place there.
+    pub(super) fn piece(&self, span: Range<usize>) -> &'a str {
+        self.text.get(span).unwrap_or_default()
+    }
+
+    /// Whether there is a string anywhere in it, name or value, that says just this (plain letters of ASCII).
+    pub fn says(&self, word: &str) -> bool {
+        text::says(self.raw(), word)
     }
 
     /// A whole number of at most [`NUMBER_MAX`], written in digits alone.

@@ -7,7 +7,12 @@ use std::path::{Path, PathBuf};
 type Target = (&'static str, &'static str, fn(&[u8]));
 
 /// All targets; `fuzz/fuzz_targets/NAME.rs` calls the same function.
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
+    (
+        "ask",
+        "faregate::meter::fuzzing::ask",
+        faregate::meter::fuzzing::ask,
+    ),
     (
         "config",
         "faregate::config::fuzzing::config",

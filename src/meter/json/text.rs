@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memmem};
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
@@ -54,6 +54,30 @@ pub(super) fn string_end(bytes: &[u8], at: usize) -> usize {
     bytes.len()
 }
 
+/// Whether a string of a text that was checked says just this word of plain ASCII letters.
+pub(super) fn says(text: &str, word: &str) -> bool {
+    let bytes = text.as_bytes();
+    // Between quotes that are not escaped, it is a whole string.
+    if memmem::find(bytes, format!("\"{word}\"").as_bytes()).is_some() {
+        return true;
+    }
+    // Only escaped letters can say it otherwise.
+    if memmem::find(bytes, b"\\u00").is_none() {
+        return false;
+    }
+    let lengths = word.len()..=word.len() * 6;
+    let mut at = 0;
+    while let Some(start) = bytes.get(at..).and_then(|rest| memchr(b'"', rest)) {
+        let start = at + start;
+        at = string_end(bytes, start);
+        let inner = text.get(start + 1..at.saturating_sub(1)).unwrap_or_default();
+        if lengths.contains(&inner.len()) && decoded(inner) == word {
+            return true;
+        }
+    }
+    false
+}
+
 /// The content of a string that was checked, as it is written, decoded. Half of a surrogate pair becomes U+FFFD.
 pub(super) fn decoded(written: &str) -> Cow<'_, str> {
     if memchr(b'\\', written.as_bytes()).is_none() {
@@ -77,7 +101,7 @@ pub(super) fn decode_into(written: &str, text: &mut String) {
 }
 
 /// The character of the escape at the beginning of these bytes, and the length of what stands for it.
-fn escape(bytes: &[u8]) -> (char, usize) {
+pub(in crate::meter) fn escape(bytes: &[u8]) -> (char, usize) {
     let c = match bytes.get(1) {
         Some(b'n') => '\n',
         Some(b't') => '\t',

@@ -1,0 +1,89 @@
+//! What a request asks for, read from its body, and what is changed in it on the way (P2 to P12, H14).
+//!
+//! What is priced is what is forwarded: a body is taken only when it has one reading, and what could cost more than is seen here is refused by name. All
+//! else passes untouched.
+
+mod api;
+mod content;
+mod edit;
+mod path;
+mod reader;
+mod spec;
+
+pub use edit::Change;
+
+use super::Api;
+use super::problem::Problem;
+use edit::Spots;
+use reader::Reader;
+
+/// What a request asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    api: Api,
+    /// The model's name, as it was sent.
+    pub model: String,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// The most tokens that each answer may have, where the body says so; 1 or more.
+    pub output_max: Option<u64>,
+    /// The upstream refuses a lower limit than this; 1 where nothing is said.
+    pub least_output: u64,
+    /// How many times the limit applies: answers per prompt, times prompts. 0 where nothing is written (embeddings).
+    pub choices: u64,
+    /// How many times the input is billed: once, however many answers there are to it.
+    pub input_times: u64,
+    /// Never fewer than the tokens of all that is not counted apart, chat template included; what a template adds by itself to each tool, message or request
+    /// (a long preamble) is not known here.
+    pub text: u64,
+    /// Pictures.
+    pub images: u64,
+    /// Pieces of sound.
+    pub audios: u64,
+    /// The bytes of them, in base64, as far as they are in the body.
+    pub audio_bytes: u64,
+    /// Documents: files in the body, by id or by address.
+    pub documents: u64,
+    /// The bytes of them, in base64, as far as they are in the body.
+    pub document_bytes: u64,
+    /// Tools that the model is told of.
+    pub tools: u64,
+    /// Messages, or items of an `input`.
+    pub messages: u64,
+    /// Whether some of the input may be written to the upstream's cache.
+    pub writes_cache: bool,
+    /// Whether the client asked for usage at the end of its stream.
+    pub usage: bool,
+    /// Whether the client asked for usage in each event of its stream.
+    pub continuous_usage: bool,
+    spots: Spots,
+}
+
+/// Reads a body of this API. Members that are refused by name are taken when their name is in `allowed`: the name in the body (`service_tier`, in an
+/// object `chat_template_kwargs.chat_template`), or a part's or tool's `type` (`web_search`, which stands for `web_search_20250305` too).
+///
+/// The error is a sentence for the sender.
+pub fn read<A: AsRef<str>>(api: Api, body: &[u8], allowed: &[A]) -> Result<Asked, Problem> {
+    let whole = super::json::check(body)
+        .map_err(|problem| Problem::new(format!("the body is not JSON with one reading: {problem}")))?;
+    let allowed: Vec<&str> = allowed.iter().map(AsRef::as_ref).collect();
+    Reader::new(api, &allowed).read(whole)
+}
+
+/// The name of the limit that is spliced into bodies of this API, unless another is configured; in `options` for Ollama's own.
+pub fn limit_name(api: Api) -> &'static str {
+    api.asked().limit
+}
+
+/// Whether bodies of this API may have the limit under this name.
+pub fn is_limit_name(api: Api, name: &str) -> bool {
+    edit::is_limit(api.asked(), name)
+}
+
+/// Whether there is anything of this name that a route of this API may allow.
+pub fn is_refusable(api: Api, name: &str) -> bool {
+    reader::refusable(api.asked(), name)
+}
+
+#[cfg(test)]
+mod tests;

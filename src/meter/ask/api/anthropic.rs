@@ -1,0 +1,68 @@
+//! Anthropic's messages.
+
+use crate::meter::ask::spec::{Kind, Means, Member, Spec, Typed, why};
+
+const MEMBERS: &[Member] = &[
+    ("model", Means::Model),
+    ("stream", Means::Stream),
+    ("max_tokens", Means::Limit),
+    ("thinking", Means::Inside(&[("budget_tokens", Means::Budget)])),
+    ("system", Means::Content),
+    ("messages", Means::Messages),
+    ("tools", Means::Tools),
+    (
+        "service_tier",
+        Means::Only(&["auto", "standard_only"], why::DEARER),
+    ),
+    ("speed", Means::Only(&["standard"], why::DEARER)),
+    ("inference_geo", Means::Only(&["global"], why::DEARER)),
+    ("container", Means::Refused(why::HIDDEN)),
+    // Summaries that the upstream writes on the way are billed apart.
+    ("context_management", Means::Refused(why::DEARER)),
+    ("mcp_servers", Means::Refused(why::TOOLS)),
+    ("fallbacks", Means::Refused(why::OTHER_MODEL)),
+];
+
+const MESSAGE: &[Member] = &[("content", Means::Content)];
+
+/// Parts; results of the upstream's own tools are there under these names only when it has them.
+const PARTS: &[Typed] = &[
+    ("text", Kind::Text(&[])),
+    ("thinking", Kind::Text(&[])),
+    ("redacted_thinking", Kind::Text(&[])),
+    ("tool_use", Kind::Text(&[])),
+    ("tool_result", Kind::Text(MESSAGE)),
+    ("tool_reference", Kind::Text(&[])),
+    ("search_result", Kind::Text(MESSAGE)),
+    ("content", Kind::Text(MESSAGE)),
+    ("image", Kind::Image),
+    ("document", Kind::Document),
+    ("container_upload", Kind::Refused(why::HIDDEN)),
+    ("server_tool_use", Kind::Refused(why::TOOLS)),
+    ("web_search_tool_result", Kind::Refused(why::TOOLS)),
+    ("web_fetch_tool_result", Kind::Refused(why::TOOLS)),
+];
+
+/// Tools: those that the client has, some of them by a name that the model knows.
+const TOOLS: &[Typed] = &[
+    ("", Kind::Text(&[])),
+    ("custom", Kind::Text(&[])),
+    ("bash_*", Kind::Text(&[])),
+    ("text_editor_*", Kind::Text(&[])),
+    ("memory_*", Kind::Text(&[])),
+    ("computer_*", Kind::Text(&[])),
+];
+
+/// Requests.
+pub(super) const ASKED: Spec = Spec {
+    members: &[MEMBERS],
+    message: MESSAGE,
+    parts: PARTS,
+    items: &[],
+    tools: TOOLS,
+    limit: "max_tokens",
+    limit_in: None,
+    streams: false,
+    writes: true,
+    usage_option: false,
+};

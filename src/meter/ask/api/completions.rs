@@ -1,0 +1,18 @@
+//! OpenAI's completions, the older ones.
+
+use super::openai;
+use crate::meter::ask::spec::{Means, Spec};
+
+/// Requests.
+pub(super) const ASKED: Spec = Spec {
+    members: &[openai::COMMON, &[("prompt", Means::Prompts)], openai::REFUSED],
+    message: &[],
+    parts: &[],
+    items: &[],
+    tools: &[],
+    limit: "max_tokens",
+    limit_in: None,
+    streams: false,
+    writes: true,
+    usage_option: true,
+};

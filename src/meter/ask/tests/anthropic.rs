@@ -1,0 +1,130 @@
+use super::*;
+
+const API: Api = Api::AnthropicMessages;
+
+#[test]
+fn what_is_asked_for() {
+    are_read(
+        API,
+        &[
+            (
+                r#"{"model":"claude","max_tokens":1024,"system":"be brief","messages":[{"role":"user","content":"hi"}]}"#,
+                "claude max=1024 messages=1",
+                0,
+            ),
+            (
+                r#"{"model":"c","stream":true,"max_tokens":4096,"thinking":{"type":"enabled","budget_tokens":2048}}"#,
+                "c stream=1 max=4096 least=2049",
+                0,
+            ),
+            (
+                r#"{"model":"c","thinking":{"type":"disabled"},"service_tier":"standard_only","mcp_servers":[]}"#,
+                "c",
+                0,
+            ),
+            (
+                r#"{"model":"c","system":[{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"1h"}}]}"#,
+                "c writes_cache=1",
+                0,
+            ),
+            (
+                r#"{"model":"c","tools":[{"name":"f","input_schema":{},"cache\u005fcontrol":{}}]}"#,
+                "c tools=1 writes_cache=1",
+                5,
+            ),
+            (
+                r#"{"model":"c","messages":[{"content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}},{"type":"image","source":{"type":"url","url":"https://a"}}]}]}"#,
+                "c messages=1 images=2",
+                4 + 9,
+            ),
+            (
+                r#"{"model":"c","messages":[{"content":[{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0xLjQ="}},{"type":"document","source":{"type":"file","file_id":"f"}}]}]}"#,
+                "c messages=1 documents=2 document_bytes=12",
+                12,
+            ),
+            (
+                r#"{"model":"c","messages":[{"content":[{"type":"document","source":{"type":"text","media_type":"text/plain","data":"long text"}},{"type":"document","source":{"type":"content","content":[{"type":"text","text":"a"},{"type":"image","source":{"type":"base64","data":"AAAA"}}]}}]}]}"#,
+                "c messages=1 images=1",
+                4,
+            ),
+            (
+                r#"{"model":"c","messages":[{"role":"assistant","content":[{"type":"thinking","thinking":"a","signature":"b"},{"type":"tool_use","id":"t","name":"f","input":{"content":[{"type":"odd"}]}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"image","source":{"data":"AAAA"}}]}]}]}"#,
+                "c messages=2 images=1",
+                4,
+            ),
+            (
+                r#"{"model":"c","tools":[{"name":"f","input_schema":{}},{"type":"custom","name":"g"},{"type":"bash_20250124","name":"bash"},{"type":"text_editor_20250728","name":"e"}]}"#,
+                "c tools=4",
+                0,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn p7_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
+    are_refused_unless_allowed(
+        API,
+        r#"{"model":"c","max_tokens":5}"#,
+        &[
+            (
+                "service_tier",
+                r#""service_tier":"priority""#,
+                "or send `auto` or `standard_only`",
+            ),
+            ("speed", r#""speed":"fast""#, "`speed` makes the answer dearer"),
+            (
+                "inference_geo",
+                r#""inference_geo":"us""#,
+                "`inference_geo` makes",
+            ),
+            ("container", r#""container":"c_1""#, "not in the body"),
+            (
+                "context_management",
+                r#""context_management":{"edits":[]}"#,
+                "dearer",
+            ),
+            (
+                "mcp_servers",
+                r#""mcp_servers":[{"type":"url"}]"#,
+                "tools of its own",
+            ),
+            (
+                "web_search",
+                r#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#,
+                "`web_search_20250305` has no price",
+            ),
+            (
+                "code_execution",
+                r#""tools":[{"type":"code_execution_20250825"}]"#,
+                "has no price",
+            ),
+            (
+                "container_upload",
+                r#""messages":[{"content":[{"type":"container_upload","file_id":"f"}]}]"#,
+                "adds input",
+            ),
+            (
+                "web_search_tool_result",
+                r#""messages":[{"content":[{"type":"web_search_tool_result"}]}]"#,
+                "tools of its own",
+            ),
+            (
+                "odd",
+                r#""messages":[{"content":[{"type":"tool_result","content":[{"type":"odd"}]}]}]"#,
+                "`messages[0].content[0].content[0].type` `odd` has no price",
+            ),
+        ],
+    );
+    are_refused(
+        API,
+        &[
+            (
+                r#"{"model":"c","thinking":{"budget_tokens":"5"}}"#,
+                "`thinking.budget_tokens` must be",
+            ),
+            (r#"{"model":"c","thinking":true}"#, "`thinking` must be an object"),
+            (r#"{"model":"c","thinking":{"Budget_Tokens":5}}"#, "lower case"),
+        ],
+    );
+}

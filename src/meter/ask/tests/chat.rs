@@ -1,0 +1,209 @@
+use super::*;
+
+const API: Api = Api::OpenAiChat;
+
+#[test]
+fn what_is_asked_for() {
+    are_read(
+        API,
+        &[
+            (r#"{"model":"gpt-4o-mini","messages":[]}"#, "gpt-4o-mini", 0),
+            (
+                r#"{"model":"m","messages":[{"role":"system","content":"a"},{"role":"user","content":null}],"stream":true,"max_tokens":16}"#,
+                "m stream=1 max=16 messages=2",
+                0,
+            ),
+            (
+                r#"{"model":"m","stream":null,"max_tokens":null,"n":null,"stream_options":null,"tools":null}"#,
+                "m",
+                0,
+            ),
+            (
+                r#" { "mod\u0065l" : "m" , "max_completion_tokens" : 7 } "#,
+                "m max=7",
+                2 + 5,
+            ),
+            (
+                r#"{"model":"m","max_tokens":7,"max_completion_tokens":7,"n_predict":null}"#,
+                "m max=7",
+                0,
+            ),
+            (
+                r#"{"model":"m","n_predict":9,"min_tokens":4}"#,
+                "m max=9 least=4",
+                0,
+            ),
+            (r#"{"model":"m","n":3}"#, "m choices=3", 0),
+            (r#"{"model":"m","n":1,"best_of":4}"#, "m choices=4", 0),
+            (
+                r#"{"model":"m","stream":true,"stream_options":{"include_usage":true,"continuous_usage_stats":true,"x":1}}"#,
+                "m stream=1 usage=1 continuous=1",
+                0,
+            ),
+            (
+                r#"{"model":"m","stream_options":{"include_usage":false}}"#,
+                "m",
+                0,
+            ),
+            (
+                r#"{"model":"m","tools":[{"type":"function","function":{"name":"f"}},{"function":{}}],"functions":[{"name":"g"}]}"#,
+                "m tools=3",
+                0,
+            ),
+            (
+                r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hi"},"there",{"image_url":{"url":"data:image/png;base64,AAAA","detail":"high"},"type":"image_url"}]}]}"#,
+                "m messages=1 images=1",
+                26,
+            ),
+            (
+                r#"{"model":"m","messages":[{"content":[{"type":"image_url","image_url":"https://a/b"},{"type":"input_image","image_url":"data:,"}]}]}"#,
+                "m messages=1 images=2",
+                11 + 6,
+            ),
+            (
+                r#"{"model":"m","messages":[{"content":[{"type":"input_audio","input_audio":{"data":"UklGRg==","format":"wav"}}]}]}"#,
+                "m messages=1 audios=1 audio_bytes=8",
+                8,
+            ),
+            (
+                r#"{"model":"m","messages":[{"content":[{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AA"}}]}]}"#,
+                "m messages=1 documents=1 document_bytes=30",
+                30,
+            ),
+            // A document that is not known to be compressed counts by its bytes as well.
+            (
+                r#"{"model":"m","messages":[{"content":[{"type":"file","file":{"file_data":"data:text/plain;base64,AAAA"}},{"type":"file","file":{"file_id":"f"}}]}]}"#,
+                "m messages=1 documents=2 document_bytes=27",
+                0,
+            ),
+            (
+                r#"{"model":"m","modalities":["text"],"service_tier":"auto","background":false,"plugins":[]}"#,
+                "m",
+                0,
+            ),
+            (
+                r#"{"model":"m","messages":[{"content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]}]}"#,
+                "m messages=1 writes_cache=1",
+                0,
+            ),
+            (
+                r#"{"model":"m","chat_template_kwargs":{"enable_thinking":false},"temperature":0.5,"seed":1}"#,
+                "m",
+                0,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_is_refused() {
+    are_refused(
+        API,
+        &[
+            (
+                r#"{"model":"m","max_tokens":5,"n_predict":6}"#,
+                "send one of them",
+            ),
+            (r#"{"model":"m","n":0}"#, "`n` must be"),
+            (r#"{"model":"m","n":2.0}"#, "`n` must be"),
+            (r#"{"model":"m","min_tokens":-1}"#, "`min_tokens` must be"),
+            (
+                r#"{"model":"m","messages":{"role":"user"}}"#,
+                "`messages` must be a list",
+            ),
+            (
+                r#"{"model":"m","messages":["hi"]}"#,
+                "`messages[0]` must be an object",
+            ),
+            (
+                r#"{"model":"m","messages":[{"content":5}]}"#,
+                "`messages[0].content` must be",
+            ),
+            (
+                r#"{"model":"m","messages":[{"content":[5]}]}"#,
+                "`messages[0].content[0]` must be",
+            ),
+            (
+                r#"{"model":"m","messages":[{"content":[{"text":"a"}]}]}"#,
+                "`messages[0].content[0].type` is missing",
+            ),
+            (
+                r#"{"model":"m","messages":[{"content":[{"type":["text"]}]}]}"#,
+                "must be a text",
+            ),
+            (r#"{"model":"m","tools":["web_search"]}"#, "`tools[0]` must be"),
+            (
+                r#"{"model":"m","stream_options":[]}"#,
+                "`stream_options` must be an object",
+            ),
+            (
+                r#"{"model":"m","stream_options":{"include_usage":"yes"}}"#,
+                "`true` or `false`",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn p7_p8_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
+    are_refused_unless_allowed(
+        API,
+        r#"{"model":"m"}"#,
+        &[
+            (
+                "service_tier",
+                r#""service_tier":"priority""#,
+                "`service_tier` makes the answer dearer",
+            ),
+            ("service_tier", r#""service_tier":7"#, "`service_tier` makes"),
+            ("background", r#""background":true"#, "`background` defers"),
+            ("deferred", r#""deferred":true"#, "defers"),
+            (
+                "prediction",
+                r#""prediction":{"type":"content","content":"x"}"#,
+                "dearer",
+            ),
+            ("modalities", r#""modalities":["text","audio"]"#, "dearer"),
+            (
+                "previous_response_id",
+                r#""previous_response_id":"resp_1""#,
+                "not in the body",
+            ),
+            (
+                "web_search_options",
+                r#""web_search_options":{}"#,
+                "tools of its own",
+            ),
+            ("plugins", r#""plugins":[{"id":"web"}]"#, "tools of its own"),
+            ("web_search", r#""tools":[{"type":"web_search"}]"#, "has no price"),
+            ("models", r#""models":["dear"]"#, "another model"),
+            ("provider", r#""provider":{"order":["x"]}"#, "another model"),
+            (
+                "chat_template",
+                r#""chat_template":"{% for i in range(9) %}x{% endfor %}""#,
+                "few bytes",
+            ),
+            (
+                "chat_template_kwargs.chat_template",
+                r#""chat_template_kwargs":{"chat_template":"x"}"#,
+                "`chat_template_kwargs.chat_template` can make",
+            ),
+            ("prompt_embeds", r#""prompt_embeds":"AAAA""#, "not in the body"),
+            (
+                "mm_processor_kwargs",
+                r#""mm_processor_kwargs":{"max_pixels":1}"#,
+                "pictures",
+            ),
+            (
+                "messages.audio",
+                r#""messages":[{"role":"assistant","audio":{"id":"a"}}]"#,
+                "`messages[0].audio` adds input",
+            ),
+            (
+                "video_url",
+                r#""messages":[{"content":[{"type":"video_url"}]}]"#,
+                "has no price",
+            ),
+        ],
+    );
+}
