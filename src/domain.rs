@@ -4,6 +4,7 @@
 //! happen) with [`refusal`] (why it may not), [`engine`] (what then happens), [`entry`] (what is written down).
 
 pub mod account;
+pub mod claim;
 pub mod command;
 pub mod credits;
 pub mod engine;

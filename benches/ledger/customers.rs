@@ -204,6 +204,7 @@ async fn request(ledger: &Arc<dyn Ledger>, hold: HoldId, caller: Arc<Caller>) ->
         most: price,
         tokens: 0,
         ttl: Span::from_secs(60),
+        claim: None,
         detail: Detail::none(),
     };
     apply(ledger, &Command::Admit(admit)).await?;

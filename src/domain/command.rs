@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::claim::Claim;
 use super::credits::Credits;
 use super::entry::Detail;
 use super::grant::GrantFacts;
@@ -111,12 +112,14 @@ pub struct Admit {
     pub tokens: u64,
     /// How long the hold lives unless renewed.
     pub ttl: Span,
+    /// One of several requests of which one shall be charged. A free request claims nothing.
+    pub claim: Option<Claim>,
     /// For the journal.
     pub detail: Detail,
 }
 
 impl Admit {
-    /// Digest of what makes two admits the same; FNV-1a over amounts, account and key. It tells a repeat from a clash of ids, nothing more.
+    /// Digest of what makes two admits the same; FNV-1a over amounts, account, key and claim. It tells a repeat from a clash of ids, nothing more.
     pub fn content(&self) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let mut eat = |bytes: &[u8]| {
@@ -129,6 +132,10 @@ impl Admit {
         eat(self.caller.account.as_str().as_bytes());
         eat(&[0]);
         eat(self.caller.key.as_str().as_bytes());
+        if let Some(claim) = &self.claim {
+            eat(&claim.key.0);
+            eat(&claim.content.to_le_bytes());
+        }
         hash
     }
 }

@@ -14,7 +14,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::account::Account;
-use super::command::{Command, HOLDS_REMEMBERED, Outcome, Receipt};
+use super::claim::ClaimKey;
+use super::command::{Admit, Command, HOLDS_REMEMBERED, Outcome, Receipt};
 use super::credits::Credits;
 use super::entry::Entry;
 use super::grant::Grant;
@@ -87,6 +88,8 @@ pub struct Step {
 pub struct State {
     books: HashMap<AccountId, Book>,
     digests: HashMap<KeyDigest, (AccountId, KeyId)>,
+    /// The last hold that was opened under each idempotency key, with its number; for those that are remembered.
+    claims: HashMap<(AccountId, ClaimKey), (HoldId, u64)>,
     /// Sequence number of the journal's last entry.
     pub seq: u64,
     /// The latest time any step saw: time never goes back.
@@ -103,7 +106,7 @@ impl State {
         };
         let draft = Draft::new(book, self.seq, now);
         match command {
-            Command::Admit(admit) => holds::admit(draft, admit),
+            Command::Admit(admit) => holds::admit(draft, admit, self.holder(book, admit)),
             Command::Extend(extend) => holds::extend(draft, extend),
             Command::Renew(renew) => holds::renew(draft, renew),
             Command::Capture(capture) => holds::capture(draft, capture),
@@ -128,6 +131,12 @@ impl State {
             Command::RevokeKey { key, detail, .. } => settings::revoke_key(draft, key, detail),
             Command::ApplyDue { .. } => grants::apply_due(draft),
         }
+    }
+
+    fn holder<'b>(&self, book: &'b Book, admit: &Admit) -> Option<&'b Hold> {
+        let claim = admit.claim.as_ref()?;
+        let (hold, _) = self.claims.get(&(book.account.id.clone(), claim.key))?;
+        book.holds.get(hold)
     }
 
     /// Applies a step that was made from this state.
@@ -158,6 +167,7 @@ impl State {
                 book.grants.insert(grant.facts.id.as_str().to_owned(), grant);
             }
             Change::Hold(hold) => {
+                note_claim(&mut self.claims, &hold);
                 book.holds.insert(hold.id, hold);
             }
             Change::Key(key) => {
@@ -184,6 +194,9 @@ impl State {
         for key in book.keys.values() {
             self.digests.insert(key.digest, (id.clone(), key.id.clone()));
         }
+        for hold in book.holds.values() {
+            note_claim(&mut self.claims, hold);
+        }
         self.books.insert(id, book);
     }
 
@@ -192,6 +205,9 @@ impl State {
         let book = self.books.remove(account)?;
         for key in book.keys.values() {
             self.digests.remove(&key.digest);
+        }
+        for hold in book.holds.values() {
+            drop_claim(&mut self.claims, hold);
         }
         Some(book)
     }
@@ -233,7 +249,8 @@ impl State {
         let Some(book) = self.books.get_mut(account) else {
             return;
         };
-        if book.holds.get(&hold).is_some_and(|h| h.state != HoldState::Open) {
+        if let Some(ended) = book.holds.get(&hold).filter(|h| h.state != HoldState::Open) {
+            drop_claim(&mut self.claims, ended);
             book.holds.remove(&hold);
         }
     }
@@ -245,12 +262,33 @@ impl State {
             book.holds.retain(|id, hold| {
                 let keep = hold.state == HoldState::Open || now.since(hold.expires_at) <= HOLDS_REMEMBERED;
                 if !keep {
+                    drop_claim(&mut self.claims, hold);
                     forgotten.push((hold.account.clone(), *id));
                 }
                 keep
             });
         }
         forgotten
+    }
+}
+
+/// A hold is there: its claim is the last one under its key, unless another was opened after it.
+fn note_claim(claims: &mut HashMap<(AccountId, ClaimKey), (HoldId, u64)>, hold: &Hold) {
+    let Some(claim) = &hold.claim else { return };
+    let holder = claims
+        .entry((hold.account.clone(), claim.key))
+        .or_insert((hold.id, hold.number));
+    if holder.1 < hold.number {
+        *holder = (hold.id, hold.number);
+    }
+}
+
+/// A hold goes.
+fn drop_claim(claims: &mut HashMap<(AccountId, ClaimKey), (HoldId, u64)>, hold: &Hold) {
+    let Some(claim) = &hold.claim else { return };
+    let key = (hold.account.clone(), claim.key);
+    if claims.get(&key).is_some_and(|(id, _)| *id == hold.id) {
+        claims.remove(&key);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A hold: credits set aside for one request.
 
+use super::claim::Claim;
 use super::credits::Credits;
 use super::ids::{AccountId, HoldId, KeyId};
 use super::time::Timestamp;
@@ -56,4 +57,6 @@ pub struct Hold {
     pub available: Credits,
     /// Digest of what it was opened with ([`super::command::Admit::content`]).
     pub content: u64,
+    /// What it was opened with, where the store keeps that with the hold: the Redis one keeps it apart.
+    pub claim: Option<Box<Claim>>,
 }

@@ -1,6 +1,7 @@
 //! The ledger answered no: why, in order of precedence. (When it did not answer, that is a failure, not a refusal.)
 
 use super::credits::Credits;
+use super::ids::HoldId;
 use super::time::{Span, Timestamp};
 
 /// Whose cap refused.
@@ -42,6 +43,21 @@ pub enum Refusal {
     Stale,
     /// The key's time is over.
     KeyExpired,
+    /// Another request under the same idempotency key is under way; heals as it ends.
+    InProgress {
+        /// Which.
+        request: HoldId,
+    },
+    /// Another request under the same idempotency key was charged.
+    AlreadyCharged {
+        /// Which.
+        request: HoldId,
+    },
+    /// Another request under the same idempotency key, under way or charged, asked for something else.
+    ClaimConflict {
+        /// Which.
+        request: HoldId,
+    },
     /// Too many requests or tokens in a minute; `retry_after` heals it.
     RateLimited {
         /// Whose cap.

@@ -309,6 +309,7 @@ impl<'a> Replay<'a> {
                 tokens: 0,
                 // Renewals are not in the journal: so that it can expire whenever it did.
                 ttl: Span::ZERO,
+                claim: None,
                 detail: entry.detail.clone(),
             }));
         }

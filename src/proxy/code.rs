@@ -57,6 +57,10 @@ codes! {
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, again;
     /// The same idempotency key came with another request.
     IdempotencyConflict = "idempotency_conflict", CONFLICT, never;
+    /// Another request under the same idempotency key is under way.
+    InProgress = "in_progress", CONFLICT, again;
+    /// Another request under the same idempotency key was charged.
+    AlreadyCharged = "already_charged", CONFLICT, never;
     /// The body is longer than the route allows.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, never;
     /// Path and query are too long.

@@ -123,7 +123,11 @@ fn of_denial(denial: &Denial) -> Code {
             Refusal::RateLimited { .. } => Code::RateLimited,
             Refusal::TooManyConcurrent { .. } => Code::TooManyConcurrent,
             Refusal::KeyExpired | Refusal::UnknownKey | Refusal::UnknownAccount => Code::InvalidApiKey,
-            Refusal::IdConflict | Refusal::HoldEnded => Code::IdempotencyConflict,
+            Refusal::IdConflict | Refusal::HoldEnded | Refusal::ClaimConflict { .. } => {
+                Code::IdempotencyConflict
+            }
+            Refusal::InProgress { .. } => Code::InProgress,
+            Refusal::AlreadyCharged { .. } => Code::AlreadyCharged,
             Refusal::OutOfRange(_) => Code::InvalidRequest,
             // The gate deals with these itself; should one come through, the ledger could not decide.
             Refusal::Stale | Refusal::TooOld | Refusal::UnknownHold => Code::LedgerUnavailable,

@@ -8,10 +8,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
+use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::command::Admit;
 use crate::domain::credits::Credits;
 use crate::domain::entry::Detail;
-use crate::domain::ids::{HoldId, KeyDigest};
+use crate::domain::ids::{AccountId, HoldId, KeyDigest};
 use crate::domain::key::Identity;
 use crate::domain::price::Quote;
 use crate::domain::refusal::Refusal;
@@ -83,6 +84,8 @@ pub struct Ask<'a> {
     pub route: &'a str,
     /// What it may cost.
     pub quote: Quote,
+    /// One of several requests of which one shall be charged: see [`claim`].
+    pub claim: Option<Claim>,
     /// For the journal.
     pub detail: Detail,
     /// How long it may still wait.
@@ -293,6 +296,7 @@ impl Gate {
             most: ask.quote.most,
             tokens: ask.quote.tokens,
             ttl: self.options.hold_ttl,
+            claim: ask.claim,
             detail: ask.detail.clone(),
         };
         let (answer, answered) = oneshot::channel();
@@ -305,6 +309,26 @@ impl Gate {
             ))),
             Err(_) => Err(self.timed_out()),
         }
+    }
+}
+
+/// What a request claims by the idempotency key that its client gave it: requests of an account under the same key are one, if they ask for the same
+/// (the same parts: method, target, body). The client's text is not kept.
+pub fn claim(account: &AccountId, key: &[u8], parts: &[&[u8]]) -> Claim {
+    let digest = |parts: &[&[u8]]| {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.finalize()
+    };
+    let (mut name, mut content) = ([0; 16], [0; 8]);
+    name.copy_from_slice(&digest(&[account.as_str().as_bytes(), key])[..16]);
+    content.copy_from_slice(&digest(parts)[..8]);
+    Claim {
+        key: ClaimKey(name),
+        content: u64::from_le_bytes(content),
     }
 }
 

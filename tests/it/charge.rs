@@ -111,6 +111,7 @@ impl Post {
                 most: micros(amount),
                 tokens: 0,
             },
+            claim: None,
             detail: Detail::none(),
             patience,
         };

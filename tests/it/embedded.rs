@@ -79,6 +79,7 @@ fn admit(hold: HoldId, caller: &Arc<Caller>) -> Command {
         most: credits("0.5"),
         tokens: 0,
         ttl: Span::from_secs(3_600),
+        claim: None,
         detail: Detail::none(),
     })
 }

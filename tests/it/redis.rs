@@ -1,5 +1,6 @@
 //! The ledger on Redis, on real servers.
 
+mod claims;
 mod cluster;
 mod copy;
 mod rebuild;

@@ -1,5 +1,6 @@
 //! The life of a hold: admit, extend, renew; capture or release; expiry.
 
+use crate::domain::claim;
 use crate::domain::command::{Admit, Capture, Extend, HOLD_ID_SKEW, Release, Renew};
 use crate::domain::credits::Credits;
 use crate::domain::entry::{Detail, EntryKind};
@@ -13,7 +14,9 @@ use crate::domain::time::Timestamp;
 use super::draft::Draft;
 use super::{Step, due};
 
-pub(super) fn admit(mut draft: Draft<'_>, admit: &Admit) -> Step {
+/// `holder` is the last hold that was opened under the key that this one claims.
+pub(super) fn admit(mut draft: Draft<'_>, admit: &Admit, holder: Option<&Hold>) -> Step {
+    let claim = admit.claim.as_ref().filter(|_| !admit.most.is_zero());
     if let Some(first) = draft.book.holds.get(&admit.hold) {
         return repeated(draft, first, admit);
     }
@@ -22,6 +25,9 @@ pub(super) fn admit(mut draft: Draft<'_>, admit: &Admit) -> Step {
         return draft.refuse(Refusal::TooOld);
     }
     if let Err(refusal) = still_counts(&draft, &admit.caller) {
+        return draft.refuse(refusal);
+    }
+    if let Some(refusal) = claim.and_then(|claim| claim::taken(claim, holder, draft.now)) {
         return draft.refuse(refusal);
     }
     if due::is_due(&draft) {
@@ -59,6 +65,7 @@ pub(super) fn admit(mut draft: Draft<'_>, admit: &Admit) -> Step {
         extensions: 0,
         available: draft.account.available(),
         content: admit.content(),
+        claim: claim.copied().map(Box::new),
     });
     draft.entry(
         EntryKind::Hold,

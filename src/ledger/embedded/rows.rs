@@ -6,6 +6,7 @@ use rusqlite::Row;
 
 use super::fault::Fault;
 use crate::domain::account::{Account, Exceptions, Settings};
+use crate::domain::claim::{Claim, ClaimKey};
 use crate::domain::command::Receipt;
 use crate::domain::credits::Credits;
 use crate::domain::engine::CommandRecord;
@@ -130,6 +131,7 @@ pub(super) const HOLDS: Table = Table {
         "extensions",
         "available",
         "content",
+        "claim",
     ],
 };
 
@@ -247,6 +249,21 @@ impl Columns<'_, '_> {
             "{}" => Some(Limits::NONE),
             _ => limits_from_json(text).ok(),
         })
+    }
+
+    /// Sixteen bytes of its key, eight of its content.
+    fn claim(&mut self) -> Result<Option<Claim>, Fault> {
+        let Some(bytes) = self.take::<Option<Vec<u8>>>()? else {
+            return Ok(None);
+        };
+        let (Some((key, content)), 24) = (bytes.split_first_chunk(), bytes.len()) else {
+            return Err(self.bad(format!("{} bytes", bytes.len())));
+        };
+        let content = content.try_into().map_err(|e| self.bad(e))?;
+        Ok(Some(Claim {
+            key: ClaimKey(*key),
+            content: u64::from_le_bytes(content),
+        }))
     }
 
     fn account(&mut self) -> Result<AccountId, Fault> {
@@ -374,6 +391,7 @@ pub(super) fn hold(row: &Row<'_>, account: &AccountId) -> Result<Hold, Fault> {
         extensions: c.count()?,
         available: c.credits()?,
         content: c.take::<i64>()?.cast_unsigned(),
+        claim: c.claim()?.map(Box::new),
     })
 }
 

@@ -10,7 +10,14 @@ use super::views;
 use crate::domain::time::Timestamp;
 
 /// The layout this program reads and writes. A change of `schema.sql` raises it.
-pub(super) const LAYOUT: i64 = 1;
+pub(super) const LAYOUT: i64 = 2;
+
+/// From layout 1, which knew of no claims.
+const FROM_1: &str =
+    "ALTER TABLE holds ADD COLUMN claim BLOB; UPDATE meta SET layout = 2; PRAGMA user_version = 2;";
+
+/// What lets a file of layout 1 be read as if it were of this one, without a change to it.
+const READ_1: &str = "CREATE TEMP VIEW holds AS SELECT *, NULL AS claim FROM main.holds;";
 
 /// Marks the file as ours for `file` and for ourselves: "fgld".
 const APPLICATION: i64 = 0x6667_6c64;
@@ -41,7 +48,10 @@ pub(super) fn open_writer(file: &Path, store: &str, now: Timestamp) -> Result<Co
     if !has_tables(&conn)? {
         create(&conn, store, now)?;
     }
-    check_layout(&conn)?;
+    if check_layout(&conn)? == 1 {
+        conn.execute_batch(&format!("BEGIN IMMEDIATE; {FROM_1} COMMIT"))?;
+        tracing::info!("the ledger's file was brought from layout 1 to layout {LAYOUT}");
+    }
     Ok(conn)
 }
 
@@ -53,7 +63,9 @@ pub(super) fn open_reader(file: &Path) -> Result<Connection, Fault> {
     )?;
     conn.busy_timeout(Duration::from_secs(2))?;
     conn.execute_batch("PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;")?;
-    check_layout(&conn)?;
+    if check_layout(&conn)? == 1 {
+        conn.execute_batch(READ_1)?;
+    }
     Ok(conn)
 }
 
@@ -75,8 +87,8 @@ fn create(conn: &Connection, store: &str, now: Timestamp) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Refuses files that are not a ledger, or of a layout that this program does not know.
-fn check_layout(conn: &Connection) -> Result<(), Fault> {
+/// The file's layout. Refuses files that are not a ledger, or of a layout that this program does not know.
+fn check_layout(conn: &Connection) -> Result<i64, Fault> {
     let application: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     if application != APPLICATION {
         return Err(Fault::Broken("the file is not a Faregate ledger".to_owned()));
@@ -85,7 +97,7 @@ fn check_layout(conn: &Connection) -> Result<(), Fault> {
         .query_row("SELECT layout FROM meta", [], |row| row.get(0))
         .optional()?;
     match layout {
-        Some(LAYOUT) => Ok(()),
+        Some(known @ 1..=LAYOUT) => Ok(known),
         Some(newer) if newer > LAYOUT => Err(Fault::Broken(format!(
             "its layout is {newer}, written by a newer Faregate; this one knows layout {LAYOUT}. Run the newer program, or restore a backup made by this one"
         ))),

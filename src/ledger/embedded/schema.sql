@@ -106,6 +106,7 @@ CREATE TABLE holds (
     extensions  INTEGER NOT NULL,
     available   INTEGER NOT NULL,
     content     INTEGER NOT NULL,
+    claim       BLOB,              -- digests of the idempotency key it was opened under, and of what was asked for
     PRIMARY KEY (account, id)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,4 +1,5 @@
 mod disk;
+mod layouts;
 mod proofs;
 mod serving;
 mod speed;
@@ -219,6 +220,7 @@ fn admit(hold: HoldId, caller: &Arc<Caller>, amount: Credits) -> Command {
         most: amount,
         tokens: 0,
         ttl: Span::from_secs(60),
+        claim: None,
         detail: Note::by("proxy", "request").key(&caller.key).detail(),
     })
 }

@@ -12,6 +12,7 @@ use super::rows::{
     hold_state_text,
 };
 use crate::domain::account::{Account, Settings};
+use crate::domain::claim::Claim;
 use crate::domain::credits::Credits;
 use crate::domain::engine::{Book, Change, CommandRecord, Step};
 use crate::domain::entry::Entry;
@@ -320,6 +321,7 @@ impl<'c> Statements<'c> {
             number(hold.extensions),
             hold.available.micros(),
             hold.content.cast_signed(),
+            hold.claim.as_deref().map(claim_bytes),
         ])?;
         Ok(())
     }
@@ -359,6 +361,11 @@ impl<'c> Statements<'c> {
 /// Counters in SQLite are signed; ours stay far below.
 fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// As `rows` reads it.
+fn claim_bytes(claim: &Claim) -> Vec<u8> {
+    [&claim.key.0[..], &claim.content.to_le_bytes()].concat()
 }
 
 fn limits(limits: &Limits) -> String {

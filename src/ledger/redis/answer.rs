@@ -4,6 +4,7 @@ use super::codes::{self, Code};
 use super::layout::{self, Layout, Record};
 use crate::domain::command::{Admit, Command, Outcome, Receipt};
 use crate::domain::credits::Credits;
+use crate::domain::ids::HoldId;
 use crate::domain::key::Caller;
 use crate::domain::refusal::{Refusal, Scope, Window};
 use crate::domain::time::{Span, Timestamp};
@@ -17,6 +18,8 @@ pub(super) enum Answer {
     Full,
     /// The gauge of the hold's key is needed; the digest of the key's id.
     OtherKey(Vec<u8>),
+    /// The record of this hold is needed, which has the claim.
+    OtherHold(HoldId),
     /// The partition has no record.
     Lost,
     /// Of another epoch or generation.
@@ -59,6 +62,12 @@ pub(super) fn read(bytes: &[u8], command: &Command) -> Answer {
         Some(Code::TooManyConcurrent) => refused(too_many(bytes, command)),
         Some(Code::SpendLimitReached) => refused(spend_limit(bytes, command)),
         Some(Code::InsufficientCredits) => refused(insufficient(bytes)),
+        Some(Code::OtherHold) => hold_id(rest).map(Answer::OtherHold),
+        Some(Code::InProgress) => refused(hold_id(rest).map(|request| Refusal::InProgress { request })),
+        Some(Code::AlreadyCharged) => {
+            refused(hold_id(rest).map(|request| Refusal::AlreadyCharged { request }))
+        }
+        Some(Code::ClaimConflict) => refused(hold_id(rest).map(|request| Refusal::ClaimConflict { request })),
         Some(Code::Lost) => Some(Answer::Lost),
         Some(Code::Stamp) => Some(Answer::Stamp),
         Some(Code::WentBack) => Some(Answer::WentBack),
@@ -69,6 +78,10 @@ pub(super) fn read(bytes: &[u8], command: &Command) -> Answer {
         None => None,
     };
     answer.unwrap_or_else(unreadable)
+}
+
+fn hold_id(bytes: &[u8]) -> Option<HoldId> {
+    bytes.try_into().ok().map(HoldId::from_bytes)
 }
 
 fn record<'a>(layout: &'static Layout, bytes: &'a [u8]) -> Option<Record<'a>> {

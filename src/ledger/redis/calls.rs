@@ -6,6 +6,7 @@ use super::codes::Ask;
 use super::keys::Keys;
 use super::layout::Writer;
 use super::script::{Script, Scripts};
+use crate::domain::claim::ClaimKey;
 use crate::domain::entry::Detail;
 use crate::domain::ids::{AccountId, HoldId, KeyId};
 
@@ -21,10 +22,19 @@ pub(super) struct Operation {
     pub(super) hold: Option<HoldId>,
     /// The key whose gauge is needed.
     pub(super) gauge: Option<KeyId>,
+    /// What an admit claims.
+    pub(super) claim: Option<Claimed>,
     /// Its numbers, after its place.
     pub(super) numbers: Vec<u8>,
     /// What the journal says of it: account, subject, detail.
     pub(super) tail: Vec<u8>,
+}
+
+/// A claim's record, and the hold that is thought to have it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claimed {
+    pub(super) key: ClaimKey,
+    pub(super) holder: Option<HoldId>,
 }
 
 /// What the journal says of an entry.
@@ -71,6 +81,7 @@ enum Wanted<'a> {
     Hold(HoldId, u32, &'a AccountId),
     Account(u32, &'a AccountId),
     Gauge(u32, &'a KeyId, &'a AccountId),
+    Claim(ClaimKey, u32, &'a AccountId),
 }
 
 impl Wanted<'_> {
@@ -78,6 +89,7 @@ impl Wanted<'_> {
         match *self {
             Wanted::Account(n, account) => Keys(n).put_account(key, account),
             Wanted::Hold(hold, n, account) => Keys(n).put_hold(key, account, hold),
+            Wanted::Claim(claim, n, account) => Keys(n).put_claim(key, account, claim),
             Wanted::Gauge(n, id, account) => Keys(n).put_gauge(key, account, id),
         }
     }
@@ -94,15 +106,22 @@ fn place<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
     }
 }
 
-/// Where among KEYS an operation's records are: partition, account, hold, gauge; 0 for one it does not need.
-type Places = [usize; 4];
+/// Where among KEYS an operation's records are: partition, account, hold, gauge, and of a claim its record and its holder's; 0 for one it does not need.
+type Places = [usize; 6];
 
 fn op_bytes(bytes: Vec<u8>, operation: &Operation, places: Places, seen: u64) -> Vec<u8> {
     let mut bytes = Writer(bytes).number(operation.ask as i64, 1);
-    for at in places {
-        bytes = bytes.number(at as i64, 2);
+    let (first, of_claim) = places.split_at(4);
+    for at in first {
+        bytes = bytes.number(*at as i64, 2);
     }
-    bytes.number(seen as i64, 6).bytes(&operation.numbers).0
+    bytes = bytes.number(seen as i64, 6).bytes(&operation.numbers);
+    if operation.claim.is_some() {
+        for at in of_claim {
+            bytes = bytes.number(*at as i64, 2);
+        }
+    }
+    bytes.0
 }
 
 /// Many operations in one call of [`Script::Hot`]. `seen` tells the last entry known of each partition.
@@ -131,6 +150,13 @@ pub(super) fn hot<'a>(
                 .gauge
                 .as_ref()
                 .map_or(0, |key| at(Wanted::Gauge(n, key, account))),
+            operation
+                .claim
+                .map_or(0, |claim| at(Wanted::Claim(claim.key, n, account))),
+            operation
+                .claim
+                .and_then(|claim| claim.holder)
+                .map_or(0, |hold| at(Wanted::Hold(hold, n, account))),
         ]);
     }
     let arguments = 4 + 2 * partitions.len() + records.len() + 2 * operations.len();
@@ -182,6 +208,9 @@ pub(super) fn one(
             .as_ref()
             .map(|key| keys.gauge(account, key).into_bytes()),
     );
+    let claim = place(operation.claim.map(|claim| keys.claim(account, claim.key)));
+    let holder = operation.claim.and_then(|claim| claim.holder);
+    let holder = place(holder.map(|hold| keys.hold(account, hold)));
     records.push(keys.grants(account).into_bytes());
     let others = [
         keys.journal(),
@@ -200,7 +229,12 @@ pub(super) fn one(
         cmd.arg(key);
     }
     cmd.arg(context.head(1, records.len()));
-    cmd.arg(op_bytes(Vec::new(), operation, [1, 2, hold, gauge], seen));
+    cmd.arg(op_bytes(
+        Vec::new(),
+        operation,
+        [1, 2, hold, gauge, claim, holder],
+        seen,
+    ));
     cmd.arg(operation.tail.as_slice());
     cmd
 }

@@ -99,6 +99,14 @@ pub(super) enum Code {
     Full,
     /// The gauge of another key is needed; its digest follows.
     OtherKey,
+    /// The record of the hold that has the claim is needed; its id follows.
+    OtherHold,
+    /// Another request has the claim and is under way; its id follows.
+    InProgress,
+    /// Another request had the claim and was charged; its id follows.
+    AlreadyCharged,
+    /// Another request has or had the claim, for something else; its id follows.
+    ClaimConflict,
     /// A record is not what was written; a text says which.
     Damaged,
     /// The journal did not take the entries; Redis' error follows.
@@ -116,6 +124,8 @@ pub(super) const CODES: &[(&str, u8, Code)] = &[
     ("too_many_concurrent", 35, Code::TooManyConcurrent),
     ("spend_limit_reached", 36, Code::SpendLimitReached),
     ("insufficient_credits", 37, Code::InsufficientCredits),
+    ("in_progress", 38, Code::InProgress),
+    ("already_charged", 39, Code::AlreadyCharged),
     ("lost", 40, Code::Lost),
     ("stamp", 41, Code::Stamp),
     ("went_back", 42, Code::WentBack),
@@ -123,6 +133,8 @@ pub(super) const CODES: &[(&str, u8, Code)] = &[
     ("other_key", 44, Code::OtherKey),
     ("damaged", 45, Code::Damaged),
     ("failed", 46, Code::Failed),
+    ("other_hold", 47, Code::OtherHold),
+    ("claim_conflict", 48, Code::ClaimConflict),
     ("unknown_account", 64, Code::Refused),
     ("unknown_hold", 65, Code::Refused),
     ("hold_ended", 66, Code::Refused),

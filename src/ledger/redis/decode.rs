@@ -235,6 +235,7 @@ pub(super) fn hold<'a>(
         extensions: record.count("extensions"),
         available: amount(&record, "available"),
         content: u64::from_le_bytes(content),
+        claim: None,
     })
 }
 

@@ -1,11 +1,12 @@
 //! Commands as operations.
 
-use super::calls::{Operation, tail};
+use super::calls::{Claimed, Operation, tail};
 use super::codes::Ask;
 use super::keys::partition_of;
 use super::layout::Writer;
 use super::records;
 use super::script::Script;
+use crate::domain::claim::Claim;
 use crate::domain::command::{AccountChange, Admit, Capture, Command, Extend, NewKey, Release, Renew};
 use crate::domain::credits::Credits;
 use crate::domain::engine::EXPIRED;
@@ -32,6 +33,7 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
         account: account.clone(),
         hold: None,
         gauge: None,
+        claim: None,
         numbers: numbers.0,
         tail: tail(account, subject, detail),
     };
@@ -44,7 +46,14 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
         (Script::Hot, operation)
     };
     match command {
-        Command::Admit(c) => hold(Ask::Admit, c.hold, gauge(&c.caller), admit(c), &c.detail),
+        Command::Admit(c) => {
+            let claim = claim(c).map(|claim| Claimed {
+                key: claim.key,
+                holder: None,
+            });
+            let (script, operation) = hold(Ask::Admit, c.hold, gauge(&c.caller), admit(c), &c.detail);
+            (script, Operation { claim, ..operation })
+        }
         Command::Extend(c) => hold(Ask::Extend, c.hold, gauge(&c.caller), extend(c), &Detail::none()),
         Command::Renew(c) => hold(Ask::Renew, c.hold, None, renew(c), &Detail::none()),
         Command::Capture(c) => hold(Ask::Capture, c.hold, gauge(&c.caller), capture(c), &c.detail),
@@ -123,6 +132,7 @@ fn admit(c: &Admit) -> Writer {
     let numbers = Writer(Vec::with_capacity(NUMBERS_MOST))
         .number(version(caller), 4)
         .number(i64::from(limited), 1)
+        .number(i64::from(claim(c).is_some()), 1)
         .number(least, 7)
         .number(most, 7)
         .number(c.ttl.micros().min(Timestamp::NEVER.micros()), 7)
@@ -131,7 +141,16 @@ fn admit(c: &Admit) -> Writer {
         .number(caller.credit_line.micros(), 7)
         .bytes(&c.content().to_le_bytes())
         .bytes(&key_digest(&caller.key));
-    caps(numbers, limited, caller, c.tokens)
+    let numbers = caps(numbers, limited, caller, c.tokens);
+    match claim(c) {
+        Some(claim) => numbers.bytes(&claim.content.to_le_bytes()),
+        None => numbers,
+    }
+}
+
+/// What it claims: nothing where it is free.
+fn claim(c: &Admit) -> Option<&Claim> {
+    c.claim.as_ref().filter(|_| !c.most.is_zero())
 }
 
 fn extend(c: &Extend) -> Writer {

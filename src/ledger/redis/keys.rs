@@ -3,6 +3,7 @@
 //! All keys of an account carry its partition as hash tag (`fg:{17}:a:acme`), so that they lie in one slot of a cluster and change in one script.
 //! Account and key ids have no colon or brace ([`crate::domain::ids`]), so that no two things share a key.
 
+use crate::domain::claim::ClaimKey;
 use crate::domain::ids::{AccountId, HoldId, KeyDigest, KeyId};
 
 /// The store's own record: layout, number of partitions, epoch, generation.
@@ -143,6 +144,19 @@ impl Keys {
         spell(key, self.0, b'h', &names);
     }
 
+    /// The record of a claim; its digest's sixteen bytes at the end.
+    pub(super) fn claim(self, account: &AccountId, claim: ClaimKey) -> Vec<u8> {
+        let mut key = Vec::new();
+        self.put_claim(&mut key, account, claim);
+        key
+    }
+
+    /// Appends the key of a claim's record.
+    pub(super) fn put_claim(self, key: &mut Vec<u8>, account: &AccountId, claim: ClaimKey) {
+        let names: [&[u8]; 2] = [account.as_str().as_bytes(), &claim.0];
+        spell(key, self.0, b'o', &names);
+    }
+
     /// Whose a key's digest is; the first sixteen bytes of the digest at the end.
     pub(super) fn digest(self, digest: &KeyDigest) -> Vec<u8> {
         let mut key = Vec::new();
@@ -220,7 +234,11 @@ mod tests {
             keys.adjusted(&id),
             keys.gauge(&id, &KeyId::new("key_1").unwrap()),
         ];
-        let binary = [keys.hold(&id, hold), keys.digest(&digest)];
+        let binary = [
+            keys.hold(&id, hold),
+            keys.digest(&digest),
+            keys.claim(&id, ClaimKey(*hold.as_bytes())),
+        ];
         let all: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).chain(binary).collect();
         for key in &all {
             assert!(key.starts_with(b"fg:{17}:"), "{:?}", String::from_utf8_lossy(key));

@@ -8,6 +8,7 @@ use super::layout::Writer;
 use super::records::{self, Day};
 use super::script::Script;
 use super::{LedgerError, RedisLedger};
+use crate::domain::claim::ClaimKey;
 use crate::domain::command::HOLDS_REMEMBERED;
 use crate::domain::credits::Credits;
 use crate::domain::engine::Book;
@@ -32,6 +33,8 @@ pub(super) enum Put {
     Remove,
     /// A text.
     Text(Vec<u8>),
+    /// A text that Redis itself forgets when it counts for nothing any more: a claim.
+    Passing(Vec<u8>),
     /// A hash of exactly these fields and values.
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
     /// An item of a list, at this place, which is the list's end.
@@ -50,6 +53,7 @@ impl Put {
         match self {
             Put::Remove => kind(b'-').0,
             Put::Text(text) => kind(b'=').bytes(text).0,
+            Put::Passing(text) => kind(b'~').bytes(text).0,
             Put::Hash(pairs) => {
                 let put = |written, (name, value): &(Vec<u8>, Vec<u8>)| field(field(written, name), value);
                 pairs.iter().fold(kind(b'#'), put).0
@@ -188,10 +192,26 @@ pub(super) fn account(keys: Keys, book: &Book, line: Credits, tale: &Tale) -> Ve
         let name = [id.as_str().as_bytes(), b":", hold.id.as_bytes()].concat();
         visits.push((at.micros(), name));
     }
+    puts.extend(claims(keys, book));
     if !visits.is_empty() {
         puts.push((keys.open_holds().into_bytes(), Put::Scores(visits)));
     }
     puts
+}
+
+/// Of the holds under each idempotency key, the last one has it.
+fn claims(keys: Keys, book: &Book) -> impl Iterator<Item = (Vec<u8>, Put)> {
+    let mut last: BTreeMap<ClaimKey, (u64, Vec<u8>)> = BTreeMap::new();
+    for hold in book.holds.values() {
+        let Some(claim) = &hold.claim else { continue };
+        let holder = last.entry(claim.key).or_default();
+        if holder.0 < hold.number {
+            *holder = (hold.number, records::claimed(claim, hold.id));
+        }
+    }
+    let id = book.account.id.clone();
+    last.into_iter()
+        .map(move |(key, (_, record))| (keys.claim(&id, key), Put::Passing(record)))
 }
 
 impl RedisLedger {

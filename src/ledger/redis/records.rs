@@ -4,6 +4,7 @@ use super::codes;
 use super::encode::{fixed, key_digest, limits_bytes};
 use super::layout::Writer;
 use crate::domain::account::{Account, Settings};
+use crate::domain::claim::Claim;
 use crate::domain::command::NewKey;
 use crate::domain::credits::Credits;
 use crate::domain::engine::{Book, CommandRecord};
@@ -182,6 +183,14 @@ pub(super) fn key(key: &Key) -> (Vec<u8>, Vec<u8>) {
     };
     let dates = Writer::default().time(key.created_at).maybe(key.revoked_at);
     (format!("k{}", key.id).into_bytes(), dates.bytes(&fixed(&new)).0)
+}
+
+/// A claim that a hold has.
+pub(super) fn claimed(claim: &Claim, hold: HoldId) -> Vec<u8> {
+    Writer::default()
+        .bytes(&claim.content.to_le_bytes())
+        .bytes(hold.as_bytes())
+        .0
 }
 
 /// An adjustment that was made.

@@ -10,10 +10,15 @@ use std::fmt::Write;
 use super::codes;
 use super::layout;
 use crate::domain::account::REASONS_MAX;
+use crate::domain::claim::CLAIM_LASTS;
 use crate::domain::command::{HOLD_ID_SKEW, HOLDS_REMEMBERED};
 use crate::domain::credits::Credits;
 use crate::domain::grant::{LIVE_GRANTS_MAX, PRIORITY_MAX};
 use crate::domain::key::KEYS_MAX;
+use crate::domain::time::Span;
+
+/// How long Redis keeps the record of a claim: longer than it counts.
+pub(super) const CLAIM_KEPT: Span = Span::from_secs(CLAIM_LASTS.secs_ceil() + 60);
 
 macro_rules! parts {
     ($($name:literal),* $(,)?) => {
@@ -36,6 +41,7 @@ parts![
     "lib/grants",
     "lib/keep_book",
     "lib/write",
+    "op/claim",
     "op/admit",
     "op/extend",
     "op/renew",
@@ -107,6 +113,7 @@ pub(super) enum Script {
 
 const OPERATIONS: &[&str] = &[
     "lib/holds",
+    "op/claim",
     "op/admit",
     "op/extend",
     "op/renew",
@@ -338,6 +345,8 @@ impl Names {
             ("day", 86_400_000_000),
             ("minute", 60_000_000),
             ("remembered", HOLDS_REMEMBERED.micros()),
+            ("claim_lasts", CLAIM_LASTS.micros()),
+            ("claim_kept", CLAIM_KEPT.micros() / 1_000),
             ("skew", HOLD_ID_SKEW.micros() / 1_000),
             ("grants_max", LIVE_GRANTS_MAX as i64),
             ("priority_max", i64::from(PRIORITY_MAX)),

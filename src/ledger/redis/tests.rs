@@ -49,6 +49,7 @@ fn of_holds(account: &AccountId, caller: &Arc<Caller>) -> Vec<Command> {
             most: amount,
             tokens: 0,
             ttl,
+            claim: None,
             detail: detail.clone(),
         }),
         Command::Extend(Extend {

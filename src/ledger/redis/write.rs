@@ -18,7 +18,7 @@ use crate::domain::command::{Command, NewKey, Outcome};
 use crate::domain::ids::{AccountId, KeyId};
 use crate::domain::refusal::Refusal;
 
-/// How often a command is sent in another way before it is given up: by the full script, with another gauge, at another generation.
+/// How often a command is sent in another way before it is given up: by the full script, with another gauge or hold, at another generation.
 const TURNS_MAX: usize = 6;
 
 impl RedisLedger {
@@ -52,6 +52,11 @@ impl RedisLedger {
                 Answer::OtherKey(digest) => {
                     let key = Box::pin(self.key_of(account, &digest)).await?;
                     encode::settle_with(Arc::make_mut(&mut operation), key);
+                }
+                Answer::OtherHold(holder) => {
+                    if let Some(claimed) = &mut Arc::make_mut(&mut operation).claim {
+                        claimed.holder = Some(holder);
+                    }
                 }
                 Answer::Stamp => Box::pin(self.learn_stamp()).await?,
                 Answer::Lost => return Err(self.lost(partition, "has no record")),

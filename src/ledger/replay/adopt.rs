@@ -60,7 +60,8 @@ fn adopt_hold(hold: Hold, old: Option<&Hold>, now: Timestamp) -> Option<Hold> {
     }
 }
 
-/// The book with what is due applied and spending dealt out, so that two that say the same are the same.
+/// The book with what is due applied and spending dealt out, so that two that say the same are the same. Without claims, which not every store keeps with
+/// their holds, and which move no credits.
 pub(in crate::ledger) fn settled(book: &Book, now: Timestamp) -> Book {
     let (account, grants) = book.statement(now);
     let version = 0;
@@ -69,6 +70,20 @@ pub(in crate::ledger) fn settled(book: &Book, now: Timestamp) -> Book {
         grants: grants
             .into_iter()
             .map(|g| (g.facts.id.as_str().to_owned(), g))
+            .collect(),
+        holds: book
+            .holds
+            .values()
+            .map(|hold| {
+                let claim = None;
+                (
+                    hold.id,
+                    Hold {
+                        claim,
+                        ..hold.clone()
+                    },
+                )
+            })
             .collect(),
         ..book.clone()
     }

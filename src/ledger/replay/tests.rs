@@ -52,6 +52,7 @@ fn admit(n: u8, seconds: i64, amount: &str, caller: &Arc<Caller>) -> Command {
         most: credits(amount),
         tokens: 0,
         ttl: Span::from_secs(30),
+        claim: None,
         detail: Note::by("proxy", "request").key(&caller.key).detail(),
     })
 }

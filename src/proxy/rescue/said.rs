@@ -4,13 +4,16 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::domain::credits::Credits;
-use crate::domain::ids::Reason;
+use crate::domain::ids::{HoldId, Reason};
 use crate::domain::refusal::{Refusal, Scope, Window};
 use crate::domain::time::Timestamp;
 use crate::service::denial::Denial;
 
 use super::super::exchange::Exchange;
 use super::super::fault::Fault;
+
+/// Where a customer asks for a charge.
+const CHARGES: &str = "/faregate/v1/charges/";
 
 /// See the module.
 pub(super) struct Said {
@@ -137,10 +140,30 @@ fn of_refusal(refusal: &Refusal, exchange: &Exchange) -> Said {
             "this API key is not valid".into()
         }
         Refusal::IdConflict | Refusal::HoldEnded => "this request came before with another content".into(),
+        Refusal::InProgress { request } => of_claim(
+            "a request with this Idempotency-Key is under way; ask again when it has ended".to_owned(),
+            request,
+        ),
+        Refusal::AlreadyCharged { request } => of_claim(
+            format!("a request with this Idempotency-Key was served and charged: GET {CHARGES}{request} tells what it cost. This one was not served; use a new key for a new request"),
+            request,
+        ),
+        Refusal::ClaimConflict { request } => of_claim(
+            "this Idempotency-Key came before with another request (method, target or body); use a new key for a new request".to_owned(),
+            request,
+        ),
         Refusal::OutOfRange(what) => format!("{what} is beyond what can be charged").into(),
         Refusal::Stale | Refusal::TooOld | Refusal::UnknownHold => {
             "the ledger of credits could not decide just now; nothing was charged".into()
         }
+    }
+}
+
+/// What names the request that has the client's idempotency key.
+fn of_claim(message: String, request: &HoldId) -> Said {
+    Said {
+        message: message.into(),
+        fields: vec![("charge_id", quoted(&request.to_string()))],
     }
 }
 

@@ -32,7 +32,7 @@ proptest! {
 fn histories_reach_the_far_corners() {
     let mut runner = TestRunner::deterministic();
     let mut met = BTreeMap::new();
-    for _ in 0..500 {
+    for _ in 0..1_000 {
         let moves = any_history(90).new_tree(&mut runner).unwrap().current();
         let mut trial = Trial::new().unwrap();
         for next in &moves {
@@ -62,6 +62,10 @@ fn histories_reach_the_far_corners() {
         "spend limit",
         "a replay",
         "a conflict",
+        "in progress",
+        "already charged",
+        "another under the same key",
+        "a key given back",
     ] {
         let times = met.get(corner).copied().unwrap_or(0);
         assert!(times >= 5, "{corner}: met {times} times, of {met:?}");
@@ -109,6 +113,16 @@ fn corners(before: &Book, after: &Book, last: Option<&(Command, Outcome)>) -> Ve
         case("a late release", late && hold.state == HoldState::Released);
         case("a correction downwards", late && hold.charged < was.charged);
     }
+    let new = after
+        .holds
+        .values()
+        .filter(|hold| !before.holds.contains_key(&hold.id));
+    let claims = |hold: &Hold| hold.claim.as_ref().map(|claim| claim.key);
+    case(
+        "a key given back",
+        new.filter_map(claims)
+            .any(|key| before.holds.values().any(|hold| claims(hold) == Some(key))),
+    );
     case(
         "overrun",
         after.account.exceptions.overrun > before.account.exceptions.overrun,
@@ -122,6 +136,9 @@ fn corners(before: &Book, after: &Book, last: Option<&(Command, Outcome)>) -> Ve
             Refusal::TooManyConcurrent { .. } => case("too many open", true),
             Refusal::SpendLimitReached { .. } => case("spend limit", true),
             Refusal::IdConflict => case("a conflict", true),
+            Refusal::InProgress { .. } => case("in progress", true),
+            Refusal::AlreadyCharged { .. } => case("already charged", true),
+            Refusal::ClaimConflict { .. } => case("another under the same key", true),
             _ => {}
         },
         _ => {}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use faregate::domain::claim::{Claim, ClaimKey};
 use faregate::domain::command::{Admit, Command, Extend, Outcome};
 use faregate::domain::credits::Credits;
 use faregate::domain::entry::Detail;
@@ -13,13 +14,14 @@ use faregate::domain::time::{Span, Timestamp};
 
 use crate::ledger::moves::{START, World, hold_id, key_id, micros};
 
-/// What is wrong with an admit, in order of precedence. All after the first three are caps of zero.
-const FAULTS: [&str; 14] = [
+/// What is wrong with an admit, in order of precedence. Those after `claimed` are caps of zero.
+const FAULTS: [&str; 15] = [
     "unknown account",
     "conflict",
     "too old",
     "stale",
     "key expired",
+    "claimed",
     "account's rate",
     "account's concurrency",
     "key's rate",
@@ -100,10 +102,24 @@ fn world() -> (World, HoldId) {
         amount,
         detail,
     });
-    let open = world.hold_exactly(micros(1));
+    let open = fresh(&world, 6);
+    let step = world.execute(&Command::Admit(Admit {
+        hold: open,
+        least: micros(1),
+        most: micros(1),
+        claim: Some(CLAIM),
+        ..admit(&world, open, &|_| false)
+    }));
+    assert!(matches!(step.outcome, Outcome::Applied(_)));
     world.now = world.now.plus(Span::from_secs(3_600));
     (world, open)
 }
+
+/// What the open hold has claimed.
+const CLAIM: Claim = Claim {
+    key: ClaimKey([1; 16]),
+    content: 1,
+};
 
 fn fresh(world: &World, n: u64) -> HoldId {
     hold_id(&world.account, n, world.now)
@@ -147,6 +163,7 @@ fn admit(world: &World, open: HoldId, wrong: &impl Fn(&str) -> bool) -> Admit {
         most: micros(1_000),
         tokens: 0,
         ttl: Span::from_secs(60),
+        claim: wrong("claimed").then_some(CLAIM),
         detail: Detail::none(),
     }
 }
@@ -163,6 +180,8 @@ fn name(outcome: &Outcome) -> &'static str {
         Refusal::TooOld => "too old",
         Refusal::Stale => "stale",
         Refusal::KeyExpired => "key expired",
+        Refusal::InProgress { .. } => "claimed",
+        Refusal::AlreadyCharged { .. } | Refusal::ClaimConflict { .. } => "claimed otherwise",
         Refusal::RateLimited {
             scope: Scope::Account,
             ..

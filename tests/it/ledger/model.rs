@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use faregate::domain::account::Account;
 use faregate::domain::command::{Command, Outcome};
 use faregate::domain::entry::{Entry, EntryKind};
-use faregate::domain::hold::OnExpiry;
+use faregate::domain::hold::{Hold, OnExpiry};
 use faregate::domain::ids::HoldId;
 use faregate::domain::time::{Span, Timestamp};
 use faregate::ledger::{Ledger, LedgerError};
@@ -220,7 +220,7 @@ impl Pair<'_> {
         }
         for (id, hold) in &book.holds {
             let found = self.ledger.hold(account, *id).await.unwrap();
-            prop_assert_eq!(found.as_ref(), Some(hold));
+            prop_assert_eq!(found.map(unclaimed), Some(unclaimed(hold.clone())));
         }
         Ok(())
     }
@@ -255,6 +255,11 @@ fn unnumbered(account: Account) -> Account {
         last_entry: 0,
         ..account
     }
+}
+
+/// Whether a store keeps a claim with the hold is its own affair: what it says to those who claim the same is not.
+fn unclaimed(hold: Hold) -> Hold {
+    Hold { claim: None, ..hold }
 }
 
 fn placeless(entry: Entry) -> Entry {

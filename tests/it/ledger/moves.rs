@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use faregate::domain::claim::{Claim, ClaimKey};
 use faregate::domain::command::{
     AccountChange, Admit, Capture, Command, Extend, NewKey, Outcome, Release, Renew,
 };
@@ -82,6 +83,8 @@ pub(crate) struct AdmitMove {
     pub(crate) tokens: u64,
     pub(crate) ttl: i64,
     pub(crate) line: i64,
+    /// Under one of a few idempotency keys, for one of two things.
+    pub(crate) claim: Option<(u8, u64)>,
     pub(crate) stale: bool,
 }
 
@@ -212,15 +215,17 @@ fn admit(extremes: bool) -> impl Strategy<Value = AdmitMove> {
         prop_oneof![Just(0u64), 1u64..50],
         prop_oneof![Just(0i64), 1i64..60, Just(3_600)],
         prop_oneof![6 => Just(0i64), 1 => Just(LINE_MAX)],
+        prop::option::weighted(0.2, (0u8..6, prop_oneof![6 => Just(1u64), 1 => Just(2)])),
         prop::bool::weighted(0.05),
     )
-        .prop_map(|(key, least, more, tokens, ttl, line, stale)| AdmitMove {
+        .prop_map(|(key, least, more, tokens, ttl, line, claim, stale)| AdmitMove {
             key,
             least,
             more,
             tokens,
             ttl,
             line,
+            claim,
             stale,
         })
 }
@@ -462,6 +467,10 @@ impl World {
             most: micros(admit.least + admit.more),
             tokens: admit.tokens,
             ttl: Span::from_secs(admit.ttl),
+            claim: admit.claim.map(|(key, content)| Claim {
+                key: ClaimKey([key; 16]),
+                content,
+            }),
             detail,
         }))
     }
@@ -527,6 +536,7 @@ impl World {
             most: amount,
             tokens: 0,
             ttl: Span::from_secs(1_000_000),
+            claim: None,
             detail: Detail::none(),
         }));
         assert!(matches!(step.outcome, Outcome::Applied(_)), "{:?}", step.outcome);

@@ -1,7 +1,7 @@
 //! The promises of every ledger: plain functions of a ledger and its clock, run by one list on every store.
 //!
 //! `money`: promises 1, 2 and 4 of the design. `ids`: the same id again. `holds`: promise 3 and the rules of holds. `grants`: what is told of grants and
-//! what time does to them. `callers`: whose word counts. `caps`: limits. `crowd`: many at once. `reads`: what can be seen.
+//! what time does to them. `callers`: whose word counts. `caps`: limits. `crowd`: many at once. `once`: idempotency keys of clients. `reads`: what can be seen.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ mod grants;
 mod holds;
 mod ids;
 mod money;
+mod once;
 mod reads;
 
 /// What a promise is given: a ledger of its own, for as long as it likes.
@@ -121,6 +122,13 @@ promises! {
         t4_many_repeats_of_one_request_are_one_request
         b20_expiry_and_capture_race_to_one_end
         a_crowd_of_everything_leaves_the_books_right;
+    once:
+        p2_requests_under_one_key_make_one_charge
+        a_request_that_is_not_charged_gives_its_key_back
+        a_key_counts_for_one_account_and_not_for_free_requests
+        a_key_opens_nothing_to_who_is_shut_out
+        a_key_is_remembered_as_long_as_its_hold
+        t4_many_at_once_under_one_key_are_one_request;
     reads:
         accounts_are_listed_once_each
         entries_come_newest_first_in_pages

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use faregate::domain::account::{Account, Balance};
+use faregate::domain::claim::{Claim, ClaimKey};
 use faregate::domain::command::{
     AccountChange, Admit, Capture, Command, Extend, NewKey, Outcome, Receipt, Release, Renew,
 };
@@ -131,6 +132,7 @@ impl<'a> Teller<'a> {
             most: amount,
             tokens: 0,
             ttl: TTL,
+            claim: None,
             detail: Detail::none(),
         }
     }
@@ -138,6 +140,19 @@ impl<'a> Teller<'a> {
     /// Asks for a hold of just this amount.
     pub(crate) async fn try_hold(&self, amount: Credits) -> (HoldId, Outcome) {
         let admit = self.admit_command(amount).await;
+        (admit.hold, self.execute(&Command::Admit(admit)).await)
+    }
+
+    /// Asks for a hold of just this amount under an idempotency key.
+    pub(crate) async fn claim(&self, key: u8, amount: Credits) -> (HoldId, Outcome) {
+        let claim = Claim {
+            key: ClaimKey([key; 16]),
+            content: 1,
+        };
+        let admit = Admit {
+            claim: Some(claim),
+            ..self.admit_command(amount).await
+        };
         (admit.hold, self.execute(&Command::Admit(admit)).await)
     }
 

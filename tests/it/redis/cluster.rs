@@ -78,6 +78,7 @@ async fn b14_slots_move_under_load_and_nothing_is_lost_or_doubled() {
                     most: micros(5),
                     tokens: 0,
                     ttl: TTL,
+                    claim: None,
                     detail: Detail::none(),
                 };
                 let capture = Capture {
@@ -167,6 +168,7 @@ async fn b14_accounts_of_a_master_that_is_away_are_unavailable_and_the_others_go
                 most: micros(5),
                 tokens: 0,
                 ttl: TTL,
+                claim: None,
                 detail: Detail::none(),
             };
             applied(&teller.execute(&Command::Admit(admit)).await);

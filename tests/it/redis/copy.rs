@@ -6,6 +6,7 @@ use faregate::clock::{Clock, ManualClock};
 use faregate::domain::command::Outcome;
 use faregate::domain::hold::{HoldState, OnExpiry};
 use faregate::domain::limits::Limits;
+use faregate::domain::refusal::Refusal;
 use faregate::domain::time::{Span, Timestamp};
 use faregate::ledger::Ledger;
 use faregate::ledger::embedded::{self, EmbeddedLedger};
@@ -54,6 +55,14 @@ async fn p2_p4_a_copied_ledger_goes_on_where_the_embedded_one_stopped() {
     let open_one = teller.hold(micros(30)).await;
     applied(&teller.extend(open_one, 1, micros(10)).await);
     let left = teller.hold(micros(5)).await;
+    let mut claimed = Vec::new();
+    for key in 0..3 {
+        let (hold, outcome) = teller.claim(key, micros(3)).await;
+        applied(&outcome);
+        claimed.push(hold);
+    }
+    applied(&teller.capture(claimed[0], micros(3)).await);
+    applied(&teller.release(claimed[1]).await);
     applied(&teller.adjust("gift", micros(9)).await);
     // A grant ends under the open holds.
     clock.advance(Span::from_secs(30));
@@ -96,6 +105,19 @@ async fn p2_p4_a_copied_ledger_goes_on_where_the_embedded_one_stopped() {
     replayed(&teller.execute(&next).await);
     let again = teller.adjust("gift", micros(8)).await;
     assert!(matches!(again, Outcome::Refused(_)), "{again:?}");
+    // Nor is it under the same idempotency key.
+    let mut said = Vec::new();
+    for key in 0..3 {
+        said.push(teller.claim(key, micros(3)).await.1);
+    }
+    let [charged, free, open] = &said[..] else {
+        unreachable!()
+    };
+    let request = claimed[0];
+    assert_eq!(*charged, Outcome::Refused(Refusal::AlreadyCharged { request }));
+    applied(free);
+    let request = claimed[2];
+    assert_eq!(*open, Outcome::Refused(Refusal::InProgress { request }));
     // Open holds end once: by their request, or by time.
     applied(&teller.capture(open_one, micros(40)).await);
     clock.advance(TTL);

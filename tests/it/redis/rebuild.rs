@@ -216,6 +216,7 @@ async fn requests_wait_while_a_store_in_use_is_rebuilt_and_nothing_is_lost_or_do
                         most,
                         tokens: 0,
                         ttl: TTL,
+                        claim: None,
                         detail: Detail::none(),
                     }),
                 )

@@ -252,6 +252,7 @@ async fn asked(run: &Run, gate: &Arc<Gate>, ask: &Ask) -> Result<Held, Denial> {
         request: gate.request_id(),
         route: "POST /v1/things",
         quote,
+        claim: None,
         detail: Detail::none(),
         patience,
     };

@@ -102,7 +102,7 @@ async fn a_start_on_a_broken_law_is_refused_and_repair_puts_it_right_from_the_jo
         "UPDATE accounts SET plan = '' WHERE id = 'acme'",
         // One more than there are: it has to go.
         "INSERT INTO holds SELECT account, replace(id, '0', '1'), key, 'open', amount, opened, 0, opened_at, expires_at, number, extensions, \
-         available, content FROM holds WHERE account = 'acme' LIMIT 1",
+         available, content, claim FROM holds WHERE account = 'acme' LIMIT 1",
     ] {
         let mut fixture = Fixture::new();
         live(&mut fixture, &mut Dice(7), 150).await;

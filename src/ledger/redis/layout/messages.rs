@@ -54,6 +54,7 @@ pub(in crate::ledger::redis) const ADMIT: Layout = placed(
     &[
         ("version", U(4)),
         ("limited", U(1)),
+        ("claims", U(1)),
         ("least", U(7)),
         ("most", U(7)),
         ("ttl", U(7)),
@@ -79,6 +80,12 @@ pub(in crate::ledger::redis) const LIMITS: Layout = plain(
         ("key_day", I(7)),
         ("key_month", I(7)),
     ],
+);
+/// Arguments: a claim, at the end of admit's: digest of what is asked for; where among KEYS its record is, and that of the hold that is thought to have it
+/// (0: not known).
+pub(in crate::ledger::redis) const CLAIM: Layout = plain(
+    "claim",
+    &[("content", Bytes(8)), ("record", U(2)), ("holder", U(2))],
 );
 /// Arguments of extend.
 pub(in crate::ledger::redis) const EXTEND: Layout = placed(

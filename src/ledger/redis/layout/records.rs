@@ -154,6 +154,9 @@ pub(in crate::ledger::redis) const ADJUSTED: Layout = plain(
     "adjusted",
     &[("amount", I(7)), ("time", U(7)), ("available", I(7))],
 );
+/// A claim: digest of what was asked for, and the last hold that was opened under it.
+pub(in crate::ledger::redis) const CLAIMED: Layout =
+    plain("claimed", &[("content", Bytes(8)), ("hold", Bytes(16))]);
 /// When a key was made and revoked (one more than the time, 0: not).
 pub(in crate::ledger::redis) const KEY_DATES: Layout =
     plain("key_dates", &[("made_at", U(7)), ("revoked_at", U(7))]);

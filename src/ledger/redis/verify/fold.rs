@@ -158,6 +158,7 @@ impl Told {
                 extensions: opened.extensions,
                 available: Credits::ZERO,
                 content: 0,
+                claim: None,
             };
             (*id, hold)
         });

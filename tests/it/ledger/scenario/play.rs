@@ -271,6 +271,7 @@ impl Stage<'_> {
             most: words.range.most,
             tokens: words.tokens,
             ttl: words.ttl.unwrap_or(TTL),
+            claim: None,
             detail: Detail::none(),
         }))
     }
@@ -450,6 +451,9 @@ fn refused(refusal: &Refusal) -> Vec<String> {
         Refusal::TooOld => vec![word("too old")],
         Refusal::Stale => vec![word("stale")],
         Refusal::KeyExpired => vec![word("key expired")],
+        Refusal::InProgress { .. } => vec![word("in progress")],
+        Refusal::AlreadyCharged { .. } => vec![word("already charged")],
+        Refusal::ClaimConflict { .. } => vec![word("claim conflict")],
         Refusal::RateLimited { scope, retry_after } => {
             let wait = format!("wait {}s", retry_after.secs_ceil());
             vec![word("rate limited"), whose(scope), wait]

@@ -218,6 +218,7 @@ async fn ask(stage: &Stage, question: usize) -> Result<String, LedgerError> {
             most: micros(2),
             tokens: 0,
             ttl: TTL,
+            claim: None,
             detail: faregate::domain::entry::Detail::none(),
         })
     };

@@ -1,6 +1,7 @@
 -- Opens a hold of at least `least` and at most `most` credits: all or nothing, or the first refusal in the order of precedence. With `most` zero
 -- everything but money is checked, and no hold opened.
--- Numbers: F.admit, then F.limits where there are caps. Answers: the line of the journal; applied (free), replayed, or a refusal.
+-- Numbers: F.admit, then F.limits where there are caps, then F.claim where there is one. Answers: the line of the journal; applied (free), replayed,
+-- or a refusal.
 -- Never overdraws, never opens an id twice.
 
 -- The first answer again, if it is the same question.
@@ -28,7 +29,7 @@ local function pass_all(a, gi, limits, counts, now)
 end
 
 local function admit(op, tail)
-  local _, pi, ai, hi, gi, seen, version, limited, least, most, ttl, made, valid_until, line, content, key, at = unpack(F.admit, op)
+  local _, pi, ai, hi, gi, seen, version, limited, claims, least, most, ttl, made, valid_until, line, content, key, at = unpack(F.admit, op)
   local p, a, answer = enter(pi, ai, seen)
   if answer then
     return answer
@@ -43,6 +44,10 @@ local function admit(op, tail)
     return R.stale
   elseif now >= valid_until then
     return R.key_expired
+  end
+  answer = claims == 1 and taken(op, now)
+  if answer then
+    return answer
   end
   if now >= a[A.next_due] then
     if not due then
@@ -85,5 +90,8 @@ local function admit(op, tail)
   local expires_at, written = ends(p, ttl), entry(p, a, E.hold, amount, 0, 0, tail)
   values[hi] = pack(F.hold, S.open, g and 1 or 0, amount, amount, 0, now, expires_at, a[A.entries], 0, available(a), p[P.seq], content, key)
   changed[hi] = pi
+  if claims == 1 then
+    claim(p, op, hi)
+  end
   return written
 end

@@ -1,6 +1,6 @@
 -- Puts records in the place of what is there, for a rebuild or a copy: only for who knows the stamp of a store that is closed to everybody else.
 -- KEYS: partition, then what is written. ARGV from the second, one for each; its first byte says how, fields follow, each after its length:
--- = a text (what follows), # a hash's fields and values, > an item at a place of a list which is its end, @ scores and members of a sorted set,
+-- = a text (what follows), ~ one that Redis forgets as it does claims, # a hash's fields and values, > an item at a place of a list which is its end, @ scores and members of a sorted set,
 -- + an item of a stream (its number, then fields and values), - nothing. The same call again changes nothing.
 local function fields(text)
   local found, at = {}, 2
@@ -21,6 +21,8 @@ for i = 2, #KEYS do
   local kind, found = string.sub(text, 1, 1), nil
   if kind == '=' then
     call('SET', key, string.sub(text, 2))
+  elseif kind == '~' then
+    call('SET', key, string.sub(text, 2), 'PX', string.format('%d', M.claim_kept))
   elseif kind == '>' then
     found = fields(text)
     if call('LLEN', key) == tonumber(found[1]) then
