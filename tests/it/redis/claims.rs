@@ -47,6 +47,8 @@ async fn p7_a_claim_is_one_trip_and_a_retry_two_and_redis_forgets_it_by_itself()
     let clock = ManualClock::new(START);
     let teller = Teller::open(&ledger, &clock, "acme").await;
     teller.grant("g", micros(100)).await;
+    // The first of all finds no script there.
+    teller.hold(micros(1)).await;
     let plain = Command::Admit(teller.admit_command(micros(1)).await);
     assert!(matches!(
         asked(&server, &ledger, &plain).await,
