@@ -301,7 +301,7 @@ impl Gate {
         };
         let (answer, answered) = oneshot::channel();
         let task = charge::Task::new(self, known, request, permit);
-        tokio::spawn(task.run(admit, answer));
+        tokio::spawn(task.run(Box::new(admit), answer));
         match tokio::time::timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Denial::Failed(LedgerError::Unavailable(

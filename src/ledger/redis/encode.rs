@@ -47,11 +47,8 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
     };
     match command {
         Command::Admit(c) => {
-            let claim = claim(c).map(|claim| Claimed {
-                key: claim.key,
-                holder: None,
-            });
             let (script, operation) = hold(Ask::Admit, c.hold, gauge(&c.caller), admit(c), &c.detail);
+            let claim = claimed(c);
             (script, Operation { claim, ..operation })
         }
         Command::Extend(c) => hold(Ask::Extend, c.hold, gauge(&c.caller), extend(c), &Detail::none()),
@@ -151,6 +148,12 @@ fn admit(c: &Admit) -> Writer {
 /// What it claims: nothing where it is free.
 fn claim(c: &Admit) -> Option<&Claim> {
     c.claim.as_ref().filter(|_| !c.most.is_zero())
+}
+
+/// Where its claim is kept; who has it will be seen.
+fn claimed(c: &Admit) -> Option<Claimed> {
+    let key = claim(c)?.key;
+    Some(Claimed { key, holder: None })
 }
 
 fn extend(c: &Extend) -> Writer {
