@@ -46,11 +46,7 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
         (Script::Hot, operation)
     };
     match command {
-        Command::Admit(c) => {
-            let (script, operation) = hold(Ask::Admit, c.hold, gauge(&c.caller), admit(c), &c.detail);
-            let claim = claimed(c);
-            (script, Operation { claim, ..operation })
-        }
+        Command::Admit(c) => claiming(c, hold(Ask::Admit, c.hold, gauge(&c.caller), admit(c), &c.detail)),
         Command::Extend(c) => hold(Ask::Extend, c.hold, gauge(&c.caller), extend(c), &Detail::none()),
         Command::Renew(c) => hold(Ask::Renew, c.hold, None, renew(c), &Detail::none()),
         Command::Capture(c) => hold(Ask::Capture, c.hold, gauge(&c.caller), capture(c), &c.detail),
@@ -150,10 +146,13 @@ fn claim(c: &Admit) -> Option<&Claim> {
     c.claim.as_ref().filter(|_| !c.most.is_zero())
 }
 
-/// Where its claim is kept; who has it will be seen.
-fn claimed(c: &Admit) -> Option<Claimed> {
-    let key = claim(c)?.key;
-    Some(Claimed { key, holder: None })
+/// With the place where its claim is kept; who has it will be seen.
+fn claiming(c: &Admit, (script, operation): (Script, Operation)) -> (Script, Operation) {
+    let claim = claim(c).map(|claim| Claimed {
+        key: claim.key,
+        holder: None,
+    });
+    (script, Operation { claim, ..operation })
 }
 
 fn extend(c: &Extend) -> Writer {
