@@ -5,6 +5,7 @@
 
 mod cut;
 mod framing;
+pub mod fuzzing;
 mod judge;
 mod long;
 mod reading;

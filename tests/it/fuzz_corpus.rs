@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 type Target = (&'static str, &'static str, fn(&[u8]));
 
 /// All targets; `fuzz/fuzz_targets/NAME.rs` calls the same function.
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 9] = [
     (
         "ask",
         "faregate::meter::fuzzing::ask",
@@ -34,6 +34,11 @@ const TARGETS: [Target; 7] = [
         faregate::meter::fuzzing::json,
     ),
     (
+        "sse",
+        "faregate::meter::answer::fuzzing::sse",
+        faregate::meter::answer::fuzzing::sse,
+    ),
+    (
         "target",
         "faregate::http::fuzzing::target",
         faregate::http::fuzzing::target,
@@ -42,6 +47,11 @@ const TARGETS: [Target; 7] = [
         "units",
         "faregate::proxy::fuzzing::units_in_body",
         faregate::proxy::fuzzing::units_in_body,
+    ),
+    (
+        "usage",
+        "faregate::meter::answer::fuzzing::usage",
+        faregate::meter::answer::fuzzing::usage,
     ),
 ];
 
