@@ -13,6 +13,7 @@ mod spec;
 pub use edit::Change;
 
 use super::Api;
+use super::json::Ends;
 use super::problem::Problem;
 use edit::Spots;
 use reader::Reader;
@@ -64,7 +65,8 @@ pub struct Asked {
 ///
 /// The error is a sentence for the sender.
 pub fn read<A: AsRef<str>>(api: Api, body: &[u8], allowed: &[A]) -> Result<Asked, Problem> {
-    let whole = super::json::check(body)
+    let mut ends = Ends::default();
+    let whole = super::json::check_noting(body, &mut ends)
         .map_err(|problem| Problem::new(format!("the body is not JSON with one reading: {problem}")))?;
     let allowed: Vec<&str> = allowed.iter().map(AsRef::as_ref).collect();
     Reader::new(api, &allowed).read(whole)

@@ -3,6 +3,7 @@
 //! [`check`] is for what a client sends: whatever two parsers could read in two ways is refused (P3 to P5, H14). [`loose`] is for what an upstream answers.
 
 mod check;
+mod ends;
 mod names;
 mod text;
 mod walk;
@@ -10,6 +11,7 @@ mod walk;
 use std::borrow::Cow;
 use std::ops::Range;
 
+pub use ends::Ends;
 pub use walk::{Items, Members};
 
 use super::problem::Problem;
@@ -30,12 +32,23 @@ pub const NUMBER_MAX: u64 = 1 << 53;
 /// (compared decoded), no half of a surrogate pair, no number beyond a double, at most [`DEPTH_MAX`] levels and [`MEMBERS_MAX`] members of an object. Work
 /// and memory grow with the text's length (but for a logarithm).
 pub fn check(bytes: &[u8]) -> Result<Value<'_>, Problem> {
-    check::check(bytes, check::STRICT)
+    check::check(bytes, check::STRICT, None)
+}
+
+/// The same; walking through it is then quick, however often it is done.
+pub fn check_noting<'a>(bytes: &'a [u8], ends: &'a mut Ends) -> Result<Value<'a>, Problem> {
+    let Value { text, start, end, .. } = check::check(bytes, check::STRICT, Some(&mut *ends))?;
+    Ok(Value {
+        text,
+        start,
+        end,
+        ends,
+    })
 }
 
 /// The one value of a text as parsers in use read it: names may be there twice (the last one counts), halves of surrogate pairs stand for U+FFFD.
 pub fn loose(bytes: &[u8]) -> Result<Value<'_>, Problem> {
-    check::check(bytes, check::LOOSE)
+    check::check(bytes, check::LOOSE, None)
 }
 
 /// What a value is.
@@ -61,6 +74,7 @@ pub struct Value<'a> {
     text: &'a str,
     start: usize,
     end: usize,
+    ends: &'a Ends,
 }
 
 impl<'a> Value<'a> {

@@ -1,5 +1,6 @@
 //! The grammar, without recursion.
 
+use super::ends::{self, Ends};
 use super::names::{Mark, Names};
 use super::text::{hex, pair, plain_until};
 use super::{DEPTH_MAX, MEMBERS_MAX, Value};
@@ -28,7 +29,11 @@ const DIGITS_FEW: usize = 100;
 /// What is beyond is refused: near their end, parsers differ in what is still a double.
 const DOUBLE_MAX: f64 = 1e300;
 
-pub(super) fn check(bytes: &[u8], rules: Rules) -> Result<Value<'_>, Problem> {
+pub(super) fn check<'a>(
+    bytes: &'a [u8],
+    rules: Rules,
+    ends: Option<&mut Ends>,
+) -> Result<Value<'a>, Problem> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(Problem::new(
             "it begins with a byte order mark: send the JSON without one",
@@ -43,6 +48,7 @@ pub(super) fn check(bytes: &[u8], rules: Rules) -> Result<Value<'_>, Problem> {
         rules,
         names: Names::new(text),
         open: Vec::new(),
+        ends,
     };
     checker.blanks();
     let start = checker.at;
@@ -50,28 +56,40 @@ pub(super) fn check(bytes: &[u8], rules: Rules) -> Result<Value<'_>, Problem> {
     let end = checker.at;
     checker.blanks();
     match bytes.get(checker.at) {
-        None => Ok(Value { text, start, end }),
+        None => Ok(Value {
+            text,
+            start,
+            end,
+            ends: ends::NONE,
+        }),
         Some(_) => Err(checker.wrong("there is more behind the JSON value")),
     }
 }
 
-/// What is open.
+/// What is open, and where its end is noted.
 #[derive(Clone, Copy)]
-enum Open {
+struct Open {
+    kind: Bracket,
+    noted: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Bracket {
     Array,
     Object(Mark),
 }
 
-struct Checker<'a> {
+struct Checker<'a, 'e> {
     bytes: &'a [u8],
     text: &'a str,
     at: usize,
     rules: Rules,
     names: Names<'a>,
     open: Vec<Open>,
+    ends: Option<&'e mut Ends>,
 }
 
-impl Checker<'_> {
+impl Checker<'_, '_> {
     /// One value, with all that is in it.
     fn value(&mut self) -> Result<(), Problem> {
         loop {
@@ -79,14 +97,14 @@ impl Checker<'_> {
             match self.bytes.get(self.at) {
                 Some(b'{') => {
                     let mark = self.names.mark();
-                    self.opens(Open::Object(mark))?;
+                    self.opens(Bracket::Object(mark))?;
                     if self.bytes.get(self.at) != Some(&b'}') {
                         self.name(mark)?;
                         continue;
                     }
                 }
                 Some(b'[') => {
-                    self.opens(Open::Array)?;
+                    self.opens(Bracket::Array)?;
                     if self.bytes.get(self.at) != Some(&b']') {
                         continue;
                     }
@@ -109,35 +127,39 @@ impl Checker<'_> {
     fn goes_on(&mut self) -> Result<bool, Problem> {
         while let Some(open) = self.open.last().copied() {
             self.blanks();
-            match (self.bytes.get(self.at), open) {
-                (Some(b','), Open::Array) => {
+            match (self.bytes.get(self.at), open.kind) {
+                (Some(b','), Bracket::Array) => {
                     self.at += 1;
                     return Ok(true);
                 }
-                (Some(b','), Open::Object(mark)) => {
+                (Some(b','), Bracket::Object(mark)) => {
                     self.at += 1;
                     self.blanks();
                     self.name(mark)?;
                     return Ok(true);
                 }
-                (Some(b']'), Open::Array) => {}
-                (Some(b'}'), Open::Object(mark)) => self.closes(mark)?,
+                (Some(b']'), Bracket::Array) => {}
+                (Some(b'}'), Bracket::Object(mark)) => self.closes(mark)?,
                 (None, _) => return Err(self.wrong("it ends too early")),
                 (Some(_), _) => return Err(self.wrong("there is no comma or closing bracket")),
             }
             self.at += 1;
             self.open.pop();
+            if let (Some(ends), Some(noted)) = (&mut self.ends, open.noted) {
+                ends.close(noted, self.at);
+            }
         }
         Ok(false)
     }
 
     /// A bracket, and the blanks behind it.
-    fn opens(&mut self, open: Open) -> Result<(), Problem> {
+    fn opens(&mut self, kind: Bracket) -> Result<(), Problem> {
         if self.open.len() >= self.rules.depth_max {
             let deep = format!("it is nested deeper than {} levels", self.rules.depth_max);
             return Err(self.wrong(&deep));
         }
-        self.open.push(open);
+        let noted = self.ends.as_mut().and_then(|ends| ends.open(self.at));
+        self.open.push(Open { kind, noted });
         self.at += 1;
         self.blanks();
         Ok(())
@@ -179,12 +201,16 @@ impl Checker<'_> {
     /// A string, up to behind its closing quote. Whether it has escapes.
     fn string(&mut self) -> Result<bool, Problem> {
         let mut escaped = false;
+        let start = self.at;
         self.at += 1;
         loop {
             self.at = plain_until(self.bytes, self.at);
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
+                    if let Some(ends) = &mut self.ends {
+                        ends.note(start, self.at);
+                    }
                     return Ok(escaped);
                 }
                 Some(b'\\') => {

@@ -68,36 +68,43 @@ impl<'a> Names<'a> {
             decode_into(written, &mut self.decoded);
             name.end = self.decoded.len();
         }
-        name.head = head(self.said(name).as_bytes());
+        name.head = head(name.said(self.text, &self.decoded).as_bytes());
         let before = self.names.get(mark.names..).unwrap_or_default();
-        let twice = before.len() < FEW && before.iter().any(|other| self.compare(other, &name).is_eq());
+        let twice = before.len() < FEW
+            && before
+                .iter()
+                .any(|other| name.compare(other, self.text, &self.decoded).is_eq());
         self.names.push(name);
         twice
     }
 
     /// The object closes. A name that it had twice.
     pub(super) fn close(&mut self, mark: Mark) -> Option<String> {
+        let Names { text, names, decoded } = self;
         let mut twice = None;
-        if self.count(mark) > FEW {
-            let mut names = self.names.split_off(mark.names);
-            names.sort_unstable_by(|a, b| self.compare(a, b));
-            twice = names
+        let own = names.get_mut(mark.names..).unwrap_or_default();
+        if own.len() > FEW {
+            own.sort_unstable_by(|a, b| a.compare(b, text, decoded));
+            twice = own
                 .array_windows()
-                .find(|[a, b]| self.compare(a, b).is_eq())
-                .map(|[a, _]| self.said(*a).to_owned());
+                .find(|[a, b]| a.compare(b, text, decoded).is_eq())
+                .map(|[a, _]| a.said(text, decoded).to_owned());
         }
-        self.names.truncate(mark.names);
-        self.decoded.truncate(mark.decoded);
+        names.truncate(mark.names);
+        decoded.truncate(mark.decoded);
         twice
     }
+}
 
-    fn said(&self, name: Name) -> &str {
-        let text = if name.escaped { &self.decoded } else { self.text };
-        text.get(name.start..name.end).unwrap_or_default()
+impl Name {
+    fn said<'s>(&self, text: &'s str, decoded: &'s str) -> &'s str {
+        let text = if self.escaped { decoded } else { text };
+        text.get(self.start..self.end).unwrap_or_default()
     }
 
-    fn compare(&self, a: &Name, b: &Name) -> Ordering {
-        a.head.cmp(&b.head).then_with(|| self.said(*a).cmp(self.said(*b)))
+    fn compare(&self, other: &Name, text: &str, decoded: &str) -> Ordering {
+        let heads = self.head.cmp(&other.head);
+        heads.then_with(|| self.said(text, decoded).cmp(other.said(text, decoded)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memmem};
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
@@ -12,6 +12,10 @@ const BLOCK: usize = 32;
 
 /// Where the first byte at or after `at` is that is not plain in a string (a quote, a backslash, a control character), or the end.
 pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+    // Escapes often follow one another.
+    if bytes.get(at) == Some(&b'\\') {
+        return at;
+    }
     while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
         // Without a branch inside, so that it is done for many bytes at once.
         let any = block
@@ -44,12 +48,15 @@ fn has(word: u64, byte: u8) -> u64 {
 
 /// Where a string ends that begins at `at`, in a text that was checked: behind its closing quote.
 pub(super) fn string_end(bytes: &[u8], at: usize) -> usize {
-    let mut at = at + 1;
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        if bytes.get(at + found) == Some(&b'"') {
-            return at + found + 1;
+    let start = at + 1;
+    let mut at = start;
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr(b'"', rest)) {
+        at += found + 1;
+        let before = bytes.get(start..at - 1).unwrap_or_default();
+        let backslashes = before.iter().rev().take_while(|b| **b == b'\\').count();
+        if backslashes % 2 == 0 {
+            return at;
         }
-        at += found + 2;
     }
     bytes.len()
 }
@@ -166,6 +173,20 @@ mod tests {
         for byte in 0..=u8::MAX {
             let plain = byte >= 0x20 && byte != b'"' && byte != b'\\';
             assert_eq!(plain_until(&[byte; 64], 0), if plain { 64 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn strings_end_behind_the_quote_that_is_not_escaped() {
+        for (text, length) in [
+            (r#""" ""#, 2),
+            (r#""a""b""#, 3),
+            (r#""\"x"""#, 5),
+            (r#""\\\""""#, 6),
+            (r#""\"\"""#, 6),
+            (r#""\\\"\\","""#, 8),
+        ] {
+            assert_eq!(string_end(text.as_bytes(), 0), length, "{text}");
         }
     }
 

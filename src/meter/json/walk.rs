@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::ends::Ends;
 use super::text::string_end;
 use super::{Kind, Value};
 
@@ -9,6 +10,7 @@ use super::{Kind, Value};
 #[derive(Clone, Debug)]
 pub struct Items<'a> {
     text: &'a str,
+    ends: &'a Ends,
     /// Behind the opening bracket, or behind the last item; `None` at the end.
     at: Option<usize>,
 }
@@ -17,6 +19,7 @@ impl<'a> Items<'a> {
     pub(super) fn of(value: Value<'a>) -> Items<'a> {
         Items {
             text: value.text,
+            ends: value.ends,
             at: (value.kind() == Kind::Array).then_some(value.start + 1),
         }
     }
@@ -27,7 +30,7 @@ impl<'a> Iterator for Items<'a> {
 
     fn next(&mut self) -> Option<Value<'a>> {
         let start = begins(self.text.as_bytes(), self.at.take()?)?;
-        let value = at(self.text, start);
+        let value = at(self.text, self.ends, start);
         self.at = Some(value.end);
         Some(value)
     }
@@ -41,6 +44,7 @@ impl<'a> Members<'a> {
     pub(super) fn of(value: Value<'a>) -> Members<'a> {
         Members(Items {
             text: value.text,
+            ends: value.ends,
             at: (value.kind() == Kind::Object).then_some(value.start + 1),
         })
     }
@@ -69,14 +73,19 @@ fn begins(bytes: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// The value that begins there.
-pub(super) fn at(text: &str, start: usize) -> Value<'_> {
+fn at<'a>(text: &'a str, ends: &'a Ends, start: usize) -> Value<'a> {
     let bytes = text.as_bytes();
     let end = match bytes.get(start) {
-        Some(b'"') => string_end(bytes, start),
-        Some(b'{' | b'[') => closing(bytes, start),
+        Some(b'"') => ends.of(start).unwrap_or_else(|| string_end(bytes, start)),
+        Some(b'{' | b'[') => ends.of(start).unwrap_or_else(|| closing(bytes, start)),
         _ => word_end(bytes, start),
     };
-    Value { text, start, end }
+    Value {
+        text,
+        start,
+        end,
+        ends,
+    }
 }
 
 /// Behind the bracket that closes what opens there.
