@@ -51,6 +51,19 @@ pub fn loose(bytes: &[u8]) -> Result<Value<'_>, Problem> {
     check::check(bytes, check::LOOSE, None)
 }
 
+/// Whether some parsers take one name for the other: Go's take any case, and Unicode's two look-alikes of `k` and `s` too.
+pub fn is_twin(known: &str, name: &str) -> bool {
+    if name.is_ascii() {
+        return known.eq_ignore_ascii_case(name);
+    }
+    let folded = name.chars().map(|c| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    });
+    folded.eq(known.chars().map(|c| c.to_ascii_lowercase()))
+}
+
 /// What a value is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {

@@ -9,10 +9,7 @@ use super::quote::units::units;
 pub fn units_in_body(bytes: &[u8]) {
     let Ok(found) = units(bytes, "n") else { return };
     assert!(found > 0);
-    // Elsewhere in it there may be what a stricter parser refuses (half a surrogate, a number beyond a double): then it serves nothing.
-    let Ok(read) = serde_json::from_slice::<Value>(bytes) else {
-        return;
-    };
+    let read = serde_json::from_slice::<Value>(bytes).unwrap_or_default();
     assert!(read.is_object());
     match read.get("n") {
         Some(number) => assert_eq!(number.as_u64(), Some(found)),

@@ -8,7 +8,7 @@ use super::path::Path;
 use super::spec::{Kind, Means, Member, Spec, Typed};
 use crate::meter::Api;
 use crate::meter::bound;
-use crate::meter::json::{Kind as Json, Value};
+use crate::meter::json::{Kind as Json, Value, is_twin};
 use crate::meter::problem::{Problem, Quoted};
 
 /// The longest name of a model.
@@ -247,19 +247,6 @@ impl<'r> Reader<'r> {
             .iter()
             .any(|allowed| *allowed == name || begins(allowed))
     }
-}
-
-/// Whether some parsers take one name for the other: Go's take any case, and Unicode's two look-alikes of `k` and `s` too.
-fn is_twin(known: &str, name: &str) -> bool {
-    if name.is_ascii() {
-        return known.eq_ignore_ascii_case(name);
-    }
-    let folded = name.chars().map(|c| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    });
-    folded.eq(known.chars())
 }
 
 fn other_spelling(path: &Path<'_>, name: &str) -> Problem {
