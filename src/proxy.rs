@@ -3,7 +3,7 @@
 //! | Files | Answer |
 //! |---|---|
 //! | `stack`, `stage` | what a request must pass, and how far it has come, as types |
-//! | `route`, `identify`, `quote`, `charge`, `forward` | one stage each |
+//! | `route`, `identify`, `quote`, `charge`, `forward` | one stage each; `once`: what comes under an idempotency key |
 //! | `exchange`, `outcome`, `body`, `upload` | what is known of a request until its answer has ended; its two bodies |
 //! | `fault`, `code`, `rescue` | what can go wrong, and the only place where that becomes an answer |
 //! | `own`, `cors` | what is answered before a route is looked for |
@@ -22,6 +22,7 @@ mod identify;
 mod incoming;
 mod listener;
 mod live;
+mod once;
 mod outcome;
 mod outlive;
 mod own;

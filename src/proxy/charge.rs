@@ -16,7 +16,7 @@ pub(super) async fn charge(mut quoted: Quoted) -> Result<Paid, Rejected> {
         request: quoted.exchange.request,
         route: &quoted.route.id,
         quote: quoted.quote,
-        claim: None,
+        claim: quoted.exchange.claim,
         detail: quoted.route.detail.clone(),
         patience: quoted.exchange.patience,
     };

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ::http::request::Parts;
 use ::http::{HeaderValue, StatusCode};
 
+use crate::domain::claim::Claim;
 use crate::domain::credits::Credits;
 use crate::domain::ids::HoldId;
 use crate::service::gate::{Known, Patience};
@@ -43,6 +44,8 @@ pub(super) struct Exchange {
     pub(super) route: Option<Arc<Route>>,
     pub(super) known: Option<Arc<Known>>,
     pub(super) patience: Patience,
+    /// The idempotency key it comes under.
+    pub(super) claim: Option<Claim>,
     pub(super) charge: Charge,
     /// What the account has if the hold is given back; known once there is one.
     pub(super) left: Option<Credits>,
@@ -70,6 +73,7 @@ impl Exchange {
             known: None,
             patience: worker.gate.patience(),
             worker: Arc::clone(worker),
+            claim: None,
             charge: Charge::None,
             left: None,
             outcome: Outcome::ClientGone,

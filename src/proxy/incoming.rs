@@ -18,6 +18,8 @@ const UNWANTED: (usize, Duration) = (64 * 1024, Duration::from_secs(1));
 pub(super) struct ClientBody {
     /// None once it is dropped.
     body: Option<Incoming>,
+    /// What was read before, where it is given on from memory.
+    read: Bytes,
     http2: bool,
 }
 
@@ -25,7 +27,17 @@ impl ClientBody {
     pub(super) fn new(body: Incoming, version: Version) -> ClientBody {
         ClientBody {
             body: Some(body),
+            read: Bytes::new(),
             http2: version == Version::HTTP_2,
+        }
+    }
+
+    /// One that was read to its end before.
+    pub(super) fn read_before(bytes: Bytes) -> ClientBody {
+        ClientBody {
+            body: None,
+            read: bytes,
+            http2: false,
         }
     }
 }
@@ -60,19 +72,24 @@ impl Body for ClientBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.body {
+        let ClientBody { body, read, .. } = &mut *self;
+        match body {
             Some(body) => Pin::new(body).poll_frame(cx),
-            None => Poll::Ready(None),
+            None if read.is_empty() => Poll::Ready(None),
+            None => Poll::Ready(Some(Ok(Frame::data(std::mem::take(read))))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body
+            .as_ref()
+            .map_or(self.read.is_empty(), Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
+        let read = self.read.len() as u64;
         self.body
             .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+            .map_or_else(|| SizeHint::with_exact(read), Body::size_hint)
     }
 }

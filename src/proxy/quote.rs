@@ -5,12 +5,18 @@ pub(super) mod units;
 use crate::domain::price::Price;
 
 use super::fault::{Fault, Rejected};
+use super::once;
 use super::stage::{Identified, Quoted};
 use super::stall::Stall;
 use super::upload::Upload;
 
 /// [`Identified`] → [`Quoted`].
 pub(super) async fn quote(mut identified: Identified) -> Result<Quoted, Rejected> {
+    if once::is_claiming(&identified.routed)
+        && let Err(fault) = Box::pin(once::claim(&mut identified.routed)).await
+    {
+        return Err(identified.routed.exchange.reject(fault));
+    }
     let routed = &mut identified.routed;
     let body = routed.body.take();
     let read = match &routed.route.price {

@@ -8,6 +8,7 @@ mod frames;
 mod gatehouse;
 mod hostile;
 mod memory;
+mod once;
 mod prices;
 mod process;
 mod protocols;
