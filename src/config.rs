@@ -18,6 +18,7 @@ mod headers;
 mod ledger;
 mod link;
 mod log;
+mod model;
 mod plan;
 mod problem;
 mod read;
@@ -50,11 +51,12 @@ pub use route::{Api, OnDisconnect, Route};
 pub use schema::json_schema;
 pub use secret::{Env, Files, Secret};
 pub use server::{Server, Tls};
-pub use summary::{PlanRow, RouteRow, Summary, UpstreamRow, show_price};
+pub use summary::{ModelRow, PlanRow, RouteRow, Summary, UpstreamRow, show_price};
 pub use units::{show_duration, show_size};
-pub use upstream::Upstream;
+pub use upstream::{Kind, Upstream};
 
 use crate::domain::ids::PlanId;
+use crate::domain::model::{Model, NamePattern};
 use context::{Context, Place};
 
 /// The file that is shipped: every key, commented. It is the configuration of a gate that was given none.
@@ -78,6 +80,8 @@ pub struct Config {
     pub upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
     /// Which requests are let through, in the order of the file. No two match the same requests, none has another's id.
     pub routes: Vec<Arc<Route>>,
+    /// What tokens cost, in the order of the file, each with the names it goes by.
+    pub models: Vec<(Vec<NamePattern>, Arc<Model>)>,
     /// What accounts may do, by name.
     pub plans: BTreeMap<PlanId, Arc<Plan>>,
     /// The plan of accounts that are on none.

@@ -55,6 +55,7 @@ pub(super) fn plans(config: &Config) -> Arc<Plans> {
             .routes
             .as_ref()
             .map(|routes| routes.iter().cloned().collect()),
+        models: plan.models.clone(),
         limits: plan.limits,
         credit_line: plan.credit_line,
     };

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::context::{Place, Placed};
+use super::model::RawModel;
 use super::plan::{Plan, RawPlan};
 use super::route::{RawRoute, Route};
 use super::section::Section;
 use super::suggest;
 use super::upstream::Upstream;
 use crate::domain::ids::PlanId;
+use crate::domain::model::{Model, Models, NamePattern};
 use crate::http::pattern::Pattern;
 
 /// Routes with all they refer to. No two for the same requests or with the same id; all to an upstream that is there.
@@ -72,6 +74,44 @@ fn distinct(
         }
         ids.insert(id.value.clone(), id.place.clone());
     }
+}
+
+/// What a model is called, and its price.
+type Named = (Vec<NamePattern>, Arc<Model>);
+
+/// Models with their names, no two of which are the same. There are some where a route is priced by tokens.
+pub(super) fn models(
+    s: &Section<'_>,
+    raw: Vec<(String, Option<RawModel>)>,
+    routes: &[RawRoute],
+) -> Vec<Named> {
+    if raw.is_empty() && routes.iter().any(RawRoute::by_tokens) {
+        let advice = "add [models.\"NAME\"] with input, output and output_tokens_max for each model";
+        s.missing("models", advice);
+    }
+    let all_read = raw.iter().all(|(_, model)| model.is_some());
+    let mut taken: HashMap<NamePattern, Place> = HashMap::new();
+    let mut models = Vec::new();
+    for RawModel { names, model } in raw.into_iter().filter_map(|(_, model)| model) {
+        for name in &names {
+            if let Some(earlier) = taken.insert(name.value.clone(), name.place.clone()) {
+                let what = format!("is the name of the model in line {} already", s.line(&earlier));
+                s.problem(&name.place, what, "give each name to one model");
+            }
+        }
+        models.push((names.into_iter().map(|name| name.value).collect(), model));
+    }
+    let all = Models::new(
+        models
+            .iter()
+            .flat_map(|(names, model): &Named| names.iter().map(|name| (name.clone(), Arc::clone(model)))),
+    );
+    for model in routes.iter().filter_map(|route| route.model.as_ref()) {
+        if all_read && all.find(&model.value).is_none() {
+            unknown(s, model, "model", models.iter().map(|(_, model)| &*model.name));
+        }
+    }
+    models
 }
 
 /// Plans with the ids of the routes they name.

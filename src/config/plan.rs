@@ -8,6 +8,7 @@ use super::section::{Section, within};
 use crate::domain::credits::Credits;
 use crate::domain::ids::PlanId;
 use crate::domain::limits::Limits;
+use crate::domain::model::NamePattern;
 
 /// `[plans.NAME]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +17,8 @@ pub struct Plan {
     pub id: PlanId,
     /// Ids of the routes its accounts may use; `None` for all.
     pub routes: Option<BTreeSet<Arc<str>>>,
+    /// Models its accounts may use; `None` for all.
+    pub models: Option<Vec<NamePattern>>,
     /// Caps, where the account has none of its own.
     pub limits: Limits,
     /// How far below zero available may go; zero for not at all.
@@ -29,6 +32,8 @@ pub(super) struct RawPlan {
 }
 
 const ROUTES: &str = "Routes its accounts may use: ids, or patterns that cover routes; absent for all.";
+const MODELS: &str =
+    "Models its accounts may use, by name; one `*` in a name stands for any text. Absent: all.";
 const REQUESTS: &str =
     "Requests in any minute: a minute's worth may come at once, then evenly. Absent: no cap.";
 const TOKENS: &str = "Tokens in any minute, as quoted. Absent: no cap.";
@@ -47,6 +52,7 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
         }
     };
     let routes = s.texts("routes", ROUTES, &[], super::route::ROUTES_MAX);
+    let models = models(s);
     let count = |name, doc, max| {
         s.integer_or(
             name,
@@ -85,8 +91,25 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
     let plan = Plan {
         id: id?,
         routes: None,
+        models,
         limits,
         credit_line: credit_line.unwrap_or(Credits::ZERO),
     };
     Some(RawPlan { plan, routes })
+}
+
+fn models(s: &Section<'_>) -> Option<Vec<NamePattern>> {
+    let texts = s.texts("models", MODELS, &[], super::model::MODELS_MAX)?;
+    let read = texts.value.iter().filter_map(|text| {
+        let name = NamePattern::new(&text.value);
+        if let Err(error) = &name {
+            s.problem(
+                &text.place,
+                format!("{:?} is no name for a model", text.value),
+                error.to_string(),
+            );
+        }
+        name.ok()
+    });
+    Some(read.collect())
 }

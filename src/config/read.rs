@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::link;
 use super::section::Section;
-use super::{Config, Places, admin, ledger, log, plan, route, server, upstream};
+use super::{Config, Places, admin, ledger, log, model, plan, route, server, upstream};
 
 const UPSTREAMS_MAX: usize = 1_000;
 const PLANS_MAX: usize = 1_000;
@@ -18,6 +18,7 @@ const LEDGER: &str = "Where the credits are kept.";
 const LOG: &str = "What is written to standard error.";
 const UPSTREAMS: &str = "Servers that requests are forwarded to, by name.";
 const PLANS: &str = "What the accounts on a plan may do.";
+const MODELS: &str = "What tokens cost, in credits for a million, by the name of the model; one `*` in a name stands for any text. What is not listed is not served.";
 const ROUTES: &str = "Which requests are let through, to where, and for how much.";
 const LATER: &str = "is not in this version";
 
@@ -31,12 +32,8 @@ pub(super) fn file(s: &Section<'_>) -> Config {
     let upstreams = s.named("upstreams", UPSTREAMS, UPSTREAMS_MAX, upstream::read);
     let upstreams: Option<BTreeMap<_, _>> = upstreams.map(|read| read.into_iter().collect());
     let plans = s.named("plans", PLANS, PLANS_MAX, plan::read);
+    let models = s.named("models", MODELS, model::MODELS_MAX, model::read);
     let routes = s.tables("routes", ROUTES, "match", route::ROUTES_MAX, route::read);
-    s.later(
-        "models",
-        LATER,
-        "take it out; routes are priced by request, by unit, or by the upstream",
-    );
     s.later(
         "stripe",
         LATER,
@@ -48,6 +45,7 @@ pub(super) fn file(s: &Section<'_>) -> Config {
     );
     let plans = plans.map(|plans| link::plans(s, plans, &routes));
     let default_plan = default_plan.and_then(|name| link::default_plan(s, &name, plans.as_ref()?));
+    let models = models.map(|read| link::models(s, read, &routes));
     let routes = link::routes(s, routes, upstreams.as_ref(), server.body_max);
     Config {
         server,
@@ -56,6 +54,7 @@ pub(super) fn file(s: &Section<'_>) -> Config {
         log,
         upstreams: named(upstreams, |upstream| upstream.name.clone()),
         routes,
+        models: models.unwrap_or_default(),
         plans: named(plans, |plan| plan.id.clone()),
         default_plan,
         places: Places::default(),

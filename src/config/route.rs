@@ -1,6 +1,7 @@
 //! `[[routes]]`: which requests are let through, to where, and for how much.
 
 mod price;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::server::{BODY_BOUNDS, to_usize};
 use super::upstream;
 use crate::domain::price::Price;
 use crate::http::pattern::Pattern;
+use crate::meter;
 
 /// A route: requests like this go there and cost that.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +29,12 @@ pub struct Route {
     pub price: Price,
     /// The dialect its clients speak.
     pub api: Api,
+    /// For prices by tokens: members of requests that are let through although they make a request dearer than can be seen.
+    pub allow: Vec<Arc<str>>,
+    /// For prices by tokens: the model that all its requests are for, whatever they say.
+    pub model: Option<Arc<str>>,
+    /// For prices by tokens: what a query may say.
+    pub query: Vec<Arc<str>>,
     /// WebSocket upgrades are carried; only with a price that is known before.
     pub upgrade: bool,
     /// What becomes of a request whose client has gone.
@@ -39,14 +47,16 @@ pub struct Route {
     pub cors: Vec<Arc<str>>,
 }
 
-/// The dialect a route's clients speak: how the gate's own answers look to them.
+/// The dialect a route's clients speak: how the gate's own answers look to them, and where usage is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Api {
-    /// OpenAI's chat completions.
-    OpenAiChat,
+    /// One whose usage is read.
+    Metered(meter::Api),
+    /// Lists of models, as OpenAI, Anthropic and Ollama have them: shown as far as they are priced and the customer's plan opens them.
+    OpenAiModels,
     /// Any other of OpenAI's.
     OpenAi,
-    /// Anthropic's.
+    /// Any other of Anthropic's.
     Anthropic,
     /// None of these: RFC 9457 `application/problem+json`.
     #[default]
@@ -64,12 +74,20 @@ pub enum OnDisconnect {
 }
 
 impl Api {
-    const WORDS: &'static [(&'static str, Api)] = &[
-        ("openai-chat", Api::OpenAiChat),
-        ("openai", Api::OpenAi),
-        ("anthropic", Api::Anthropic),
-        ("plain", Api::Plain),
-    ];
+    const WORDS: &'static [(&'static str, Api)] = &{
+        let mut words = [("", Api::Plain); meter::Api::ALL.len() + 4];
+        let mut at = 0;
+        while at < meter::Api::ALL.len() {
+            let api = meter::Api::ALL[at];
+            words[at] = (api.as_str(), Api::Metered(api));
+            at += 1;
+        }
+        words[at] = ("openai-models", Api::OpenAiModels);
+        words[at + 1] = ("openai", Api::OpenAi);
+        words[at + 2] = ("anthropic", Api::Anthropic);
+        words[at + 3] = ("plain", Api::Plain);
+        words
+    };
 
     /// As it is written.
     pub fn as_str(self) -> &'static str {
@@ -102,6 +120,8 @@ pub(super) struct RawRoute {
     pub(super) upstream: Option<Placed<String>>,
     price: Option<Price>,
     api: Api,
+    tokens: tokens::Tokens,
+    pub(super) model: Option<Placed<String>>,
     upgrade: bool,
     on_disconnect: OnDisconnect,
     body_max: Option<usize>,
@@ -110,6 +130,11 @@ pub(super) struct RawRoute {
 }
 
 impl RawRoute {
+    /// Whether it is priced by tokens.
+    pub(super) fn by_tokens(&self) -> bool {
+        matches!(self.price, Some(Price::Tokens(_)))
+    }
+
     /// The route, or `None` where a problem with it has been reported.
     pub(super) fn finish(
         self,
@@ -124,6 +149,9 @@ impl RawRoute {
             upstream: upstream.name.clone(),
             price: self.price?,
             api: self.api,
+            allow: self.tokens.allow,
+            query: self.tokens.query,
+            model: self.model.map(|model| model.value.into()),
             upgrade: self.upgrade,
             on_disconnect: self.on_disconnect,
             body_max: self.body_max.unwrap_or(body_max),
@@ -138,7 +166,8 @@ const CORS_MAX: usize = 100;
 
 const MATCH: &str = "METHOD /path: `*` stands for one segment, at the end for one or more, as a method for all. The most specific route wins.";
 const ID: &str = "Its name in plans, logs, metrics and the journal; absent: the match text.";
-const API: &str = "The dialect its clients speak: how refusals look to them.";
+const API: &str =
+    "The dialect its clients speak: how refusals look to them, and for prices by tokens where usage is read.";
 const UPGRADE: &str = "Carries WebSocket upgrades; only with a fixed price or none.";
 const ON_DISCONNECT: &str = "When the client has gone: charge_delivered cuts the upstream off, finish reads it to its end and charges exactly.";
 const BODY_MAX: &str = "The most bytes a request's body has; absent: server.body_max.";
@@ -154,6 +183,8 @@ pub(super) fn read(s: &Section<'_>) -> RawRoute {
     let upstream = s.text("upstream", "The name of the upstream its requests go to.");
     s.required("upstream", "name one of [upstreams]: upstream = \"models\"");
     let price = price::read(s);
+    let api = s.choice("api", API, "plain", Api::WORDS).unwrap_or_default();
+    let (price, tokens) = tokens::read(s, price, api);
     let upgrade = s.flag("upgrade", UPGRADE);
     if upgrade && !matches!(price, None | Some(Price::Free | Price::Fixed(_))) {
         s.problem(
@@ -163,7 +194,9 @@ pub(super) fn read(s: &Section<'_>) -> RawRoute {
         );
     }
     RawRoute {
-        api: s.choice("api", API, "plain", Api::WORDS).unwrap_or_default(),
+        api,
+        model: tokens::model(s),
+        tokens,
         upgrade,
         on_disconnect: s
             .choice(

@@ -134,7 +134,7 @@ fn kind(key: &Declared, declared: &[Declared]) -> Value {
         Kind::Size => json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" }),
         Kind::Texts | Kind::Secrets => json!({ "type": "array", "items": text }),
         Kind::SecretMap => json!({ "type": "object", "additionalProperties": text }),
-        Kind::Cost => json!({ "anyOf": [amount, table(&key.shape, declared)] }),
+        Kind::Cost => json!({ "anyOf": [amount, { "enum": ["tokens"] }, table(&key.shape, declared)] }),
         Kind::Table => table(&key.shape, declared),
         Kind::Named => {
             json!({ "type": "object", "additionalProperties": table(&format!("{}.*", key.shape), declared) })

@@ -13,6 +13,9 @@ use super::{Admin, AdminToken, Config, Ledger, Log, Plan, Redis, Route, Server, 
 use crate::domain::credits::Credits;
 use crate::domain::hold::OnExpiry;
 use crate::domain::limits::Limits;
+use crate::domain::model::{Declared, Model, NamePattern};
+use crate::domain::price::{HoldMode, Price, Terms, WhenShort};
+use crate::domain::usage::Class;
 
 /// What a setting is: as it may be shown, and whatever else tells it from another (a secret).
 #[derive(Clone, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub(super) type Settings = BTreeMap<String, Setting>;
 /// What a configuration says: of the gate as a whole, and of each thing that has a name.
 pub(super) struct Flat {
     pub(super) gate: Settings,
-    /// By `routes[ID]`, `upstreams.NAME`, `plans.NAME`.
+    /// By `routes[ID]`, `upstreams.NAME`, `models.NAME`, `plans.NAME`.
     pub(super) things: BTreeMap<String, Settings>,
 }
 
@@ -39,6 +42,7 @@ pub(super) fn flatten(config: &Config) -> Flat {
         log,
         upstreams,
         routes,
+        models,
         plans,
         default_plan,
         places: _,
@@ -55,6 +59,9 @@ pub(super) fn flatten(config: &Config) -> Flat {
     }
     for route in routes {
         things.insert(format!("routes[{}]", route.id), of_route(route));
+    }
+    for (names, model) in models {
+        things.insert(join("models", &model.name), of_model(names, model));
     }
     for (id, plan) in plans {
         things.insert(join("plans", id.as_str()), of_plan(plan));
@@ -229,6 +236,7 @@ fn of_upstream(upstream: &Upstream) -> Settings {
         http2,
         ca,
         connections_max,
+        kind,
         strip_response_headers,
         allow_link_local,
     } = upstream;
@@ -244,6 +252,7 @@ fn of_upstream(upstream: &Upstream) -> Settings {
     list.put("http2", http2);
     list.path("ca", ca.as_deref());
     list.put("connections_max", connections_max);
+    list.put("kind", kind.as_str());
     list.list("strip_response_headers", strip_response_headers);
     list.put("allow_link_local", allow_link_local);
     list.0
@@ -257,6 +266,9 @@ fn of_route(route: &Route) -> Settings {
         upstream,
         price,
         api,
+        allow,
+        model,
+        query,
         upgrade,
         on_disconnect,
         body_max,
@@ -268,6 +280,12 @@ fn of_route(route: &Route) -> Settings {
     list.put("upstream", upstream);
     list.put("cost", show_price(price));
     list.put("api", api.as_str());
+    if let Price::Tokens(terms) = price {
+        of_terms(&mut list, terms);
+        list.list("query", query);
+    }
+    list.list("allow", allow);
+    list.maybe("model", model.as_ref());
     list.put("upgrade", upgrade);
     list.put("on_disconnect", on_disconnect.as_str());
     list.size("body_max", *body_max);
@@ -276,10 +294,62 @@ fn of_route(route: &Route) -> Settings {
     list.0
 }
 
+fn of_terms(list: &mut List, terms: &Terms) {
+    let Terms {
+        hold,
+        when_short,
+        output_min,
+        slice,
+    } = terms;
+    let hold = match hold {
+        HoldMode::Full => "full",
+        HoldMode::Growing => "growing",
+    };
+    list.put("hold", hold);
+    let when_short = match when_short {
+        WhenShort::Shorten => "shorten",
+        WhenShort::Refuse => "refuse",
+    };
+    list.put("when_short", when_short);
+    list.put("output_min", output_min);
+    list.put("slice", slice);
+}
+
+fn of_model(names: &[NamePattern], model: &Model) -> Settings {
+    let Model {
+        name: _,
+        upstream_name,
+        rates,
+        output_max,
+        declared,
+    } = model;
+    let Declared {
+        image,
+        audio,
+        document,
+        request,
+        tool,
+    } = declared;
+    let mut list = List::default();
+    list.list("aliases", names.iter().skip(1));
+    list.maybe("upstream_name", upstream_name.as_ref());
+    for class in Class::ALL {
+        list.put(class.as_str(), rates.get(class));
+    }
+    list.put("output_tokens_max", output_max);
+    list.maybe("image_tokens", *image);
+    list.maybe("audio_tokens", *audio);
+    list.maybe("document_tokens", *document);
+    list.put("request_tokens", request);
+    list.put("tool_tokens", tool);
+    list.0
+}
+
 fn of_plan(plan: &Plan) -> Settings {
     let Plan {
         id: _,
         routes,
+        models,
         limits,
         credit_line,
     } = plan;
@@ -294,6 +364,10 @@ fn of_plan(plan: &Plan) -> Settings {
     if let Some(routes) = routes {
         let routes: Vec<&str> = routes.iter().map(|route| &**route).collect();
         list.put("routes", format!("[{}]", routes.join(", ")));
+    }
+    if let Some(models) = models {
+        let models: Vec<String> = models.iter().map(ToString::to_string).collect();
+        list.put("models", format!("[{}]", models.join(", ")));
     }
     list.maybe("requests_per_minute", *requests_per_minute);
     list.maybe("tokens_per_minute", *tokens_per_minute);

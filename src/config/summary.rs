@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::{Config, Plan, Route, Store};
-use crate::domain::price::Price;
+use crate::domain::model::{Model, NamePattern};
+use crate::domain::price::{HoldMode, Price};
+use crate::domain::usage::Class;
 
 /// What a configuration comes to, as texts for people and programs.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
@@ -18,6 +20,8 @@ pub struct Summary {
     pub routes: Vec<RouteRow>,
     /// All upstreams.
     pub upstreams: Vec<UpstreamRow>,
+    /// All models.
+    pub models: Vec<ModelRow>,
     /// All plans.
     pub plans: Vec<PlanRow>,
     /// Ids of the routes that cost nothing (P19).
@@ -57,6 +61,19 @@ pub struct UpstreamRow {
     pub routes: usize,
 }
 
+/// A model.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct ModelRow {
+    /// Its name, or a pattern of names.
+    pub name: String,
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// Credits for a million tokens, by kind.
+    pub rates: Vec<(&'static str, String)>,
+    /// The most tokens of one answer.
+    pub output_tokens_max: u64,
+}
+
 /// A plan.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct PlanRow {
@@ -64,6 +81,8 @@ pub struct PlanRow {
     pub name: String,
     /// Ids of the routes it opens; `null` for all.
     pub routes: Option<Vec<String>>,
+    /// Models it opens; `null` for all.
+    pub models: Option<Vec<String>>,
     /// Its caps, and its credit line.
     pub limits: Vec<String>,
     /// It is that of accounts on none.
@@ -76,6 +95,10 @@ pub fn show_price(price: &Price) -> String {
         Price::Free => "free".to_owned(),
         Price::Fixed(amount) => format!("{amount} per request"),
         Price::Each { each, times } => format!("{each} x `{times}` of the body"),
+        Price::Tokens(terms) => match terms.hold {
+            HoldMode::Full => "by tokens".to_owned(),
+            HoldMode::Growing => "by tokens, held as they flow".to_owned(),
+        },
         Price::Reported { header, hold } => format!("as {header} says, up to {hold}"),
     }
 }
@@ -100,6 +123,11 @@ impl Config {
                 .upstreams
                 .values()
                 .map(|upstream| self.upstream_row(&upstream.name))
+                .collect(),
+            models: self
+                .models
+                .iter()
+                .map(|(names, model)| model_row(names, model))
                 .collect(),
             plans: self.plans.values().map(|plan| self.plan_row(plan)).collect(),
             notes: self.notes(),
@@ -147,6 +175,10 @@ impl Config {
                 .routes
                 .as_ref()
                 .map(|routes| routes.iter().map(ToString::to_string).collect()),
+            models: plan
+                .models
+                .as_ref()
+                .map(|models| models.iter().map(ToString::to_string).collect()),
             limits: caps.into_iter().flatten().collect(),
             default: self.default_plan.as_ref() == Some(&plan.id),
         }
@@ -224,6 +256,28 @@ fn route_row(route: &Route) -> RouteRow {
     }
 }
 
+/// Kinds of tokens that cost what their plainer kind costs are left out.
+fn model_row(names: &[NamePattern], model: &Model) -> ModelRow {
+    let plain = |class: Class| match class {
+        Class::Input | Class::Output => None,
+        Class::CacheWriteLong => Some(Class::CacheWrite),
+        _ if class.is_output() => Some(Class::Output),
+        _ => Some(Class::Input),
+    };
+    let rate = |class| model.rates.get(class);
+    let told = Class::ALL
+        .into_iter()
+        .filter(|class| plain(*class).is_none_or(|plain| rate(plain) != rate(*class)));
+    ModelRow {
+        name: model.name.to_string(),
+        aliases: names.iter().skip(1).map(ToString::to_string).collect(),
+        rates: told
+            .map(|class| (class.as_str(), rate(class).to_string()))
+            .collect(),
+        output_tokens_max: model.output_max,
+    }
+}
+
 impl fmt::Display for Summary {
     /// Tables of routes, upstreams and plans, then free routes and notes; each line ends with a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -242,7 +296,14 @@ impl fmt::Display for Summary {
             &titles,
             self.upstreams.iter().map(UpstreamRow::cells).collect(),
         )?;
-        let titles = ["PLAN", "ROUTES", "CAPS"];
+        let titles = [
+            "MODEL",
+            "CREDITS FOR A MILLION TOKENS",
+            "LONGEST ANSWER",
+            "ALIASES",
+        ];
+        table(f, &titles, self.models.iter().map(ModelRow::cells).collect())?;
+        let titles = ["PLAN", "ROUTES", "MODELS", "CAPS"];
         table(f, &titles, self.plans.iter().map(PlanRow::cells).collect())?;
         table(
             f,
@@ -286,15 +347,40 @@ impl UpstreamRow {
     }
 }
 
+impl ModelRow {
+    fn cells(&self) -> Vec<String> {
+        let rates: Vec<String> = self
+            .rates
+            .iter()
+            .map(|(kind, rate)| format!("{kind} {rate}"))
+            .collect();
+        let longest = match self.output_tokens_max {
+            0 => String::new(),
+            tokens => tokens.to_string(),
+        };
+        vec![
+            self.name.clone(),
+            rates.join(", "),
+            longest,
+            self.aliases.join(", "),
+        ]
+    }
+}
+
 impl PlanRow {
     fn cells(&self) -> Vec<String> {
         let default = if self.default { " (default)" } else { "" };
-        let routes = match &self.routes {
+        let opened = |list: &Option<Vec<String>>| match list {
             None => "all".to_owned(),
-            Some(routes) if routes.is_empty() => "none".to_owned(),
-            Some(routes) => routes.join(", "),
+            Some(list) if list.is_empty() => "none".to_owned(),
+            Some(list) => list.join(", "),
         };
-        vec![format!("{}{default}", self.name), routes, self.limits.join(", ")]
+        vec![
+            format!("{}{default}", self.name),
+            opened(&self.routes),
+            opened(&self.models),
+            self.limits.join(", "),
+        ]
     }
 }
 

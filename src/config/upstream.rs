@@ -36,10 +36,45 @@ pub struct Upstream {
     pub ca: Option<PathBuf>,
     /// Connections at once to each of its servers.
     pub connections_max: usize,
+    /// What kind of server it is.
+    pub kind: Kind,
     /// Headers taken out of its answers, besides those always taken out.
     pub strip_response_headers: Vec<HeaderName>,
     /// Link-local and metadata addresses may be connected to ([`super::denied`]).
     pub allow_link_local: bool,
+}
+
+/// What kind of server an upstream is: where servers that speak the same API differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Kind {
+    /// Any: it is asked for usage at the end of a stream, and told limits by the older name.
+    #[default]
+    Generic,
+    /// OpenAI's own: some of its models take limits by the newer name only.
+    OpenAi,
+    /// vLLM or SGLang: they say with each event what was used so far.
+    Vllm,
+    /// One that takes nothing that a client did not send, but a limit.
+    Plain,
+}
+
+impl Kind {
+    const WORDS: &'static [(&'static str, Kind)] = &[
+        ("generic", Kind::Generic),
+        ("openai", Kind::OpenAi),
+        ("vllm", Kind::Vllm),
+        ("sglang", Kind::Vllm),
+        ("plain", Kind::Plain),
+    ];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        let words = Kind::WORDS.iter();
+        words
+            .into_iter()
+            .find(|(_, kind)| *kind == self)
+            .map_or("generic", |(word, _)| word)
+    }
 }
 
 /// A name that may stand in a path, a log line and a metric's label.
@@ -60,6 +95,7 @@ const CONNECTIONS: &str = "Connections at once to each of its servers.";
 const HEADERS: &str =
     "Headers set on every request, in place of what the client sent: the upstream's own credential.";
 const STRIP: &str = "Headers taken out of its answers, besides those always taken out (hop-by-hop, rate limits, organisation, cookies).";
+const KIND: &str = "What kind of server it is, for streams priced by tokens: generic, openai (limits by the newer name), vllm, sglang (usage with each event), plain (nothing is asked of it).";
 const LINK_LOCAL: &str = "Allows link-local and cloud metadata addresses, which are refused otherwise.";
 const HTTP2: &str = "HTTP/2 in the clear, by prior knowledge; over https ALPN decides.";
 
@@ -110,6 +146,7 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<Upstream> {
             10_000,
             within(1, 1_000_000, "each takes a file descriptor"),
         )),
+        kind: s.choice("kind", KIND, "generic", Kind::WORDS).unwrap_or_default(),
         strip_response_headers: strip
             .map(|names| headers::names(s, names.value, headers::Use::Strip))
             .unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Prices, and the quote they give a request before it is served.
 
 use super::credits::Credits;
+use super::model::Fare;
 
 /// What a route costs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +24,68 @@ pub enum Price {
         /// Held before, and charged when the header is missing; above zero.
         hold: Credits,
     },
+    /// By the tokens it uses, as its model is priced.
+    Tokens(Terms),
+}
+
+/// What a route says about requests that are priced by tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// Whether the hold covers all that the request may use, or begins small and grows with the answer.
+    pub hold: HoldMode,
+    /// Whether a customer with less than all that a request may use gets a shorter answer, or none.
+    pub when_short: WhenShort,
+    /// An answer of fewer tokens is of no use to anyone: the least that is held for.
+    pub output_min: u64,
+    /// For a growing hold: tokens of output that are held for at first. It then doubles as the answer grows.
+    pub slice: u64,
+}
+
+/// How much is held for a request that is priced by tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum HoldMode {
+    /// The most it may cost.
+    #[default]
+    Full,
+    /// Its input and a slice of output, and more as tokens flow.
+    Growing,
+}
+
+/// What becomes of a request whose caller cannot pay for all that it may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum WhenShort {
+    /// It gets as long an answer as there are credits.
+    #[default]
+    Shorten,
+    /// It is refused.
+    Refuse,
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms {
+            hold: HoldMode::Full,
+            when_short: WhenShort::Shorten,
+            output_min: 16,
+            slice: 512,
+        }
+    }
+}
+
+impl Terms {
+    /// The quote for a request of this fare, which the upstream refuses with a limit below `output_min`.
+    pub fn quote(&self, fare: &Fare, output_min: u64) -> Quote {
+        let all = fare.bound().output;
+        let most = match self.hold {
+            HoldMode::Full => all,
+            HoldMode::Growing => self.slice.max(output_min),
+        };
+        let least = match self.when_short {
+            WhenShort::Shorten => self.output_min.max(output_min),
+            WhenShort::Refuse => most,
+        };
+        fare.quote(least, most)
+    }
 }
 
 /// Before a request is served: the least it needs and the most it may cost.
@@ -36,9 +99,9 @@ pub struct Quote {
     pub tokens: u64,
 }
 
-/// The units and the price of one multiply to more than an account could ever hold.
+/// The units or tokens and the price of one multiply to more than an account could ever hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the price of {units} units is beyond what can be charged")]
+#[error("the price of {units} of them is beyond what can be charged")]
 pub struct TooDear {
     /// How many were asked for.
     pub units: u64,
@@ -46,8 +109,12 @@ pub struct TooDear {
 
 impl Price {
     /// The quote for a request that asks for `units` (1 where the price does not count any).
+    ///
+    /// # Errors
+    /// It is more than can be charged; and whatever is asked for where tokens are counted, whose quotes come from [`Terms::quote`].
     pub fn quote(&self, units: u64) -> Result<Quote, TooDear> {
         let amount = match self {
+            Price::Tokens(_) => return Err(TooDear { units }),
             Price::Free => Credits::ZERO,
             Price::Fixed(amount) | Price::Reported { hold: amount, .. } => *amount,
             Price::Each { each, .. } => {

@@ -7,12 +7,15 @@ use crate::domain::credits::Credits;
 use crate::domain::ids::PlanId;
 use crate::domain::key::{Caller, Identity};
 use crate::domain::limits::Limits;
+use crate::domain::model::NamePattern;
 
 /// What a plan gives.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Plan {
     /// Ids of the routes it opens; `None` opens all.
     pub routes: Option<HashSet<Arc<str>>>,
+    /// Models it opens; `None` opens all.
+    pub models: Option<Vec<NamePattern>>,
     /// Caps of an account that has none of its own.
     pub limits: Limits,
     /// How far below zero an account may go.
@@ -66,5 +69,17 @@ impl Plan {
     /// Whether it opens a route.
     pub fn opens(&self, route: &str) -> bool {
         self.routes.as_ref().is_none_or(|routes| routes.contains(route))
+    }
+
+    /// Whether it opens a model, by the name that is asked for.
+    pub fn opens_model(&self, name: &str) -> bool {
+        let any = |models: &Vec<NamePattern>| models.iter().any(|model| model.matches(name));
+        self.models.as_ref().is_none_or(any)
+    }
+
+    /// Whether it opens some of the models of these names.
+    pub fn opens_any_of(&self, names: &[NamePattern]) -> bool {
+        let meets = |own: &NamePattern| names.iter().any(|name| own.meets(name));
+        self.models.as_ref().is_none_or(|models| models.iter().any(meets))
     }
 }

@@ -1,9 +1,13 @@
 //! What routes cost, as the customer's own endpoints show it.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
 
 use crate::domain::credits::Credits;
+use crate::domain::model::{Model, NamePattern};
 use crate::domain::price::{Price, Quote};
+use crate::domain::usage::{Class, RATED};
 
 /// A price as customers and the journal are told of it.
 pub fn told(price: &Price) -> Value {
@@ -11,8 +15,22 @@ pub fn told(price: &Price) -> Value {
         Price::Free => json!({ "per_request": Credits::ZERO.to_string() }),
         Price::Fixed(amount) => json!({ "per_request": amount.to_string() }),
         Price::Each { each, times } => json!({ "each": each.to_string(), "times": times }),
+        Price::Tokens(_) => json!({ "tokens": "as the model is priced" }),
         Price::Reported { hold, .. } => json!({ "as_reported_up_to": hold.to_string() }),
     }
+}
+
+/// A model's price as customers and the journal are told of it: credits for so many tokens, of those kinds that are `shown`.
+pub fn told_of(model: &Model, shown: impl Fn(Class) -> bool) -> Value {
+    let rates = Class::ALL.into_iter().filter(|class| shown(*class));
+    let mut told: Map<String, Value> = rates
+        .map(|class| {
+            let rate = model.rates.get(class).to_string();
+            (class.as_str().to_owned(), rate.into())
+        })
+        .collect();
+    told.insert("tokens".to_owned(), RATED.into());
+    Value::Object(told)
 }
 
 /// One route with its price.
@@ -30,6 +48,9 @@ pub struct Tariffed {
 pub trait Tariff: Send + Sync {
     /// All routes, in the order of the configuration.
     fn routes(&self) -> Vec<Tariffed>;
+
+    /// All models, each with the names it goes by, in the order of the configuration.
+    fn models(&self) -> &[(Vec<NamePattern>, Arc<Model>)];
 
     /// What a request would hold: the id of the route it falls on and the quote, or a sentence that says why there is none.
     fn quote(&self, method: &str, path: &str, body: &[u8]) -> Result<(String, Quote), String>;

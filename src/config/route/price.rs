@@ -7,10 +7,10 @@ use super::super::context::Placed;
 use super::super::headers;
 use super::super::section::{Bounds, Node, Section, within};
 use crate::domain::credits::Credits;
-use crate::domain::price::Price;
+use crate::domain::price::{Price, Terms};
 
-const COST: &str = "What a request costs, in credits: 0 for nothing; a number for each request; { each, times } per unit; { header, hold } as the upstream says.";
-const FORMS: &str = "write cost = 0.002, cost = 0, cost = { each = 0.04, times = \"n\" } or cost = { header = \"x-credits-used\", hold = 0.5 }";
+const COST: &str = "What a request costs, in credits: 0 for nothing; a number for each request; { each, times } per unit; { header, hold } as the upstream says; \"tokens\" as [models] says.";
+const FORMS: &str = "write cost = 0.002, cost = 0, cost = { each = 0.04, times = \"n\" }, cost = { header = \"x-credits-used\", hold = 0.5 } or cost = \"tokens\"";
 
 const ANY: Bounds<Credits> = within(
     Credits::ZERO,
@@ -37,14 +37,7 @@ pub(super) fn read(s: &Section<'_>) -> Option<Price> {
                 Price::Fixed(amount)
             })
         }
-        DeValue::String(text) if text == "tokens" => {
-            s.problem(
-                &node.place,
-                "prices by token come with [models], which is not in this version",
-                "give the route another price: cost = 0.002",
-            );
-            None
-        }
+        DeValue::String(text) if text == "tokens" => Some(Price::Tokens(Terms::default())),
         _ => {
             wrong(s, &node);
             None

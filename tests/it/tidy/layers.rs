@@ -80,8 +80,9 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Violation> {
 
 fn wrong_import(module: &str, own: u8, path: &[String]) -> Option<String> {
     let target = path.first()?;
-    // Within layer 1, everything may log, and the configuration knows what a route's pattern is.
-    let beside = (target == "telemetry" && own >= 1) || (module == "config" && target == "http");
+    // Within layer 1, everything may log, and the configuration knows what a route's pattern is, and which APIs are metered.
+    let beside = (target == "telemetry" && own >= 1)
+        || (module == "config" && ["http", "meter"].contains(&target.as_str()));
     if target == module || target == "self" || beside {
         return None;
     }

@@ -1,0 +1,105 @@
+//! What a route says about requests that are priced by tokens.
+
+use std::sync::Arc;
+
+use super::super::context::Placed;
+use super::super::section::{Section, within};
+use super::Api;
+use crate::domain::price::{HoldMode, Price, Terms, WhenShort};
+use crate::domain::usage::TOKENS_MAX;
+
+const LISTED_MAX: usize = 64;
+
+const HOLD: &str = "How much is held: full for the most a request may cost, growing for its input and a slice of output, and more as tokens flow.";
+const WHEN_SHORT: &str =
+    "When the credits do not cover all that a request may use: shorten gives a shorter answer, refuse none.";
+const OUTPUT_MIN: &str =
+    "An answer of fewer tokens is of no use: with credits for less the request is refused.";
+const SLICE: &str =
+    "For hold = \"growing\": tokens of output that are held for at first; it doubles as the answer grows.";
+const ALLOW: &str = "Members of requests that are refused otherwise, since they make a request dearer than it looks: service_tier, previous_response_id, ...";
+const MODEL: &str =
+    "The model that all its requests are for, where the upstream goes by the path and not by the body.";
+const QUERY: &str = "What a query may say; anything else in one is refused.";
+
+/// What the official SDKs put into queries.
+const QUERY_USUAL: &[&str] = &["api-version", "beta"];
+
+#[derive(Default)]
+pub(super) struct Tokens {
+    pub(super) allow: Vec<Arc<str>>,
+    pub(super) query: Vec<Arc<str>>,
+}
+
+/// The price with its terms, where it is one by tokens.
+pub(super) fn read(s: &Section<'_>, price: Option<Price>, api: Api) -> (Option<Price>, Tokens) {
+    let usual = Terms::default();
+    let bounds = within(1, TOKENS_MAX, "no answer has more tokens");
+    let terms = Terms {
+        hold: s
+            .choice(
+                "hold",
+                HOLD,
+                "full",
+                &[("full", HoldMode::Full), ("growing", HoldMode::Growing)],
+            )
+            .unwrap_or_default(),
+        when_short: s
+            .choice(
+                "when_short",
+                WHEN_SHORT,
+                "shorten",
+                &[("shorten", WhenShort::Shorten), ("refuse", WhenShort::Refuse)],
+            )
+            .unwrap_or_default(),
+        output_min: s.integer("output_min", OUTPUT_MIN, usual.output_min, bounds),
+        slice: s.integer("slice", SLICE, usual.slice, bounds),
+    };
+    let listed = |name, doc, default| {
+        let texts = s.texts(name, doc, default, LISTED_MAX);
+        texts.map(|texts| texts.value.into_iter().map(|text| text.value.into()).collect())
+    };
+    let usual_query = || QUERY_USUAL.iter().map(|text| Arc::from(*text)).collect();
+    let tokens = Tokens {
+        allow: listed("allow", ALLOW, &[]).unwrap_or_default(),
+        query: listed("query", QUERY, QUERY_USUAL).unwrap_or_else(usual_query),
+    };
+    let Some(Price::Tokens(_)) = price else {
+        only_by_tokens(s, price.is_some());
+        return (price, tokens);
+    };
+    if !matches!(api, Api::Metered(_)) {
+        let apis: Vec<String> = crate::meter::Api::ALL
+            .iter()
+            .map(|api| format!("{:?}", api.as_str()))
+            .collect();
+        s.problem(
+            &s.place_or("api"),
+            "`api` says where usage is read, and this one does not",
+            format!("cost = \"tokens\" takes one of {}", apis.join(", ")),
+        );
+    }
+    (Some(Price::Tokens(terms)), tokens)
+}
+
+/// The model of a route that has one.
+pub(super) fn model(s: &Section<'_>) -> Option<Placed<String>> {
+    s.text("model", MODEL)
+}
+
+fn only_by_tokens(s: &Section<'_>, priced: bool) {
+    for name in [
+        "hold",
+        "when_short",
+        "output_min",
+        "slice",
+        "allow",
+        "model",
+        "query",
+    ] {
+        if priced && s.has(name) {
+            let advice = "take it out, or say cost = \"tokens\"";
+            s.problem(&s.place_or(name), "is for prices by tokens", advice);
+        }
+    }
+}
