@@ -15,6 +15,7 @@ pub mod hold;
 pub mod ids;
 pub mod key;
 pub mod limits;
+pub mod model;
 pub mod price;
 pub mod refusal;
 pub mod shelf;

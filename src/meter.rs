@@ -8,6 +8,7 @@ pub mod ask;
 pub mod bound;
 pub mod fuzzing;
 pub mod json;
+pub mod listing;
 mod problem;
 
 pub use api::Api;

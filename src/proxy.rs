@@ -22,6 +22,7 @@ mod identify;
 mod incoming;
 mod listener;
 mod live;
+mod metering;
 mod once;
 mod outcome;
 mod outlive;

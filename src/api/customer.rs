@@ -251,8 +251,16 @@ fn prices(call: &Call<'_>, known: &Known) -> Reply {
         price: serde_json::Value,
     }
     #[derive(Serialize)]
+    struct Priced {
+        model: String,
+        aliases: Vec<String>,
+        output_tokens_max: u64,
+        price: serde_json::Value,
+    }
+    #[derive(Serialize)]
     struct Prices {
         items: Vec<Line>,
+        models: Vec<Priced>,
     }
     let plan = known.plan(call.plans);
     let open = call
@@ -267,7 +275,17 @@ fn prices(call: &Call<'_>, known: &Known) -> Reply {
             price: tariff::told(&r.price),
         })
         .collect();
-    reply::ok(&Prices { items })
+    let models = call.tariff.models().iter();
+    let models = models
+        .filter(|(names, _)| plan.opens_any_of(names))
+        .map(|(names, model)| Priced {
+            model: model.name.to_string(),
+            aliases: names.iter().skip(1).map(ToString::to_string).collect(),
+            output_tokens_max: model.output_max,
+            price: tariff::told_of(model, |_| true),
+        })
+        .collect();
+    reply::ok(&Prices { items, models })
 }
 
 fn quote(call: &Call<'_>) -> Result<Reply, Problem> {

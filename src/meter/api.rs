@@ -51,3 +51,29 @@ impl Api {
         }
     }
 }
+
+impl Api {
+    /// All of them.
+    pub const ALL: &'static [Api] = &[
+        Api::OpenAiChat,
+        Api::OpenAiCompletions,
+        Api::OpenAiEmbeddings,
+        Api::OpenAiResponses,
+        Api::AnthropicMessages,
+        Api::OllamaChat,
+        Api::OllamaGenerate,
+    ];
+
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Api::OpenAiChat => "openai-chat",
+            Api::OpenAiCompletions => "openai-completions",
+            Api::OpenAiEmbeddings => "openai-embeddings",
+            Api::OpenAiResponses => "openai-responses",
+            Api::AnthropicMessages => "anthropic-messages",
+            Api::OllamaChat => "ollama-chat",
+            Api::OllamaGenerate => "ollama-generate",
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ::http::{Method, Version};
+use ::http::{HeaderMap, Method, Version};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
@@ -15,8 +15,10 @@ use crate::http::headers::clean_trailers;
 use super::exchange::Exchange;
 use super::forward::Lease;
 use super::live::Route;
+use super::metering::{End, Next, Streamed};
 use super::outcome::Outcome;
 use super::outlive;
+use super::reply;
 use super::stall::Stall;
 
 /// Bytes of our own, or the upstream's as they come.
@@ -36,6 +38,10 @@ pub(super) struct Passed {
     body: Option<Incoming>,
     stall: Stall,
     tail: Option<Tail>,
+    /// What is counted of it, where it is priced by tokens.
+    metered: Option<Box<Streamed>>,
+    /// What follows the body.
+    trailers: Option<Box<HeaderMap>>,
     /// Its client has left.
     alone: bool,
     /// How it broke off, until that is said.
@@ -92,13 +98,22 @@ impl ReplyBody {
         }
     }
 
-    pub(super) fn passed(body: Incoming, stall: Stall, exchange: Box<Exchange>, lease: Lease) -> ReplyBody {
+    /// The upstream's bytes as they come; counted where they are priced.
+    pub(super) fn passed(
+        body: Incoming,
+        stall: Stall,
+        exchange: Box<Exchange>,
+        lease: Lease,
+        metered: Option<Box<Streamed>>,
+    ) -> ReplyBody {
         exchange.worker.meters.streams.up();
         let tail = Some(Tail { exchange, lease });
         ReplyBody::Passed(Passed {
             body: Some(body),
             stall,
             tail,
+            metered,
+            trailers: None,
             alone: false,
             broken: None,
         })
@@ -110,6 +125,18 @@ impl Passed {
         let Some(tail) = self.tail.take() else { return };
         let Tail { mut exchange, lease } = tail;
         exchange.worker.meters.streams.down();
+        if let (Some(metered), Some(route)) = (&mut self.metered, exchange.route.clone()) {
+            let end = match outcome {
+                None => End::Whole,
+                Some(Outcome::ClientGone) => End::ClientGone,
+                Some(_) => End::Broken,
+            };
+            metered.settle(end, &mut exchange, &route);
+            if exchange.accepts_trailers {
+                let trailers = self.trailers.get_or_insert_default();
+                reply::say_charged(trailers, &exchange);
+            }
+        }
         match outcome {
             // The connection can carry the next request.
             None => lease.give_back(),
@@ -131,6 +158,8 @@ impl Passed {
                 body: Some(body),
                 stall: self.stall.take(),
                 tail: self.tail.take(),
+                metered: self.metered.take(),
+                trailers: None,
                 alone: true,
                 broken: None,
             };
@@ -147,7 +176,12 @@ impl Drop for Passed {
     fn drop(&mut self) {
         // hyper does not ask again after the last frame; what was dropped before is a client that left.
         match &self.body {
-            Some(body) if body.is_end_stream() => self.ended(None),
+            Some(body) if body.is_end_stream() => {
+                if let Some(metered) = &mut self.metered {
+                    metered.end();
+                }
+                self.ended(None);
+            }
             _ => self.abandoned(),
         }
     }
@@ -170,6 +204,10 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match self {
             ReplyBody::Own { bytes, .. } => bytes.is_none(),
+            // Of what is counted, something may be kept back that the upstream has said.
+            ReplyBody::Passed(passed) if passed.metered.is_some() => {
+                passed.body.is_none() && passed.trailers.is_none()
+            }
             ReplyBody::Passed(passed) => passed.body.as_ref().is_none_or(Body::is_end_stream),
         }
     }
@@ -179,6 +217,7 @@ impl Body for ReplyBody {
             ReplyBody::Own { bytes, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
+            ReplyBody::Passed(passed) if passed.metered.is_some() => SizeHint::default(),
             ReplyBody::Passed(passed) => passed
                 .body
                 .as_ref()
@@ -195,35 +234,98 @@ impl Passed {
         if let Some(tail) = &self.tail {
             tail.exchange.in_flight.taken();
         }
-        let Some(body) = &mut self.body else {
-            return Poll::Ready(None);
-        };
-        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
-            std::task::ready!(self.stall.poll(cx));
-            return self.break_off(PassError::Stalled, cx);
-        };
-        self.stall.moved();
-        match frame {
-            Some(Ok(mut frame)) => {
-                if let Some(tail) = &mut self.tail {
-                    if let Some(data) = frame.data_ref() {
-                        tail.exchange.sent += data.remaining() as u64;
-                        if !body.is_end_stream() {
-                            tail.exchange.in_flight.gave(cx.waker());
-                        }
-                    } else if let (Some(trailers), Some(route)) = (frame.trailers_mut(), &tail.exchange.route)
-                    {
-                        clean_trailers(trailers, route.upstream.response_rules());
-                    }
-                }
-                Poll::Ready(Some(Ok(frame)))
+        loop {
+            match self.metered.as_mut().map(|metered| metered.next(cx)) {
+                Some(Next::Pass(data)) => return self.give(Frame::data(data), cx),
+                Some(Next::Wait) => return Poll::Pending,
+                Some(Next::Cut) => return self.cut(cx),
+                Some(Next::More) | None => {}
             }
-            Some(Err(error)) => self.break_off(PassError::Cut(error), cx),
-            None => {
-                self.ended(None);
-                Poll::Ready(None)
+            let Some(body) = &mut self.body else {
+                return Poll::Ready(
+                    self.trailers
+                        .take()
+                        .map(|trailers| Ok(Frame::trailers(*trailers))),
+                );
+            };
+            let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
+                std::task::ready!(self.stall.poll(cx));
+                return self.break_off(PassError::Stalled, cx);
+            };
+            self.stall.moved();
+            match (frame, &mut self.metered) {
+                (Some(Ok(frame)), None) => return self.give(frame, cx),
+                (Some(Ok(frame)), Some(metered)) => match frame.into_data() {
+                    Ok(data) => metered.feed(data),
+                    // What was kept back of the body goes before them.
+                    Err(frame) => self.keep(frame),
+                },
+                (Some(Err(error)), _) => return self.break_off(PassError::Cut(error), cx),
+                (None, _) => return self.finish(cx),
             }
         }
+    }
+
+    /// The upstream has come to its end.
+    fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
+        let rest = self
+            .metered
+            .as_mut()
+            .map(|metered| metered.end())
+            .unwrap_or_default();
+        let given = (!rest.is_empty()).then(|| self.give(Frame::data(rest), cx));
+        self.ended(None);
+        if self.metered.is_none() {
+            return Poll::Ready(None);
+        }
+        self.body = None;
+        given.unwrap_or_else(|| {
+            Poll::Ready(
+                self.trailers
+                    .take()
+                    .map(|trailers| Ok(Frame::trailers(*trailers))),
+            )
+        })
+    }
+
+    /// Trailers of the upstream, until all of the body has passed.
+    fn keep(&mut self, frame: Frame<Bytes>) {
+        let route = self.tail.as_ref().and_then(|tail| tail.exchange.route.as_ref());
+        if let (Ok(mut trailers), Some(route)) = (frame.into_trailers(), route) {
+            clean_trailers(&mut trailers, route.upstream.response_rules());
+            self.trailers = Some(Box::new(trailers));
+        }
+    }
+
+    /// The credits have come to theirs: the upstream's connection is closed, so that the model stops.
+    fn cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
+        let ending = match (&mut self.metered, &self.tail) {
+            (Some(metered), Some(tail)) => metered.cut(&tail.exchange),
+            _ => Bytes::new(),
+        };
+        let given = self.give(Frame::data(ending), cx);
+        self.ended(Some(Outcome::CutOff));
+        self.body = None;
+        given
+    }
+
+    /// Counts what goes to the client.
+    fn give(
+        &mut self,
+        mut frame: Frame<Bytes>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
+        if let Some(tail) = &mut self.tail {
+            if let Some(data) = frame.data_ref() {
+                tail.exchange.sent += data.remaining() as u64;
+                if self.body.as_ref().is_some_and(|body| !body.is_end_stream()) {
+                    tail.exchange.in_flight.gave(cx.waker());
+                }
+            } else if let (Some(trailers), Some(route)) = (frame.trailers_mut(), &tail.exchange.route) {
+                clean_trailers(trailers, route.upstream.response_rules());
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
     }
 
     /// Says so with the next poll only: hyper drops the connection on an error, and with it what it had not written yet.

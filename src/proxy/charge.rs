@@ -15,6 +15,7 @@ pub(super) async fn charge(mut quoted: Quoted) -> Result<Paid, Rejected> {
     let ask = Ask {
         request: quoted.exchange.request,
         route: &quoted.route.id,
+        model: quoted.metered.as_ref().map(|metered| &*metered.name),
         quote: quoted.quote,
         claim: quoted.exchange.claim,
         detail: quoted.route.detail.clone(),
@@ -32,6 +33,9 @@ pub(super) async fn charge(mut quoted: Quoted) -> Result<Paid, Rejected> {
                 Credits::ZERO => Charge::None,
                 amount => Charge::Held(amount),
             };
+            if let Some(metered) = &mut quoted.metered {
+                quoted.request.upload = metered.upload(admission.held.amount());
+            }
             Ok(quoted.paid(admission.held, admission.available))
         }
         Err(denial) => Err(quoted.exchange.reject(Fault::Denied(denial))),

@@ -35,6 +35,8 @@ macro_rules! codes {
 codes! {
     /// The request cannot be read in one way only, or not at all.
     InvalidRequest = "invalid_request", BAD_REQUEST, never;
+    /// The model is not on the list of prices.
+    ModelNotPriced = "model_not_priced", BAD_REQUEST, never;
     /// No key, or one that does not count.
     InvalidApiKey = "invalid_api_key", UNAUTHORIZED, never;
     /// The balance does not cover the hold.

@@ -11,6 +11,7 @@ use ::http::{HeaderValue, StatusCode};
 use crate::domain::claim::Claim;
 use crate::domain::credits::Credits;
 use crate::domain::ids::HoldId;
+use crate::domain::model::Fare;
 use crate::service::gate::{Known, Patience};
 use crate::telemetry::access::Line;
 
@@ -52,6 +53,10 @@ pub(super) struct Exchange {
     pub(super) outcome: Outcome,
     pub(super) status: Option<StatusCode>,
     pub(super) upstream: Option<Arc<str>>,
+    /// What its tokens cost, where it is priced by them.
+    pub(super) fare: Option<Fare>,
+    /// The client reads trailers.
+    pub(super) accepts_trailers: bool,
     /// What the answer says to the page that asked.
     pub(super) allow_origin: Option<HeaderValue>,
     pub(super) started: Instant,
@@ -79,6 +84,8 @@ impl Exchange {
             outcome: Outcome::ClientGone,
             status: None,
             upstream: None,
+            fare: None,
+            accepts_trailers: false,
             allow_origin: None,
             started: Instant::now(),
             first_byte: None,

@@ -19,6 +19,8 @@ pub(super) enum Fault {
     Header(HeaderError),
     /// Anything else about the request that cannot be read in one way; the sentence is for whoever sent it.
     Unreadable(Cow<'static, str>),
+    /// The model that is asked for has no price.
+    ModelNotPriced(String),
     /// Two different keys.
     TwoKeys,
     /// No key.
@@ -90,6 +92,7 @@ impl Fault {
                 _ => Code::InvalidRequest,
             },
             Fault::Unreadable(_) | Fault::TwoKeys | Fault::BodyBroken => Code::InvalidRequest,
+            Fault::ModelNotPriced(_) => Code::ModelNotPriced,
             Fault::NoKey => Code::InvalidApiKey,
             Fault::RouteNotFound => Code::RouteNotFound,
             Fault::NotFound(_) => Code::NotFound,

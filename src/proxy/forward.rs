@@ -2,12 +2,15 @@
 
 mod connect;
 mod endpoint;
+mod listing;
+mod metered;
 mod outbound;
 mod send;
 mod settle;
 mod tls;
 mod tunnel;
 mod upstream;
+mod whole;
 
 use std::sync::Arc;
 
@@ -17,7 +20,7 @@ use super::exchange::{Charge, Exchange};
 use super::fault::Rejected;
 use super::outlive;
 use super::stage::{Paid, Reply};
-use outbound::Message;
+use outbound::{Message, Way};
 use send::Call;
 use settle::Answer;
 
@@ -36,7 +39,7 @@ pub(super) async fn forward(paid: Paid) -> Result<Reply, Rejected> {
 }
 
 async fn exchange(paid: Paid) -> Result<Reply, Rejected> {
-    let (mut exchange, mut request, route, mut held, available) = paid.into_parts();
+    let (mut exchange, mut request, route, mut payment) = paid.into_parts();
     let upstream = &route.upstream;
     exchange.upstream = Some(Arc::clone(&upstream.name));
     let upgrade = request.upgrade.take();
@@ -45,14 +48,19 @@ async fn exchange(paid: Paid) -> Result<Reply, Rejected> {
         .filter(|_| upgrade.is_none())
         .map(|total| Instant::now() + total);
     let Exchange { head, live, .. } = &mut *exchange;
-    let message = Message::new(head, request, live, upstream, upgrade.is_some());
+    let way = match &upgrade {
+        Some(_) => Way::Upgrade,
+        None if payment.metered.is_some() || route.lists_models => Way::Read,
+        None => Way::Plain,
+    };
+    let message = Message::new(head, request, live, upstream, way);
     let call = Call {
         upstream,
         route: &route,
         end,
         upgrade: upgrade.is_some(),
     };
-    match call.send(message, &mut held).await {
+    match call.send(message, &mut payment).await {
         Ok((response, lease)) => {
             exchange.first_byte = Some(exchange.started.elapsed());
             let answer = Answer {
@@ -60,10 +68,11 @@ async fn exchange(paid: Paid) -> Result<Reply, Rejected> {
                 lease,
                 exchange,
                 route: &route,
-                held,
-                available,
+                payment,
             };
             match upgrade {
+                None if answer.is_metered() => Box::pin(answer.settle_metered(end)).await,
+                None if answer.is_listing() => Box::pin(answer.settle_listing(end)).await,
                 None => answer.settle(end),
                 Some(client) => answer.settle_upgrade(client),
             }
@@ -72,7 +81,9 @@ async fn exchange(paid: Paid) -> Result<Reply, Rejected> {
             if exchange.charge != Charge::None {
                 exchange.charge = Charge::Released;
             }
-            held.settle(settle::released(&route, fault.code().as_str()));
+            payment
+                .held
+                .settle(settle::released(&route, fault.code().as_str()));
             Err(exchange.reject(fault))
         }
     }

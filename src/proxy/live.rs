@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue};
+use bytes::Bytes;
 
 use crate::config::{Api, Config, OnDisconnect};
 use crate::domain::entry::Detail;
+use crate::domain::model::{Model, Models, NamePattern};
 use crate::domain::price::{Price, Quote};
 use crate::http::headers::{RequestRules, ResponseRules};
 use crate::http::pattern::{Lookup, Matcher, Pattern};
@@ -19,6 +21,7 @@ use crate::service::tariff::{self, Tariff, Tariffed};
 use crate::telemetry::metrics::{DataPlane, RouteMeters};
 
 use super::forward::{Setup, Upstream, UpstreamError};
+use super::metering::{self, Metering};
 use super::quote::units;
 use super::rescue::Shape;
 
@@ -26,6 +29,9 @@ use super::rescue::Shape;
 pub(super) struct Live {
     pub(super) routes: Matcher<Arc<Route>>,
     pub(super) plans: Arc<Plans>,
+    pub(super) models: Models,
+    /// The same, as in the configuration, for people.
+    models_in_order: Vec<(Vec<NamePattern>, Arc<Model>)>,
     pub(super) request_rules: RequestRules,
     /// Where a client's key may stand, in this order.
     pub(super) key_headers: Vec<HeaderName>,
@@ -43,6 +49,10 @@ pub(super) struct Route {
     pub(super) id: Arc<str>,
     pub(super) shape: Shape,
     pub(super) price: Price,
+    /// Where it is priced by tokens.
+    pub(super) metering: Option<Metering>,
+    /// Its answers are lists of models.
+    pub(super) lists_models: bool,
     /// The header in which the upstream reports its price.
     pub(super) cost_header: Option<HeaderName>,
     pub(super) upstream: Arc<Upstream>,
@@ -148,6 +158,8 @@ impl Live {
             request_rules: request_rules(config, &routes),
             routes,
             plans: Arc::clone(plans),
+            models: models(config),
+            models_in_order: config.models.clone(),
             key_headers: config.server.key_headers.clone(),
             top_up_url: config.server.top_up_url.clone(),
             body_timeout: config.server.body_timeout,
@@ -156,6 +168,20 @@ impl Live {
             upstreams,
             in_order,
         })
+    }
+
+    /// The names by which customers may ask for a model that an upstream lists under `name`.
+    pub(super) fn names_of(&self, name: &str) -> Vec<String> {
+        let own = self.models.find(name);
+        let own = own.filter(|model| model.upstream_name.as_deref().is_none_or(|told| told == name));
+        let mut names: Vec<String> = own.iter().map(|_| name.to_owned()).collect();
+        for (aliases, model) in &self.models_in_order {
+            if model.upstream_name.as_deref() == Some(name) {
+                let others = aliases.iter().filter_map(NamePattern::name);
+                names.extend(others.filter(|other| *other != name).map(str::to_owned));
+            }
+        }
+        names
     }
 
     /// Once a second: closes what nobody needs any more.
@@ -169,7 +195,8 @@ fn route(given: &crate::config::Route, upstream: &Arc<Upstream>, bench: &Bench<'
     Route {
         id: Arc::clone(&given.id),
         shape: match given.api {
-            Api::OpenAiChat | Api::OpenAi => Shape::OpenAi,
+            Api::Metered(api) => Shape::of(api),
+            Api::OpenAi | Api::OpenAiModels => Shape::OpenAi,
             Api::Anthropic => Shape::Anthropic,
             Api::Plain => Shape::Problem,
         },
@@ -177,6 +204,8 @@ fn route(given: &crate::config::Route, upstream: &Arc<Upstream>, bench: &Bench<'
             Price::Reported { header, .. } => HeaderName::from_bytes(header.as_bytes()).ok(),
             _ => None,
         },
+        metering: metering(given, upstream),
+        lists_models: given.api == Api::OpenAiModels,
         price: given.price.clone(),
         upstream: Arc::clone(upstream),
         upgrade: given.upgrade,
@@ -188,6 +217,28 @@ fn route(given: &crate::config::Route, upstream: &Arc<Upstream>, bench: &Bench<'
         detail: note().detail(),
         charged: note().price(tariff::told(&given.price)).detail(),
     }
+}
+
+fn metering(given: &crate::config::Route, upstream: &Upstream) -> Option<Metering> {
+    match (&given.price, given.api) {
+        (Price::Tokens(terms), Api::Metered(api)) => Some(Metering {
+            api,
+            terms: *terms,
+            kind: upstream.kind(),
+            model: given.model.clone(),
+            allow: given.allow.clone(),
+            query: given.query.clone(),
+        }),
+        _ => None,
+    }
+}
+
+fn models(config: &Config) -> Models {
+    let named = config
+        .models
+        .iter()
+        .flat_map(|(names, model)| names.iter().map(|name| (name.clone(), Arc::clone(model))));
+    Models::new(named)
 }
 
 fn origins(given: &[Arc<str>]) -> Origins {
@@ -244,15 +295,24 @@ impl Tariff for Live {
         shown.collect()
     }
 
+    fn models(&self) -> &[(Vec<NamePattern>, Arc<Model>)] {
+        &self.models_in_order
+    }
+
     fn quote(&self, method: &str, path: &str, body: &[u8]) -> Result<(String, Quote), String> {
         let path = path.split('?').next().unwrap_or_default();
         let path = normalise(path).map_err(|error| error.to_string())?;
         let Lookup::Found(_, route) = self.routes.find(method, &path) else {
             return Err(format!("no route serves {method} {path}"));
         };
+        if let Some(metering) = &route.metering {
+            let read = metering::read(metering, &self.models, Bytes::copy_from_slice(body));
+            let quote = read.map_err(|unpriced| unpriced.to_string())?.quote;
+            return Ok((route.id.to_string(), quote));
+        }
         let units = match &route.price {
             Price::Each { times, .. } => units::units(body, times)?,
-            Price::Free | Price::Fixed(_) | Price::Reported { .. } => 1,
+            _ => 1,
         };
         let quote = route.price.quote(units).map_err(|error| error.to_string())?;
         Ok((route.id.to_string(), quote))

@@ -13,15 +13,18 @@ pub enum Outcome {
     ClientGone,
     /// The upstream broke off in the middle of its answer.
     UpstreamCut,
+    /// The upstream was cut off in the middle of its answer: the credits had run out, or it wrote more than it was told.
+    CutOff,
     /// Answered by us with an error.
     Error(Code),
 }
 
-const PLAIN: [Outcome; 4] = [
+const PLAIN: [Outcome; 5] = [
     Outcome::Ok,
     Outcome::UpstreamError,
     Outcome::ClientGone,
     Outcome::UpstreamCut,
+    Outcome::CutOff,
 ];
 
 /// The words of all outcomes; an outcome's [`Outcome::index`] is its place here.
@@ -52,6 +55,7 @@ impl Outcome {
             Outcome::UpstreamError => "upstream_error",
             Outcome::ClientGone => "client_gone",
             Outcome::UpstreamCut => "upstream_cut",
+            Outcome::CutOff => "cut_off",
             Outcome::Error(code) => code.as_str(),
         }
     }
@@ -63,6 +67,7 @@ impl Outcome {
             Outcome::UpstreamError => 1,
             Outcome::ClientGone => 2,
             Outcome::UpstreamCut => 3,
+            Outcome::CutOff => 4,
             Outcome::Error(code) => PLAIN.len() + code as usize,
         }
     }

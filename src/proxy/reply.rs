@@ -27,6 +27,15 @@ pub(super) fn say(headers: &mut HeaderMap, exchange: &Exchange, remaining: Optio
     };
 }
 
+/// Says what it cost behind a body of which that was not known before.
+pub(super) fn say_charged(trailers: &mut HeaderMap, exchange: &Exchange) {
+    let charged = match exchange.charge {
+        Charge::Charged(amount) => amount,
+        _ => Credits::ZERO,
+    };
+    trailers.insert(&X_CREDITS_CHARGED, text(&charged));
+}
+
 /// Something of ours that is written in visible ASCII, as a header's value.
 pub(super) fn text(value: &dyn Display) -> HeaderValue {
     let mut buffer = BytesMut::with_capacity(40);

@@ -20,8 +20,9 @@ pub(super) fn route(received: Received) -> Result<Routed, Rejected> {
     let Received { mut exchange, body } = received;
     let Exchange { head, live, .. } = &mut *exchange;
     match read(head, live) {
-        Ok((target, route)) => {
+        Ok((target, route, accepts_trailers)) => {
             let upgrade = head.extensions.remove::<OnUpgrade>().filter(|_| route.upgrade);
+            exchange.accepts_trailers = accepts_trailers;
             exchange.allow_origin = cors::allowed(&exchange.head.headers, &route);
             exchange.route = Some(Arc::clone(&route));
             Ok(Routed {
@@ -36,7 +37,8 @@ pub(super) fn route(received: Received) -> Result<Routed, Rejected> {
     }
 }
 
-type Read = (::http::uri::PathAndQuery, Arc<Route>);
+/// What is served, and whether the client reads trailers.
+type Read = (::http::uri::PathAndQuery, Arc<Route>, bool);
 
 fn read(head: &mut ::http::request::Parts, live: &super::live::Live) -> Result<Read, Fault> {
     let facts = clean_request(head, &live.request_rules).map_err(Fault::Header)?;
@@ -52,5 +54,5 @@ fn read(head: &mut ::http::request::Parts, live: &super::live::Live) -> Result<R
         None if route.upgrade => return Err(Fault::UpgradeRequired),
         None => {}
     }
-    Ok((target.into_path_and_query(), route))
+    Ok((target.into_path_and_query(), route, facts.accepts_trailers))
 }

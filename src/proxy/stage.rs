@@ -23,6 +23,7 @@ use super::fault::Rejected;
 use super::incoming::ClientBody;
 use super::listener::InFlight;
 use super::live::Route;
+use super::metering::Metered;
 use super::upload::Upload;
 use super::worker::Worker;
 
@@ -92,6 +93,8 @@ pub(super) struct Quoted {
     pub(super) request: Outbound,
     pub(super) route: Arc<Route>,
     pub(super) quote: Quote,
+    /// Where it is priced by tokens.
+    pub(super) metered: Option<Box<Metered>>,
     known: Arc<Known>,
 }
 
@@ -108,9 +111,20 @@ pub(super) struct Paid {
     pub(super) exchange: Box<Exchange>,
     pub(super) request: Outbound,
     pub(super) route: Arc<Route>,
+    /// Where it is priced by tokens.
+    pub(super) metered: Option<Box<Metered>>,
     held: Held,
     /// What the account has left, the hold aside.
     pub(super) available: Credits,
+}
+
+/// What pays for a request.
+pub(super) struct Payment {
+    pub(super) held: Held,
+    /// What the account had left, the hold aside.
+    pub(super) available: Credits,
+    /// Where it is priced by tokens.
+    pub(super) metered: Option<Box<Metered>>,
 }
 
 impl Routed {
@@ -121,7 +135,7 @@ impl Routed {
 }
 
 impl Identified {
-    pub(super) fn quoted(self, upload: Upload, quote: Quote) -> Quoted {
+    pub(super) fn quoted(self, upload: Upload, quote: Quote, metered: Option<Box<Metered>>) -> Quoted {
         let Routed {
             exchange,
             target,
@@ -138,6 +152,7 @@ impl Identified {
             },
             route,
             quote,
+            metered,
             known: self.known,
         }
     }
@@ -153,6 +168,7 @@ impl Quoted {
             exchange: self.exchange,
             request: self.request,
             route: self.route,
+            metered: self.metered,
             held,
             available,
         }
@@ -161,7 +177,12 @@ impl Quoted {
 
 impl Paid {
     /// The request, and the proof that it is paid.
-    pub(super) fn into_parts(self) -> (Box<Exchange>, Outbound, Arc<Route>, Held, Credits) {
-        (self.exchange, self.request, self.route, self.held, self.available)
+    pub(super) fn into_parts(self) -> (Box<Exchange>, Outbound, Arc<Route>, Payment) {
+        let payment = Payment {
+            held: self.held,
+            available: self.available,
+            metered: self.metered,
+        };
+        (self.exchange, self.request, self.route, payment)
     }
 }

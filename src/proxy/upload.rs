@@ -1,5 +1,6 @@
 //! A request's body on its way to the upstream.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,6 +23,8 @@ pub(super) struct Upload {
 enum Kind {
     Empty,
     Whole(Bytes),
+    /// The same in several pieces, none of which is empty.
+    Parts(VecDeque<Bytes>),
     Stream(Stream),
 }
 
@@ -115,6 +118,16 @@ impl Upload {
         })
     }
 
+    /// Bytes that were read before, and what was put between them.
+    pub(super) fn parts(parts: impl IntoIterator<Item = Bytes>) -> Upload {
+        let parts: VecDeque<Bytes> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        Upload::new(if parts.is_empty() {
+            Kind::Empty
+        } else {
+            Kind::Parts(parts)
+        })
+    }
+
     /// A body that is passed on as it comes, up to `max` bytes, as long as it does not stand still for too long.
     pub(super) fn stream(body: Option<ClientBody>, max: u64, stall: Stall) -> Upload {
         Upload::new(match body {
@@ -162,6 +175,7 @@ impl Body for Upload {
                 *kind = Kind::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
+            Kind::Parts(parts) => Poll::Ready(parts.pop_front().map(|part| Ok(Frame::data(part)))),
             Kind::Stream(stream) => stream.poll(course, cx),
         }
     }
@@ -171,6 +185,7 @@ impl Body for Upload {
         match &self.kind {
             Kind::Empty => true,
             Kind::Whole(_) => false,
+            Kind::Parts(parts) => parts.is_empty(),
             Kind::Stream(stream) => stream.body.is_end_stream(),
         }
     }
@@ -180,6 +195,7 @@ impl Body for Upload {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Parts(parts) => SizeHint::with_exact(parts.iter().map(|part| part.len() as u64).sum()),
             Kind::Stream(stream) => stream.body.size_hint(),
         }
     }

@@ -82,6 +82,8 @@ pub struct Ask<'a> {
     pub request: HoldId,
     /// The route's id, for entitlement.
     pub route: &'a str,
+    /// The model that it is for, where it is for one, for entitlement.
+    pub model: Option<&'a str>,
     /// What it may cost.
     pub quote: Quote,
     /// One of several requests of which one shall be charged: see [`claim`].
@@ -242,7 +244,8 @@ impl Gate {
         let mut known = known;
         let mut request = ask.request;
         for _ in 0..STALE_MAX {
-            if !known.plans.of(known.identity.plan.as_ref()).opens(ask.route) {
+            let plan = known.plans.of(known.identity.plan.as_ref());
+            if !plan.opens(ask.route) || ask.model.is_some_and(|model| !plan.opens_model(model)) {
                 if known.read_at.elapsed() < BAD_NEWS {
                     return Err(Denial::NotEntitled);
                 }

@@ -106,6 +106,7 @@ impl Post {
         let ask = Ask {
             request: self.gate.request_id(),
             route: "POST /v1/things",
+            model: None,
             quote: Quote {
                 least: micros(amount),
                 most: micros(amount),

@@ -17,6 +17,7 @@ mod settling;
 mod storms;
 mod surface;
 mod tls;
+mod tokens;
 mod upstreams;
 
 use crate::rig::upstream::FakeUpstream;

@@ -1,7 +1,7 @@
 //! What a request looks like to the upstream: built from the configuration, the path that was matched, and the client's headers less what is not the
 //! upstream's business.
 
-use ::http::header::HOST;
+use ::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue};
 use ::http::request::Parts;
 use ::http::uri::PathAndQuery;
 use ::http::{HeaderMap, Method, Request, Uri, Version};
@@ -21,6 +21,48 @@ pub(super) struct Message {
     upload: Upload,
 }
 
+/// What is special about a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// Nothing.
+    Plain,
+    /// Its answer is read on its way, and its body may have been changed.
+    Read,
+    /// It asks for an upgrade.
+    Upgrade,
+}
+
+/// An answer that is to be read comes uncompressed, unless the client insists. The body's length is that of what is sent.
+fn readable(headers: &mut HeaderMap) {
+    headers.remove(CONTENT_LENGTH);
+    if !refuses_identity(headers) {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+}
+
+/// `identity;q=0`, or `*;q=0` without another word on `identity` (RFC 9110 section 12.5.3).
+fn refuses_identity(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter();
+    let codings = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
+    let mut refused = false;
+    for coding in codings {
+        let mut parts = coding.split(|&b| b == b';').map(<[u8]>::trim_ascii);
+        let name = parts.next().unwrap_or_default();
+        let none = parts.any(|weight| {
+            let weight = weight.to_ascii_lowercase();
+            let digits = weight.strip_prefix(b"q=").map(<[u8]>::trim_ascii);
+            digits.is_some_and(|digits| {
+                digits.starts_with(b"0") && digits.iter().all(|b| matches!(b, b'0' | b'.'))
+            })
+        });
+        if name.eq_ignore_ascii_case(b"identity") {
+            return none;
+        }
+        refused |= name == b"*" && none;
+    }
+    refused
+}
+
 impl Message {
     /// Without the client's keys, with the upstream's own credentials.
     pub(super) fn new(
@@ -28,7 +70,7 @@ impl Message {
         outbound: Outbound,
         live: &Live,
         upstream: &Upstream,
-        upgrade: bool,
+        way: Way,
     ) -> Message {
         let Outbound { target, upload, .. } = outbound;
         let mut headers = std::mem::take(&mut head.headers);
@@ -38,8 +80,10 @@ impl Message {
         for (name, value) in &upstream.headers {
             headers.insert(name, value.clone());
         }
-        if upgrade {
-            tunnel::ask(&mut headers);
+        match way {
+            Way::Plain => {}
+            Way::Read => readable(&mut headers),
+            Way::Upgrade => tunnel::ask(&mut headers),
         }
         Message {
             method: head.method.clone(),
@@ -104,5 +148,34 @@ impl Message {
             headers: head.headers,
             upload,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_are_read_come_uncompressed_unless_the_client_insists() {
+        for (asked, sent) in [
+            (&[][..], "identity"),
+            (&["gzip, deflate, br, zstd"], "identity"),
+            (&["gzip", "br"], "identity"),
+            (&["gzip;q=1.0, identity; q=0.5, *;q=0"], "identity"),
+            (&["gzip, identity;q=0"], "gzip, identity;q=0"),
+            (&["gzip, identity; Q=0.000"], "gzip, identity; Q=0.000"),
+            (&["br, *;q=0"], "br, *;q=0"),
+            (&["*"], "identity"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("7"));
+            for line in asked {
+                headers.append(ACCEPT_ENCODING, HeaderValue::from_static(line));
+            }
+            readable(&mut headers);
+            let lines: Vec<_> = headers.get_all(ACCEPT_ENCODING).iter().collect();
+            assert_eq!(lines, [sent], "{asked:?}");
+            assert!(!headers.contains_key(CONTENT_LENGTH));
+        }
     }
 }

@@ -8,10 +8,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 
-use crate::service::charge::Held;
-
 use super::super::fault::Fault;
 use super::super::live::Route;
+use super::super::stage::Payment;
 use super::super::upload::{Progress, Upload, UploadError};
 use super::endpoint::{Endpoint, Lease, NoLease, Sender};
 use super::outbound::Message;
@@ -45,14 +44,14 @@ struct OnTheWay<'a> {
     route: &'a Route,
     /// None when it has arrived, or when leaving costs nothing.
     progress: Option<Progress>,
-    held: &'a mut Held,
+    payment: &'a mut Payment,
 }
 
 impl Drop for OnTheWay<'_> {
     fn drop(&mut self) {
         if self.progress.as_ref().is_some_and(Progress::has_begun) {
-            let price = self.held.amount();
-            self.held.on_drop(settle::abandoned(self.route, price));
+            let ending = settle::abandoned(self.route, self.payment);
+            self.payment.held.on_drop(ending);
         }
     }
 }
@@ -62,7 +61,7 @@ impl Call<'_> {
     pub(super) async fn send(
         &self,
         message: Message,
-        held: &mut Held,
+        payment: &mut Payment,
     ) -> Result<(Response<Incoming>, Lease), Fault> {
         let mut message = message;
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
@@ -82,7 +81,7 @@ impl Call<'_> {
                 }
             };
             let used = lease.used;
-            match self.attempt(message, lease, held).await {
+            match self.attempt(message, lease, payment).await {
                 Ok(answer) => return Ok(answer),
                 Err(Attempt::Failed(fault)) => return Err(fault),
                 Err(Attempt::Unsent(unsent)) => {
@@ -111,7 +110,7 @@ impl Call<'_> {
         &self,
         message: Message,
         mut lease: Lease,
-        held: &mut Held,
+        payment: &mut Payment,
     ) -> Result<(Response<Incoming>, Lease), Attempt> {
         let endpoint = Arc::clone(lease.endpoint());
         let h2 = matches!(lease.sender, Sender::H2(..));
@@ -121,7 +120,7 @@ impl Call<'_> {
         let mut on_the_way = OnTheWay {
             route: self.route,
             progress: (!self.upgrade).then(|| request.body().progress()),
-            held,
+            payment,
         };
         let exchanged = self.exchange(request, &mut lease).await;
         on_the_way.progress = None;

@@ -12,14 +12,16 @@ use crate::domain::credits::Credits;
 use crate::domain::price::Price;
 use crate::http::headers::clean_response;
 use crate::ledger::detail::Note;
-use crate::service::charge::{Ending, Held};
+use crate::meter::answer::Tally;
+use crate::service::charge::Ending;
 
 use super::super::body::ReplyBody;
 use super::super::exchange::{Charge, Exchange};
 use super::super::fault::{Fault, Rejected};
 use super::super::live::Route;
+use super::super::metering::End;
 use super::super::outcome::Outcome;
-use super::super::stage::Reply;
+use super::super::stage::{Payment, Reply};
 use super::super::stall::Stall;
 use super::super::{cors, reply};
 use super::endpoint::Lease;
@@ -31,8 +33,15 @@ pub(super) fn released(route: &Route, cause: &str) -> Ending {
 }
 
 /// The client left when the upstream had the request: its price is due, since the upstream works on it.
-pub(super) fn abandoned(route: &Route, held: Credits) -> Ending {
-    Ending::Capture(held, route.charged.clone())
+pub(super) fn abandoned(route: &Route, payment: &Payment) -> Ending {
+    let held = payment.held.amount();
+    match &payment.metered {
+        None => Ending::Capture(held, route.charged.clone()),
+        Some(metered) => {
+            let due = metered.due(&Tally::default(), End::ClientGone, 0);
+            Ending::Capture(due.amount.min(held), metered.detail(&route.id, &due))
+        }
+    }
 }
 
 /// An answer whose head has come.
@@ -41,22 +50,43 @@ pub(super) struct Answer<'a> {
     pub(super) lease: Lease,
     pub(super) exchange: Box<Exchange>,
     pub(super) route: &'a Route,
-    pub(super) held: Held,
-    /// What the account had left, the hold aside.
-    pub(super) available: Credits,
+    pub(super) payment: Payment,
+}
+
+/// An answer that was charged for, and may be passed on.
+pub(super) struct Charged {
+    pub(super) head: Parts,
+    pub(super) body: Incoming,
+    pub(super) lease: Lease,
+    pub(super) exchange: Box<Exchange>,
 }
 
 impl Answer<'_> {
     /// Charges for it by its head, and passes it on.
     pub(super) fn settle(self, end: Option<Instant>) -> Result<Reply, Rejected> {
+        let route = self.route;
+        let Charged {
+            head,
+            body,
+            lease,
+            exchange,
+        } = self.fit()?.charge();
+        let stall = Stall::new(route.upstream.idle_timeout).until(end);
+        Ok(Response::from_parts(
+            head,
+            ReplyBody::passed(body, stall, exchange, lease, None),
+        ))
+    }
+
+    /// Charges for it by its head.
+    pub(super) fn charge(self) -> Charged {
         let Answer {
             response,
             lease,
             mut exchange,
             route,
-            held,
-            available,
-        } = self.fit()?;
+            payment: Payment { held, available, .. },
+        } = self;
         let (mut head, body) = response.into_parts();
         let amount = held.amount();
         let failed = is_failure(head.status);
@@ -75,11 +105,12 @@ impl Answer<'_> {
         }
         let remaining = available.saturating_add(amount).saturating_sub(charged);
         pass(&mut head, &mut exchange, route, remaining);
-        let stall = Stall::new(route.upstream.idle_timeout).until(end);
-        Ok(Response::from_parts(
+        Charged {
             head,
-            ReplyBody::passed(body, stall, exchange, lease),
-        ))
+            body,
+            lease,
+            exchange,
+        }
     }
 
     /// Charges for it if the upstream agreed to upgrade, and joins both ends.
@@ -92,8 +123,7 @@ impl Answer<'_> {
             lease,
             mut exchange,
             route,
-            held,
-            available,
+            payment: Payment { held, available, .. },
         } = self;
         let Some(upstream) = tunnel::agreed(&mut response) else {
             exchange.charge = release(exchange.charge);
@@ -123,8 +153,7 @@ impl Answer<'_> {
             lease,
             mut exchange,
             route,
-            held,
-            available,
+            payment: Payment { held, available, .. },
         } = self.fit()?;
         let (mut head, body) = response.into_parts();
         let amount = held.amount();
@@ -135,12 +164,12 @@ impl Answer<'_> {
         let stall = Stall::new(route.upstream.idle_timeout);
         Ok(Response::from_parts(
             head,
-            ReplyBody::passed(body, stall, exchange, lease),
+            ReplyBody::passed(body, stall, exchange, lease, None),
         ))
     }
 
     /// Keeps back what is not for the client.
-    fn fit(mut self) -> Result<Self, Rejected> {
+    pub(super) fn fit(mut self) -> Result<Self, Rejected> {
         let fault = match self.response.status() {
             // It is the operator's credential that was refused, and the upstream's answer may repeat it.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Fault::UpstreamRefused,
@@ -150,7 +179,9 @@ impl Answer<'_> {
         };
         self.lease.meters().refused.one();
         self.exchange.charge = release(self.exchange.charge);
-        self.held.settle(released(self.route, fault.code().as_str()));
+        self.payment
+            .held
+            .settle(released(self.route, fault.code().as_str()));
         Err(self.exchange.reject(fault))
     }
 }
@@ -162,7 +193,7 @@ fn refused(route: &Route, status: StatusCode) -> Ending {
 }
 
 /// Leaves of an answer's head what is for the client, and adds what the gate has to say.
-fn pass(head: &mut Parts, exchange: &mut Exchange, route: &Route, remaining: Credits) {
+pub(super) fn pass(head: &mut Parts, exchange: &mut Exchange, route: &Route, remaining: Credits) {
     clean_response(&mut head.headers, &route.upstream.response_rules);
     reply::say(
         &mut head.headers,

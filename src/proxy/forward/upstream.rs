@@ -11,7 +11,7 @@ use ::http::uri::Authority;
 use ::http::{HeaderName, HeaderValue};
 use rustls::pki_types::ServerName;
 
-use crate::config::BaseUrl;
+use crate::config::{BaseUrl, Kind};
 use crate::http::headers::ResponseRules;
 use crate::telemetry::metrics::UpstreamMeters;
 
@@ -118,6 +118,11 @@ impl Upstream {
     /// Whether this is that, so that its connections can be kept. A file of certificates may have changed under its name.
     pub(in super::super) fn is(&self, given: &crate::config::Upstream) -> bool {
         *self.given == *given && given.ca.is_none()
+    }
+
+    /// What kind of server it is.
+    pub(in super::super) fn kind(&self) -> Kind {
+        self.given.kind
     }
 
     /// What its answers may not say to clients.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ::http::HeaderMap;
 use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use bytes::Bytes;
 
 use crate::http::body::{ReadError, ReadLimit, read_within};
 
@@ -29,18 +30,23 @@ pub(super) async fn read(
     body: Option<ClientBody>,
     times: &str,
 ) -> Result<(Upload, u64), Fault> {
+    let body = whole(routed, body).await?;
+    let units = units(&body, times)
+        .map_err(|what| unreadable(format!("the price of this route is in its body: {what}")))?;
+    Ok((Upload::whole(body), units))
+}
+
+/// A body that says the price, read whole.
+pub(super) async fn whole(routed: &Routed, body: Option<ClientBody>) -> Result<Bytes, Fault> {
     check_type(&routed.exchange.head.headers)?;
     let Some(body) = body else {
         return Err(unreadable("there is no body"));
     };
     let idle = routed.exchange.live.body_timeout;
     let limit = limit(routed.route.body_max, idle);
-    let body = read_within(body, limit, &routed.exchange.worker.room)
+    read_within(body, limit, &routed.exchange.worker.room)
         .await
-        .map_err(fault)?;
-    let units = units(&body, times)
-        .map_err(|what| unreadable(format!("the price of this route is in its body: {what}")))?;
-    Ok((Upload::whole(body), units))
+        .map_err(fault)
 }
 
 pub(in super::super) fn limit(bytes_max: u64, idle: Duration) -> ReadLimit {

@@ -50,6 +50,7 @@ pub(super) fn say(fault: &Fault, exchange: &Exchange) -> Said {
         Fault::Target(error) => error.to_string().into(),
         Fault::Header(error) => error.to_string().into(),
         Fault::Unreadable(what) => what.clone().into_owned().into(),
+        Fault::ModelNotPriced(name) => model_not_priced(name),
         Fault::TwoKeys => "the request carries two different API keys; send one".into(),
         Fault::NoKey => "no API key; send it as `Authorization: Bearer <key>`".into(),
         Fault::RouteNotFound => "nothing is served at this path".into(),
@@ -73,11 +74,22 @@ pub(super) fn say(fault: &Fault, exchange: &Exchange) -> Said {
     }
 }
 
+/// Which models there are is told where prices are told.
+fn model_not_priced(name: &str) -> Said {
+    Said {
+        message: format!(
+            "the model {name:?} is not served here; GET /faregate/v1/prices lists those that are"
+        )
+        .into(),
+        fields: vec![("model", quoted(name))],
+    }
+}
+
 fn of_denial(denial: &Denial, exchange: &Exchange) -> Said {
     match denial {
         Denial::InvalidKey => "this API key is not valid".into(),
         Denial::AccountPaused(reasons) => paused(reasons),
-        Denial::NotEntitled => "this account's plan does not include this route".into(),
+        Denial::NotEntitled => "this account's plan does not include this".into(),
         Denial::Failed(_) => "the ledger of credits does not answer just now; nothing was charged".into(),
         Denial::Overloaded => "too many requests are under way; nothing was charged".into(),
         Denial::Refused(refusal) => of_refusal(refusal, exchange),
@@ -102,9 +114,7 @@ fn paused(reasons: &[Reason]) -> Said {
 
 fn of_refusal(refusal: &Refusal, exchange: &Exchange) -> Said {
     match refusal {
-        Refusal::InsufficientCredits { available, required } => {
-            insufficient(*available, *required, exchange.live.top_up_url.as_deref())
-        }
+        Refusal::InsufficientCredits { available, required } => insufficient(*available, *required, exchange),
         Refusal::SpendLimitReached {
             scope,
             window,
@@ -167,7 +177,8 @@ fn of_claim(message: String, request: &HoldId) -> Said {
     }
 }
 
-fn insufficient(available: Credits, required: Credits, top_up_url: Option<&str>) -> Said {
+/// What is missing, what would fit, and where to buy.
+fn insufficient(available: Credits, required: Credits, exchange: &Exchange) -> Said {
     let shortfall = required.saturating_sub(available).at_least_zero();
     let mut message =
         format!("this request needs {required} credits and {available} are left: {shortfall} are missing");
@@ -176,7 +187,15 @@ fn insufficient(available: Credits, required: Credits, top_up_url: Option<&str>)
         ("required", quoted(&required.to_string())),
         ("shortfall", quoted(&shortfall.to_string())),
     ];
-    if let Some(url) = top_up_url {
+    if let Some(tokens) = exchange
+        .fare
+        .map(|fare| fare.affords(available))
+        .filter(|tokens| *tokens > 0)
+    {
+        message.push_str(&format!("; with max_tokens of at most {tokens} it would fit"));
+        fields.push(("max_tokens", tokens.to_string()));
+    }
+    if let Some(url) = exchange.live.top_up_url.as_deref() {
         message.push_str("; buy credits at ");
         message.push_str(url);
         fields.push(("top_up_url", quoted(url)));

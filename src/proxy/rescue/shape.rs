@@ -3,6 +3,7 @@
 use ::http::StatusCode;
 
 use crate::domain::ids::HoldId;
+use crate::meter::Api;
 
 use super::super::code::Code;
 use super::said::{Said, quoted};
@@ -20,6 +21,15 @@ pub(in super::super) enum Shape {
 }
 
 impl Shape {
+    /// Of the API whose SDKs call a route.
+    pub(in super::super) fn of(api: Api) -> Shape {
+        match api {
+            Api::AnthropicMessages => Shape::Anthropic,
+            // Ollama's clients read `error`, be it a text or not.
+            _ => Shape::OpenAi,
+        }
+    }
+
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Shape::OpenAi | Shape::Anthropic => "application/json",

@@ -251,6 +251,7 @@ async fn asked(run: &Run, gate: &Arc<Gate>, ask: &Ask) -> Result<Held, Denial> {
     let ask = gate::Ask {
         request: gate.request_id(),
         route: "POST /v1/things",
+        model: None,
         quote,
         claim: None,
         detail: Detail::none(),

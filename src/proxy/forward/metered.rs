@@ -1,0 +1,137 @@
+//! Answers that are priced by tokens: charged by what they report. A short one is read whole before it is passed on, so that its head says what it cost.
+
+use ::http::Response;
+use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::domain::credits::Credits;
+use crate::meter::answer::{Framing, Meter, Step};
+
+use super::super::body::ReplyBody;
+use super::super::exchange::Charge;
+use super::super::fault::Rejected;
+use super::super::metering::{End, Metered, Streamed, settle};
+use super::super::stage::{Payment, Reply};
+use super::super::stall::Stall;
+use super::settle::{Answer, abandoned, pass};
+use super::whole::{Read, read};
+
+impl Answer<'_> {
+    /// Whether it is priced by tokens.
+    pub(super) fn is_metered(&self) -> bool {
+        self.payment.metered.is_some() && self.response.status().is_success()
+    }
+
+    /// Charges for it by its body, and passes it on.
+    pub(super) async fn settle_metered(self, end: Option<Instant>) -> Result<Reply, Rejected> {
+        let answer = self.fit()?;
+        let framing = answer.framing();
+        match framing {
+            Framing::Whole => answer.whole(end).await,
+            Framing::Sse | Framing::Lines => Ok(answer.streamed(framing, Vec::new(), end)),
+        }
+    }
+}
+
+impl Answer<'_> {
+    fn framing(&self) -> Framing {
+        let content_type = self.response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let api = self.payment.metered.as_ref().map(|metered| metered.api);
+        api.map_or(Framing::Whole, |api| Framing::of(api, content_type))
+    }
+
+    async fn whole(mut self, end: Option<Instant>) -> Result<Reply, Rejected> {
+        let ending = abandoned(self.route, &self.payment);
+        self.payment.held.on_drop(ending);
+        let route = self.route;
+        match read(self.response.body_mut(), route.upstream.idle_timeout, end).await {
+            Ok(Read::Part(parts)) => Ok(self.streamed(Framing::Whole, parts, end)),
+            Ok(Read::Whole(bytes)) => Ok(self.charged(bytes)),
+            Err(fault) => Err(self.broken(fault)),
+        }
+    }
+
+    /// It was read whole: its head says what it cost.
+    fn charged(self, bytes: Bytes) -> Reply {
+        let Answer {
+            response,
+            lease,
+            mut exchange,
+            route,
+            payment:
+                Payment {
+                    held,
+                    available,
+                    metered,
+                },
+        } = self;
+        let (mut head, _) = response.into_parts();
+        lease.give_back();
+        let had = available.saturating_add(held.amount());
+        if let Some(metered) = metered {
+            let mut meter = meter(&metered, Framing::Whole);
+            meter.feed(bytes.clone());
+            while let Step::Pass(_) = meter.next(|_| true) {}
+            meter.end();
+            let limit = metered.limit(held.amount());
+            settle(
+                &metered,
+                held,
+                &meter.tally(),
+                End::Whole,
+                limit,
+                &mut exchange,
+                route,
+            );
+        }
+        let charged = match exchange.charge {
+            Charge::Charged(amount) => amount,
+            _ => Credits::ZERO,
+        };
+        pass(&mut head, &mut exchange, route, had.saturating_sub(charged));
+        exchange.sent = bytes.len() as u64;
+        Response::from_parts(head, ReplyBody::own(bytes, exchange))
+    }
+
+    /// It is counted while it passes.
+    fn streamed(self, framing: Framing, begun: Vec<Bytes>, end: Option<Instant>) -> Reply {
+        let Answer {
+            response,
+            lease,
+            mut exchange,
+            route,
+            payment:
+                Payment {
+                    held,
+                    available,
+                    metered,
+                },
+        } = self;
+        let (mut head, body) = response.into_parts();
+        pass(&mut head, &mut exchange, route, available);
+        if exchange.accepts_trailers {
+            head.headers
+                .append(TRAILER, HeaderValue::from_static("x-credits-charged"));
+            // Which only follow a body in chunks.
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        if framing != Framing::Whole {
+            // Something may be taken out of it, and put at its end.
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        let streamed = metered.map(|metered| {
+            let mut streamed = Streamed::new(meter(&metered, framing), metered, held);
+            begun.into_iter().for_each(|data| streamed.feed(data));
+            Box::new(streamed)
+        });
+        let stall = Stall::new(route.upstream.idle_timeout).until(end);
+        let body = ReplyBody::passed(body, stall, exchange, lease, streamed);
+        Response::from_parts(head, body)
+    }
+}
+
+fn meter(metered: &Metered, framing: Framing) -> Meter {
+    Meter::new(metered.setup(framing))
+}

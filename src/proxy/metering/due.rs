@@ -1,0 +1,120 @@
+//! What is due for an answer: by its reports where there are some, else estimated, and then high.
+
+use serde_json::{Map, Value};
+
+use crate::domain::credits::Credits;
+use crate::domain::entry::Detail;
+use crate::domain::usage::{Class, Usage};
+use crate::ledger::detail::Note;
+use crate::meter::answer::Tally;
+use crate::service::tariff;
+
+use super::request::Metered;
+
+/// How an answer ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::proxy) enum End {
+    /// The upstream came to its end.
+    Whole,
+    /// The upstream broke off, stood still, or said in its answer that it failed.
+    Broken,
+    /// The client left.
+    ClientGone,
+    /// Nothing more could pass: the credits had run out, or there was more than the upstream was told.
+    CutOff,
+}
+
+impl End {
+    /// Its name in the journal.
+    fn cause(self) -> &'static str {
+        match self {
+            End::Whole => "request",
+            End::Broken => "upstream_cut",
+            End::ClientGone => "client_gone",
+            End::CutOff => "cut_off",
+        }
+    }
+}
+
+/// What an answer costs, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::proxy) struct Due {
+    /// What it costs; perhaps more than is held.
+    pub(in crate::proxy) amount: Credits,
+    pub(super) usage: Usage,
+    /// Some of it was not reported.
+    pub(super) estimated: bool,
+    end: End,
+}
+
+impl Metered {
+    /// What is due for an answer that ended so, `limit` being the tokens that each answer could have at most.
+    pub(in crate::proxy) fn due(&self, tally: &Tally, end: End, limit: u64) -> Due {
+        let end = if end == End::Whole && tally.failed {
+            End::Broken
+        } else {
+            end
+        };
+        let nothing = !tally.input_reported && !tally.output_reported && tally.delivered.is_empty();
+        if nothing && end == End::Broken {
+            return Due {
+                amount: Credits::ZERO,
+                usage: Usage::default(),
+                estimated: false,
+                end,
+            };
+        }
+        Due {
+            end,
+            ..self.so_far(tally, limit)
+        }
+    }
+
+    /// What has been used so far.
+    pub(super) fn so_far(&self, tally: &Tally, limit: u64) -> Due {
+        let bound = self.fare.bound();
+        // A token has at least one byte, but for a few that have none: those come alone.
+        let counted = tally.counted.bytes.max(tally.counted.events);
+        let room = limit
+            .saturating_mul(bound.answers)
+            .saturating_sub(tally.usage.output());
+        let written = tally.usage.get(Class::Output).saturating_add(counted.min(room));
+        let mut usage = tally.usage.with(Class::Output, written);
+        let mut input = Credits::ZERO;
+        if !tally.input_reported {
+            input = self.fare.input;
+            usage = Class::ALL
+                .into_iter()
+                .filter(|class| !class.is_output())
+                .fold(usage, |usage, class| usage.with(class, 0));
+        }
+        let charge = self.model.rates.charge(&usage).unwrap_or(Credits::MAX);
+        if !tally.input_reported {
+            usage = usage.with(Class::Input, bound.input);
+        }
+        Due {
+            amount: charge.saturating_add(input),
+            usage,
+            estimated: tally.exact().is_none(),
+            end: End::Whole,
+        }
+    }
+
+    /// What the journal says of a charge on a route.
+    pub(in crate::proxy) fn detail(&self, route: &str, due: &Due) -> Detail {
+        let mut used: Map<String, Value> = Class::ALL
+            .into_iter()
+            .filter(|class| due.usage.get(*class) > 0)
+            .map(|class| (class.as_str().to_owned(), due.usage.get(class).into()))
+            .collect();
+        if due.estimated {
+            used.insert("estimated".to_owned(), true.into());
+        }
+        Note::by("proxy", due.end.cause())
+            .route(route)
+            .model(&self.name)
+            .usage(Value::Object(used))
+            .price(tariff::told_of(&self.model, |class| due.usage.get(class) > 0))
+            .detail()
+    }
+}

@@ -1,0 +1,148 @@
+//! A request that is priced by tokens, as read from its body.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::config::Kind;
+use crate::domain::credits::Credits;
+use crate::domain::model::{Bound, Declared, Fare, Model, Models};
+use crate::domain::price::{HoldMode, Quote};
+use crate::meter::Api;
+use crate::meter::answer::{Framing, Setup};
+use crate::meter::ask::{self, Asked, Change, limit_name};
+
+use super::super::fault::Fault;
+use super::super::upload::Upload;
+use super::Metering;
+
+/// See the module.
+pub(in crate::proxy) struct Metered {
+    pub(in crate::proxy) api: Api,
+    /// The name of the model, as asked for.
+    pub(in crate::proxy) name: Arc<str>,
+    pub(in crate::proxy) model: Arc<Model>,
+    pub(in crate::proxy) fare: Fare,
+    pub(in crate::proxy) quote: Quote,
+    pub(super) asked: Asked,
+    pub(super) hold: HoldMode,
+    pub(super) slice: u64,
+    kind: Kind,
+    body: Bytes,
+}
+
+/// Why a request has no price.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::proxy) enum Unpriced {
+    /// Its body does not say it in one way; a sentence for whoever sent it.
+    #[error("the price of this route is in its body: {0}")]
+    Unreadable(String),
+    /// There is no price for the model.
+    #[error("the model {0:?} is not served here")]
+    Model(String),
+}
+
+impl From<Unpriced> for Fault {
+    fn from(unpriced: Unpriced) -> Fault {
+        match unpriced {
+            Unpriced::Unreadable(_) => Fault::Unreadable(unpriced.to_string().into()),
+            Unpriced::Model(name) => Fault::ModelNotPriced(name),
+        }
+    }
+}
+
+/// Reads what a request may use, and what that costs.
+pub(in crate::proxy) fn read(metering: &Metering, models: &Models, body: Bytes) -> Result<Metered, Unpriced> {
+    let unreadable = |what: String| Unpriced::Unreadable(what);
+    let asked =
+        ask::read(metering.api, &body, &metering.allow).map_err(|problem| unreadable(problem.to_string()))?;
+    let name: Arc<str> = metering.model.as_deref().unwrap_or(&asked.model).into();
+    let model = models
+        .find(&name)
+        .ok_or_else(|| Unpriced::Model(name.to_string()))?;
+    let bound = Bound {
+        input: input(&asked, &model.declared).map_err(unreadable)?,
+        writes_cache: asked.writes_cache,
+        output: match asked.choices {
+            0 => 0,
+            _ => asked.output_max.unwrap_or(model.output_max),
+        },
+        answers: asked.choices.max(1),
+    };
+    let mut terms = metering.terms;
+    if !asked.stream {
+        // There is nothing that could be ended in the middle.
+        terms.hold = HoldMode::Full;
+    }
+    let fare = Fare::new(&model.rates, bound).map_err(|dear| unreadable(dear.to_string()))?;
+    Ok(Metered {
+        api: metering.api,
+        name,
+        model: Arc::clone(model),
+        fare,
+        quote: terms.quote(&fare, asked.least_output),
+        hold: terms.hold,
+        slice: terms.slice,
+        kind: metering.kind,
+        asked,
+        body,
+    })
+}
+
+/// Tokens that are read, at most.
+fn input(asked: &Asked, declared: &Declared) -> Result<u64, String> {
+    let mut tokens = asked.text.saturating_add(declared.request);
+    tokens = tokens.saturating_add(asked.tools.saturating_mul(declared.tool));
+    for (what, count, each) in [
+        ("images", asked.images, declared.image),
+        ("sound", asked.audios, declared.audio),
+        ("documents", asked.documents, declared.document),
+    ] {
+        tokens = match (count, each) {
+            (0, _) => tokens,
+            (count, Some(each)) => tokens.saturating_add(count.saturating_mul(each)),
+            (_, None) => return Err(format!("this model takes no {what} here")),
+        };
+    }
+    Ok(tokens.saturating_mul(asked.input_times))
+}
+
+impl Metered {
+    /// The body for the upstream: with a limit that the hold pays for, and asking for what has to be known.
+    pub(in crate::proxy) fn upload(&mut self, held: Credits) -> Upload {
+        let limit = self.limit(held);
+        let change = Change {
+            output_max: (limit > 0).then_some(limit),
+            limit_name: match (self.api, self.kind) {
+                (Api::OpenAiChat, Kind::OpenAi) => "max_completion_tokens",
+                (api, _) => limit_name(api),
+            },
+            model: self
+                .model
+                .upstream_name
+                .as_deref()
+                .filter(|told| **told != *self.name),
+            ask_usage: self.kind != Kind::Plain,
+            continuous_usage: self.kind == Kind::Vllm,
+        };
+        Upload::parts(self.asked.edited(&std::mem::take(&mut self.body), &change))
+    }
+
+    /// How the answer is read.
+    pub(in crate::proxy) fn setup(&self, framing: Framing) -> Setup {
+        Setup {
+            api: self.api,
+            framing,
+            hide_usage: self.kind != Kind::Plain && !self.asked.usage,
+            choices: self.asked.choices,
+        }
+    }
+
+    /// Tokens that each answer may have: what the hold affords, or all that was asked for where the hold grows.
+    pub(in crate::proxy) fn limit(&self, held: Credits) -> u64 {
+        match self.hold {
+            HoldMode::Full => self.fare.affords(held),
+            HoldMode::Growing => self.fare.bound().output,
+        }
+    }
+}

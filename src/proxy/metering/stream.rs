@@ -1,0 +1,277 @@
+//! A metered answer on its way to the client: what passes is counted, what is held covers it, and it ends well when the credits do.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::domain::credits::Credits;
+use crate::domain::price::HoldMode;
+use crate::domain::usage::cost;
+use crate::meter::answer::{Counted, Cut, Meter, Step, Tally};
+use crate::service::charge::{Ending, Growth, Held};
+
+use super::super::code::Code;
+use super::super::exchange::{Charge, Exchange};
+use super::super::fault::Fault;
+use super::super::live::Route;
+use super::due::End;
+use super::request::Metered;
+
+/// How often the ledger is asked for more when it does not answer, until the stream ends. Each time takes as long as a request waits for it.
+const SILENT_MAX: u32 = 8;
+
+/// See the module.
+pub(in crate::proxy) struct Streamed {
+    meter: Meter,
+    metered: Box<Metered>,
+    /// None once it is settled.
+    held: Option<Held>,
+    /// Tokens that each answer may have, at most.
+    limit: u64,
+    /// What was passed on.
+    passed: Counted,
+    /// The ledger has said that there is no more; until it is asked in need.
+    exhausted: bool,
+    /// Questions in need that had no answer.
+    silent: u32,
+    /// Why nothing more may pass; none when the upstream was told no more.
+    refused: Option<Code>,
+    cut: bool,
+}
+
+/// What is to be done.
+pub(in crate::proxy) enum Next {
+    /// This goes to the client.
+    Pass(Bytes),
+    /// The upstream has to say more.
+    More,
+    /// The ledger has to answer.
+    Wait,
+    /// Nothing more may pass: it ends with what [`Streamed::cut`] says.
+    Cut,
+}
+
+/// Whether more may pass.
+enum Room {
+    Some,
+    Wait,
+    None,
+}
+
+impl Streamed {
+    pub(in crate::proxy) fn new(meter: Meter, metered: Box<Metered>, held: Held) -> Streamed {
+        Streamed {
+            limit: metered.limit(held.amount()),
+            meter,
+            metered,
+            held: Some(held),
+            passed: Counted::default(),
+            exhausted: false,
+            silent: 0,
+            refused: None,
+            cut: false,
+        }
+    }
+
+    /// The upstream has said this.
+    pub(in crate::proxy) fn feed(&mut self, data: Bytes) {
+        self.meter.feed(data);
+    }
+
+    /// What is to be done next.
+    pub(in crate::proxy) fn next(&mut self, cx: &mut Context<'_>) -> Next {
+        loop {
+            let mut needed = Credits::ZERO;
+            let (metered, held, limit, passed) = (&self.metered, self.amount(), self.limit, self.passed);
+            let step = self.meter.next(|tally| {
+                // What brings no text costs nothing more.
+                tally.delivered == passed || covers(metered, tally, limit, held, &mut needed)
+            });
+            match step {
+                Step::Pass(data) => {
+                    self.passed = self.meter.tally().delivered;
+                    self.grow_ahead(cx);
+                    return Next::Pass(data);
+                }
+                Step::Starved => return Next::More,
+                Step::Stopped => match self.room(needed, cx) {
+                    Room::Some => {}
+                    Room::Wait => return Next::Wait,
+                    Room::None => return Next::Cut,
+                },
+            }
+        }
+    }
+
+    /// Ends it where it is, for an SDK to understand.
+    pub(in crate::proxy) fn cut(&mut self, exchange: &Exchange) -> Bytes {
+        self.cut = true;
+        let due = self.metered.so_far(&self.meter.tally(), self.limit);
+        let (charged, available) = (
+            due.amount.min(self.amount()),
+            self.held.as_ref().map(Held::available),
+        );
+        let reason = json!({
+            "code": self.refused.map_or("output_limit", Code::as_str),
+            "charged": charged.to_string(),
+            "available": available.unwrap_or(Credits::ZERO).to_string(),
+            "top_up_url": exchange.live.top_up_url,
+        });
+        let now = exchange.worker.clock.now();
+        self.meter.cut(&Cut {
+            reason: &reason.to_string(),
+            usage: due.usage,
+            id: &exchange.request.to_string(),
+            model: &self.metered.name,
+            created: u64::try_from(now.micros() / 1_000_000).unwrap_or(0),
+        })
+    }
+
+    /// The upstream has come to its end: what is still to be passed on.
+    pub(in crate::proxy) fn end(&mut self) -> Bytes {
+        self.meter.end().rest
+    }
+
+    fn amount(&self) -> Credits {
+        self.held.as_ref().map_or(Credits::ZERO, Held::amount)
+    }
+
+    /// Asks for more before it is needed.
+    fn grow_ahead(&mut self, cx: &mut Context<'_>) {
+        if self.metered.hold != HoldMode::Growing || self.exhausted {
+            return;
+        }
+        let due = self.metered.so_far(&self.meter.tally(), self.limit);
+        let step = self.step(due.usage.output());
+        let Some(held) = &mut self.held else { return };
+        if held.is_growing() {
+            self.exhausted = matches!(held.poll_grown(cx), Poll::Ready(Growth::Refused(_)));
+            return;
+        }
+        let left = held.amount().saturating_sub(due.amount);
+        if left.micros() <= step.micros() / 2 {
+            held.grow(Credits::MICRO, step);
+        }
+    }
+
+    /// What a hold grows by: for as much output as there was already.
+    fn step(&self, output: u64) -> Credits {
+        let rate = self.metered.model.rates.dearest_output();
+        let tokens = self
+            .metered
+            .slice
+            .saturating_mul(self.metered.fare.bound().answers);
+        cost(tokens.max(output), rate).unwrap_or(Credits::MAX)
+    }
+
+    /// Whether there is room for what costs `needed` in all.
+    fn room(&mut self, needed: Credits, cx: &mut Context<'_>) -> Room {
+        if self.metered.hold != HoldMode::Growing {
+            return Room::None;
+        }
+        let step = self.step(self.meter.tally().usage.output());
+        let Some(held) = &mut self.held else {
+            return Room::None;
+        };
+        let least = needed.saturating_sub(held.amount());
+        if held.is_growing() {
+            return match held.poll_grown(cx) {
+                Poll::Pending => Room::Wait,
+                Poll::Ready(Growth::To(amount)) => {
+                    (self.exhausted, self.silent) = (false, 0);
+                    if amount < needed {
+                        // It was asked before it was known how much is needed.
+                        held.grow(needed.saturating_sub(amount), step.max(least));
+                    }
+                    Room::Some
+                }
+                Poll::Ready(Growth::Refused(denial)) if self.exhausted => {
+                    self.refused = Some(Fault::Denied(denial).code());
+                    Room::None
+                }
+                Poll::Ready(Growth::Refused(_)) => {
+                    self.ask_in_need(least, step);
+                    Room::Some
+                }
+                Poll::Ready(Growth::Failed) if self.silent >= SILENT_MAX => {
+                    self.refused = Some(Code::LedgerUnavailable);
+                    Room::None
+                }
+                Poll::Ready(Growth::Failed) => {
+                    self.silent += 1;
+                    self.ask_in_need(least, step);
+                    Room::Some
+                }
+            };
+        }
+        self.ask_in_need(least, step);
+        Room::Some
+    }
+
+    /// What is refused now ends the stream.
+    fn ask_in_need(&mut self, least: Credits, step: Credits) {
+        self.exhausted = true;
+        if let Some(held) = &mut self.held {
+            held.grow(least, step.max(least));
+        }
+    }
+
+    /// Charges for it.
+    pub(in crate::proxy) fn settle(&mut self, end: End, exchange: &mut Exchange, route: &Route) {
+        let Some(held) = self.held.take() else { return };
+        let end = if self.cut { End::CutOff } else { end };
+        settle(
+            &self.metered,
+            held,
+            &self.meter.tally(),
+            end,
+            self.limit,
+            exchange,
+            route,
+        );
+    }
+}
+
+/// Whether what is held covers all this. What an upstream writes beyond the limit that it was told is not passed on, whatever is held.
+fn covers(metered: &Metered, tally: &Tally, limit: u64, held: Credits, needed: &mut Credits) -> bool {
+    match metered.hold {
+        HoldMode::Full => {
+            let written = tally.usage.output().max(tally.delivered.events);
+            written <= limit.saturating_mul(metered.fare.bound().answers)
+        }
+        HoldMode::Growing => {
+            *needed = metered.so_far(tally, limit).amount;
+            *needed <= held
+        }
+    }
+}
+
+/// Charges for an answer: what is due, up to what is held.
+pub(in crate::proxy) fn settle(
+    metered: &Metered,
+    held: Held,
+    tally: &Tally,
+    end: End,
+    limit: u64,
+    exchange: &mut Exchange,
+    route: &Route,
+) {
+    let due = metered.due(tally, end, limit);
+    let charged = due.amount.min(held.amount());
+    let meters = &exchange.worker.meters;
+    if due.amount > charged || tally.invalid > 0 {
+        meters.reports_corrected.one();
+        tracing::warn!(route = %route.id, request = %exchange.request, due = %due.amount, %charged, invalid = tally.invalid, "what the upstream reports was corrected");
+    }
+    let detail = metered.detail(&route.id, &due);
+    exchange.charge = if charged.is_zero() && end != End::Whole {
+        Charge::Released
+    } else {
+        Charge::Charged(charged)
+    };
+    held.settle(match exchange.charge {
+        Charge::Released => Ending::Release(detail),
+        _ => Ending::Capture(charged, detail),
+    });
+}

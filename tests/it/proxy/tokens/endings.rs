@@ -1,0 +1,299 @@
+//! Every ending of a metered answer, and what it is charged (rows A7 to A9, A13 to A15 of the failure matrix).
+
+use serde_json::json;
+
+use super::*;
+use crate::rig::upstream::{Gate, Step};
+
+/// What the upstream says of a stream before it is over.
+const HELLO: [&str; 3] = ["Hel", "lo ", "you"];
+
+/// A chunked answer, as far as it comes.
+fn cut_after(body: &str) -> Reply {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    Reply::raw([
+        Step::send(format!("{head}{:x}\r\n{body}\r\n", body.len())),
+        Step::Reset,
+    ])
+}
+
+#[tokio::test]
+async fn a7_a_client_that_leaves_before_the_first_byte_pays_for_what_was_sent() {
+    for ask in [ask(), ask_streamed()] {
+        let house = House::open("1", "").await;
+        house.upstream.answer(Reply::stall());
+        let client = house.gate.client();
+        let sending = {
+            let ask = ask.clone();
+            tokio::spawn(async move { client.post_json("/v1/chat/completions", &ask).send().await })
+        };
+        house.upstream.wait_reached(1).await;
+        sending.abort();
+        house.upstream.wait_cancelled(1).await;
+        assert_eq!(house.charged_of(1_000_000).await, bytes(&ask));
+        assert_eq!(
+            house.detail()["usage"],
+            json!({ "input": bytes(&ask), "estimated": true })
+        );
+    }
+}
+
+#[tokio::test]
+async fn a7_with_finish_the_answer_is_read_on_and_charged_exactly() {
+    for (ask, reply) in [
+        (
+            ask(),
+            Reply::json(&completion(
+                &json!({ "prompt_tokens": 10, "completion_tokens": 2 }),
+            )),
+        ),
+        (
+            ask_streamed(),
+            streams(&[
+                chunk("Hello"),
+                last_chunk(),
+                usage_chunk(10, 2),
+                "[DONE]".to_owned(),
+            ]),
+        ),
+    ] {
+        let house = House::open("1", "on_disconnect = \"finish\"").await;
+        let gate = Gate::new();
+        house.upstream.answer(reply.when(&gate));
+        let client = house.gate.client();
+        let sending =
+            tokio::spawn(async move { client.post_json("/v1/chat/completions", &ask).send().await });
+        house.upstream.wait_reached(1).await;
+        sending.abort();
+        house.gate.wait_metric("faregate_connections", &[], 0.0).await;
+        gate.open();
+        assert_eq!(house.charged_of(1_000_000).await, 18);
+        assert_eq!(house.upstream.counts().cancelled, 0);
+    }
+}
+
+#[tokio::test]
+async fn a8_a_client_that_leaves_in_mid_stream_pays_for_what_was_passed_on() {
+    for k in 0..HELLO.len() {
+        let house = House::open("1", "").await;
+        let (sender, reply) = Reply::stepped();
+        house
+            .upstream
+            .answer(reply.header("content-type", "text/event-stream"));
+        let mut answer = house.chat(&ask_streamed()).await;
+        for text in &HELLO[..=k] {
+            assert!(sender.send(sse(&[chunk(text)])).await);
+            answer.chunk().await.unwrap();
+        }
+        // In the middle of an event, of which nothing has passed.
+        assert!(sender.send(format!("data: {}", &chunk("more")[..40])).await);
+        drop(answer);
+        house.upstream.wait_cancelled(1).await;
+        let written: usize = HELLO[..=k].iter().map(|text| text.len()).sum();
+        let charge = bytes(&ask_streamed()) + 4 * i64::try_from(written).unwrap();
+        assert_eq!(house.charged_of(1_000_000).await, charge, "{k}");
+        house.gate.wait_metric("faregate_streams_open", &[], 0.0).await;
+    }
+}
+
+#[tokio::test]
+async fn a8_usage_that_was_reported_before_the_client_left_is_what_it_pays() {
+    let house = House::kind("1", "", "vllm").await;
+    let (sender, reply) = Reply::stepped();
+    house
+        .upstream
+        .answer(reply.header("content-type", "text/event-stream"));
+    let mut answer = house.chat(&ask_streamed()).await;
+    for (n, text) in (1..).zip(HELLO) {
+        let mut event: Value = serde_json::from_str(&chunk(text)).unwrap();
+        event["usage"] = json!({ "prompt_tokens": 10, "completion_tokens": n, "total_tokens": 10 + n });
+        assert!(sender.send(sse(&[event.to_string()])).await);
+        // Which the client does not see.
+        assert_eq!(answer.chunk().await.unwrap(), sse(&[chunk(text)]));
+    }
+    drop(answer);
+    house.upstream.wait_cancelled(1).await;
+    assert_eq!(house.charged_of(1_000_000).await, 10 + 3 * 4);
+}
+
+#[tokio::test]
+async fn a8_with_finish_a_stream_is_read_to_its_end_and_charged_exactly() {
+    let house = House::open("1", "on_disconnect = \"finish\"").await;
+    let (sender, reply) = Reply::stepped();
+    house
+        .upstream
+        .answer(reply.header("content-type", "text/event-stream"));
+    let mut answer = house.chat(&ask_streamed()).await;
+    assert!(sender.send(sse(&[chunk("Hel")])).await);
+    answer.chunk().await.unwrap();
+    drop(answer);
+    house.gate.wait_metric("faregate_connections", &[], 0.0).await;
+    assert!(
+        sender
+            .send(sse(&[
+                chunk("lo"),
+                last_chunk(),
+                usage_chunk(10, 2),
+                "[DONE]".to_owned()
+            ]))
+            .await
+    );
+    drop(sender);
+    assert_eq!(house.charged_of(1_000_000).await, 18);
+    assert_eq!(house.upstream.counts().cancelled, 0);
+}
+
+#[tokio::test]
+async fn a13_an_upstream_that_breaks_off_is_paid_for_what_came_and_the_client_sees_it() {
+    let events: Vec<String> = HELLO
+        .iter()
+        .map(|text| format!("data: {}\n\n", chunk(text)))
+        .collect();
+    let whole = events.concat();
+    // After each event, and in the middle of each.
+    let ends: Vec<usize> = events
+        .iter()
+        .scan(0, |at, event| {
+            *at += event.len();
+            Some(*at)
+        })
+        .collect();
+    for cut in ends.iter().flat_map(|end| [end - 5, *end]) {
+        let house = House::open("1", "").await;
+        house.upstream.answer(cut_after(&whole[..cut]));
+        let mut answer = house.chat(&ask_streamed()).await;
+        assert!(answer.try_bytes().await.is_err(), "a clean end after {cut} bytes");
+        let passed = ends.iter().filter(|end| **end <= cut).count();
+        let written: usize = HELLO[..passed].iter().map(|text| text.len()).sum();
+        let charge = match passed {
+            // Nothing was done for the client.
+            0 => 0,
+            _ => bytes(&ask_streamed()) + 4 * i64::try_from(written).unwrap(),
+        };
+        assert_eq!(house.charged_of(1_000_000).await, charge, "{cut}");
+    }
+}
+
+#[tokio::test]
+async fn a13_an_answer_that_breaks_off_before_it_was_whole_costs_nothing() {
+    let house = House::open("1", "").await;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"usage\":";
+    house.upstream.answer(Reply::raw([Step::send(head), Step::Reset]));
+    let mut answer = house.chat(&ask()).await;
+    assert_eq!(answer.status(), 502);
+    assert_eq!(answer.json().await["error"]["code"], "upstream_broken");
+    assert_eq!(house.charged_of(1_000_000).await, 0);
+}
+
+#[tokio::test]
+async fn a13_an_upstream_that_says_in_its_stream_that_it_failed_is_paid_for_what_came() {
+    let error = json!({ "error": { "message": "out of memory", "type": "server_error" } }).to_string();
+    for (events, written) in [(vec![], None), (vec![chunk("Hello")], Some(5))] {
+        let house = House::open("1", "").await;
+        let events = [&events[..], std::slice::from_ref(&error)].concat();
+        house.upstream.answer(streams(&events));
+        assert_eq!(house.chat(&ask_streamed()).await.text().await, sse(&events));
+        let charge = written.map_or(0, |written| bytes(&ask_streamed()) + 4 * written);
+        assert_eq!(house.charged_of(1_000_000).await, charge);
+    }
+}
+
+#[tokio::test]
+async fn a14_what_an_upstream_reports_is_believed_as_far_as_it_can_be() {
+    let input = bytes(&ask());
+    for (name, usage, charge) in [
+        ("missing", json!(null), input + 4 * 5),
+        (
+            "none written",
+            json!({ "prompt_tokens": 10, "completion_tokens": 0 }),
+            10 + 4 * 5,
+        ),
+        (
+            "negative",
+            json!({ "prompt_tokens": 10, "completion_tokens": -3 }),
+            10 + 4 * 5,
+        ),
+        (
+            "fraction",
+            json!({ "prompt_tokens": 10.5, "completion_tokens": 2 }),
+            input + 8,
+        ),
+        (
+            "text",
+            json!({ "prompt_tokens": "10", "completion_tokens": "2" }),
+            input + 4 * 5,
+        ),
+        (
+            "huge",
+            json!({ "prompt_tokens": 10, "completion_tokens": 1_u64 << 60 }),
+            10 + 4 * 5,
+        ),
+        ("wrong type", json!([1, 2]), input + 4 * 5),
+        // More than was held: that much was paid before, and no more is taken.
+        (
+            "more than the hold",
+            json!({ "prompt_tokens": 10, "completion_tokens": 5_000 }),
+            input + 4_000,
+        ),
+        (
+            "cached more than read",
+            json!({ "prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": { "cached_tokens": 20 } }),
+            10 + 10 + 8,
+        ),
+    ] {
+        let house = House::open("1", "").await;
+        house.upstream.answer(Reply::json(&completion(&usage)));
+        let answer = house.chat(&ask()).await;
+        assert_eq!(
+            micros(answer.header("x-credits-charged").unwrap()),
+            charge,
+            "{name}"
+        );
+        assert_eq!(house.charged_of(1_000_000).await, charge, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a14_of_two_reports_the_last_counts() {
+    let house = House::open("1", "").await;
+    let events = [
+        chunk("Hello"),
+        usage_chunk(10, 9),
+        usage_chunk(10, 2),
+        "[DONE]".to_owned(),
+    ];
+    house.upstream.answer(streams(&events));
+    house.chat(&ask_streamed()).await.text().await;
+    assert_eq!(house.charged_of(1_000_000).await, 18);
+}
+
+#[tokio::test]
+async fn a14_a_stream_that_reports_nothing_is_charged_by_its_text() {
+    let house = House::open("1", "").await;
+    let events = [chunk("Hel"), chunk("lo"), last_chunk(), "[DONE]".to_owned()];
+    house.upstream.answer(streams(&events));
+    assert_eq!(house.chat(&ask_streamed()).await.text().await, sse(&events));
+    assert_eq!(house.charged_of(1_000_000).await, bytes(&ask_streamed()) + 4 * 5);
+    assert_eq!(house.detail()["usage"]["estimated"], true);
+}
+
+#[tokio::test]
+async fn a15_an_upstream_that_writes_more_than_it_was_told_is_cut_off() {
+    let house = House::open("1", "").await;
+    let (sender, reply) = Reply::stepped();
+    house
+        .upstream
+        .answer(reply.header("content-type", "text/event-stream"));
+    let mut ask = ask_streamed();
+    ask["max_tokens"] = json!(3);
+    let mut answer = house.chat(&ask).await;
+    let endless = async { while sender.send(sse(&[chunk("x")])).await {} };
+    let ((), text) = tokio::join!(endless, answer.text());
+    assert_eq!(text.matches(r#""content":"x""#).count(), 3);
+    assert!(
+        text.contains(r#""finish_reason":"length""#) && text.ends_with("data: [DONE]\n\n"),
+        "{text}"
+    );
+    assert_eq!(house.charged_of(1_000_000).await, bytes(&ask) + 3 * 4);
+    house.upstream.wait_cancelled(1).await;
+}

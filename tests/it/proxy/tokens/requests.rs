@@ -1,0 +1,239 @@
+//! What is asked of the upstream, and what is refused.
+
+use faregate::domain::entry::EntryKind;
+use serde_json::json;
+
+use super::*;
+
+#[tokio::test]
+async fn p10_a_model_without_a_price_never_reaches_the_upstream() {
+    let house = House::open("1", "").await;
+    for name in ["unknown", "Small", "small ", "large"] {
+        let mut ask = ask();
+        ask["model"] = json!(name);
+        let mut answer = house.chat(&ask).await;
+        assert_eq!(answer.status(), 400);
+        assert_eq!(answer.header("x-should-retry"), Some("false"));
+        assert_eq!(answer.json().await["error"]["code"], "model_not_priced", "{name}");
+    }
+    assert_eq!((house.upstream.reached(), house.gate.ledger.admits()), (0, 0));
+}
+
+#[tokio::test]
+async fn the_upstream_is_told_no_more_output_than_the_hold_pays_for() {
+    let house = House::open("0.001", "").await;
+    house.upstream.answer(Reply::json(&completion(
+        &json!({ "prompt_tokens": 10, "completion_tokens": 2 }),
+    )));
+    let afforded = |ask: &Value, available: i64| (available - bytes(ask)) / 4;
+    let mut available = 1_000;
+    for (limit, told) in [(None, None), (Some(900), None), (Some(7), Some(7))] {
+        let mut ask = ask();
+        if let Some(limit) = limit {
+            ask["max_tokens"] = json!(limit);
+        }
+        assert_eq!(house.chat(&ask).await.status(), 200);
+        let sent = house.upstream.next_request().await.json();
+        assert_eq!(
+            sent["max_tokens"],
+            told.unwrap_or_else(|| afforded(&ask, available)),
+            "{limit:?}"
+        );
+        assert_eq!(sent["messages"], ask["messages"]);
+        available -= 18;
+        assert_eq!(house.charged_of(1_000).await, 1_000 - available);
+    }
+}
+
+#[tokio::test]
+async fn a_customer_with_too_little_for_the_floor_is_told_what_would_fit() {
+    let ask = ask();
+    let input = bytes(&ask);
+    for (output_min, available, status) in [(20, input + 80, 200), (20, input + 79, 402), (1, input + 3, 402)]
+    {
+        let credits = format!("0.{available:06}");
+        let house = House::open(&credits, &format!("output_min = {output_min}")).await;
+        house.upstream.answer(Reply::json(&completion(
+            &json!({ "prompt_tokens": 10, "completion_tokens": 2 }),
+        )));
+        let mut answer = house.chat(&ask).await;
+        assert_eq!(answer.status(), status, "{output_min} of {available}");
+        if status == 402 {
+            let error = answer.json().await["error"].clone();
+            assert_eq!(error["code"], "insufficient_credits");
+            let fits = (available - input) / 4;
+            assert_eq!(
+                error["max_tokens"],
+                if fits > 0 { json!(fits) } else { Value::Null }
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_route_may_refuse_rather_than_shorten() {
+    let ask = ask();
+    let whole = bytes(&ask) + 4_000;
+    for (available, status) in [(whole, 200), (whole - 1, 402)] {
+        let house = House::open(&format!("0.{available:06}"), "when_short = \"refuse\"").await;
+        house.upstream.answer(Reply::json(&completion(
+            &json!({ "prompt_tokens": 10, "completion_tokens": 2 }),
+        )));
+        assert_eq!(house.chat(&ask).await.status(), status);
+    }
+}
+
+#[tokio::test]
+async fn an_alias_is_told_by_its_name() {
+    let house = House::open("1", "").await;
+    house.upstream.answer(Reply::json(&completion(
+        &json!({ "prompt_tokens": 10, "completion_tokens": 2 }),
+    )));
+    let mut ask = ask();
+    ask["model"] = json!("mini");
+    assert_eq!(house.chat(&ask).await.status(), 200);
+    assert_eq!(house.upstream.next_request().await.json()["model"], "small");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_in_one_way_is_refused_before_anything_is_held() {
+    let house = House::open("1", "").await;
+    for (name, body) in [
+        ("p3 twice", r#"{"model":"small","model":"large-1","messages":[]}"#),
+        (
+            "p3 escaped",
+            r#"{"model":"small","mo\u0064el":"large-1","messages":[]}"#,
+        ),
+        ("p3 case", r#"{"model":"small","Model":"large-1","messages":[]}"#),
+        (
+            "p3 deep",
+            r#"{"model":"small","messages":[{"role":"user","content":"a","content":"b"}]}"#,
+        ),
+        ("p4 two values", r#"{"model":"small","messages":[]} {}"#),
+        ("p4 bom", "\u{feff}{\"model\":\"small\",\"messages\":[]}"),
+        ("p5 zero", r#"{"model":"small","messages":[],"max_tokens":0}"#),
+        (
+            "p5 negative",
+            r#"{"model":"small","messages":[],"max_tokens":-1}"#,
+        ),
+        (
+            "p5 fraction",
+            r#"{"model":"small","messages":[],"max_tokens":10.0}"#,
+        ),
+        ("p5 text", r#"{"model":"small","messages":[],"max_tokens":"10"}"#),
+        (
+            "p5 huge",
+            r#"{"model":"small","messages":[],"max_tokens":18446744073709551616}"#,
+        ),
+        (
+            "p5 two",
+            r#"{"model":"small","messages":[],"max_tokens":10,"max_completion_tokens":11}"#,
+        ),
+        ("p6 n", r#"{"model":"small","messages":[],"n":0}"#),
+        ("p6 n", r#"{"model":"small","messages":[],"n":"2"}"#),
+        (
+            "p9 tier",
+            r#"{"model":"small","messages":[],"service_tier":"priority"}"#,
+        ),
+        ("no model", r#"{"messages":[]}"#),
+        ("model", r#"{"model":7,"messages":[]}"#),
+        (
+            "images",
+            r#"{"model":"small","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x"}}]}]}"#,
+        ),
+        (
+            "p7 unknown part",
+            r#"{"model":"small","messages":[{"role":"user","content":[{"type":"hologram","hologram":"x"}]}]}"#,
+        ),
+    ] {
+        let request = house.gate.client().post("/v1/chat/completions", body);
+        let mut answer = request.header("content-type", "application/json").send().await;
+        assert_eq!(answer.status(), 400, "{name}");
+        assert_eq!(answer.json().await["error"]["code"], "invalid_request", "{name}");
+    }
+    for target in [
+        "/v1/chat/completions?model=large-1",
+        "/v1/chat/completions?beta=1&beta=2",
+    ] {
+        let answer = house.gate.client().post_json(target, &ask()).send().await;
+        assert_eq!(answer.status(), 400, "p2 {target}");
+    }
+    assert_eq!((house.upstream.reached(), house.gate.ledger.admits()), (0, 0));
+}
+
+#[tokio::test]
+async fn p6_answers_are_held_for_as_often_as_they_are_asked_for() {
+    let house = House::open("1", "").await;
+    house.upstream.answer(Reply::json(&completion(
+        &json!({ "prompt_tokens": 10, "completion_tokens": 30 }),
+    )));
+    let mut ask = ask();
+    ask["n"] = json!(3);
+    ask["max_tokens"] = json!(10);
+    assert_eq!(
+        house.chat(&ask).await.header("x-credits-charged"),
+        Some("0.000130")
+    );
+    let entries = house.gate.ledger.entries();
+    let hold = entries.iter().find(|entry| entry.kind == EntryKind::Hold);
+    assert_eq!(hold.unwrap().amount.micros(), bytes(&ask) + 3 * 40);
+}
+
+#[tokio::test]
+async fn p11_usage_is_asked_for_whatever_the_client_says() {
+    for (kind, options) in [
+        ("generic", json!({ "include_usage": true })),
+        (
+            "vllm",
+            json!({ "include_usage": true, "continuous_usage_stats": true }),
+        ),
+        ("plain", json!({ "include_usage": false })),
+    ] {
+        let house = House::kind("1", "", kind).await;
+        let events = [
+            chunk("Hello"),
+            last_chunk(),
+            usage_chunk(10, 2),
+            "[DONE]".to_owned(),
+        ];
+        house.upstream.answer(streams(&events));
+        let mut ask = ask_streamed();
+        ask["stream_options"] = json!({ "include_usage": false });
+        house.chat(&ask).await.text().await;
+        assert_eq!(
+            house.upstream.next_request().await.json()["stream_options"],
+            options,
+            "{kind}"
+        );
+        assert_eq!(house.charged_of(1_000_000).await, 18);
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_models_shows_what_is_priced_and_open_to_the_plan() {
+    let upstream = FakeUpstream::start().await;
+    let listing = "[[routes]]\nid = \"list\"\nmatch = \"GET /v1/models\"\nupstream = \"models\"\napi = \"openai-models\"\ncost = 0\n";
+    let listed =
+        json!({ "object": "list", "data": [{ "id": "small" }, { "id": "large-1" }, { "id": "other" }] });
+    let text = config(&upstream, "") + listing;
+    let house = Gatehouse::start("1", &text).await;
+    upstream.answer(Reply::json(&listed));
+    let mut answer = house
+        .client()
+        .get("/v1/models")
+        .header("accept-encoding", "gzip")
+        .send()
+        .await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let seen = json!([{ "id": "small" }, { "id": "mini" }, { "id": "large-1" }]);
+    assert_eq!(answer.json().await, json!({ "object": "list", "data": seen }));
+    assert_eq!(
+        upstream.next_request().await.header("accept-encoding"),
+        Some("identity")
+    );
+    // What is no list is not shown: it might name anything.
+    upstream.answer(Reply::ok("<html>"));
+    assert_eq!(house.client().get("/v1/models").send().await.status(), 502);
+    upstream.answer(Reply::status(404));
+    assert_eq!(house.client().get("/v1/models").send().await.status(), 404);
+}

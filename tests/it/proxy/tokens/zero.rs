@@ -1,0 +1,120 @@
+//! Holds that grow, and what happens at zero.
+
+use serde_json::json;
+
+use super::*;
+
+const GROWING: &str = "hold = \"growing\"\nslice = 10\noutput_min = 1";
+
+/// Events of one byte each, without an end.
+fn endless() -> Reply {
+    let events: Vec<String> = (0..5_000).map(|_| chunk("x")).collect();
+    streams(&events)
+}
+
+#[tokio::test]
+async fn a15_a_stream_ends_well_formed_at_zero_and_the_upstream_is_stopped() {
+    let mut ask = ask_streamed();
+    ask["max_tokens"] = json!(900);
+    let input = bytes(&ask);
+    // Enough for 100 of the 900 tokens.
+    let house = House::open(&format!("0.{:06}", input + 400), GROWING).await;
+    let (sender, reply) = Reply::stepped();
+    house
+        .upstream
+        .answer(reply.header("content-type", "text/event-stream"));
+    let mut answer = house.chat(&ask).await;
+    let write = async { while sender.send(sse(&[chunk("x")])).await {} };
+    let ((), text) = tokio::join!(write, answer.text());
+    assert_eq!(text.matches(r#""content":"x""#).count(), 100);
+    let events: Vec<&str> = text.split_terminator("\n\n").collect();
+    let last: Value = serde_json::from_str(events[100].strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(last["choices"][0]["finish_reason"], "length");
+    assert_eq!(last["faregate"]["code"], "insufficient_credits");
+    assert_eq!(last["id"], "c1");
+    assert_eq!(events.last(), Some(&"data: [DONE]"));
+    house.upstream.wait_cancelled(1).await;
+    assert_eq!(house.gate.settled().await, "0.000000");
+    assert_eq!(house.upstream.next_request().await.json()["max_tokens"], 900);
+    house
+        .gate
+        .wait_metric("faregate_requests_total", &[("outcome", "cut_off")], 1.0)
+        .await;
+}
+
+#[tokio::test]
+async fn a_growing_hold_begins_small_grows_with_the_answer_and_gives_back_what_is_left() {
+    let house = House::kind("1", GROWING, "vllm").await;
+    let said = 300_u64;
+    let mut events: Vec<String> = (1..=said)
+        .map(|n| {
+            let mut event: Value = serde_json::from_str(&chunk("word ")).unwrap();
+            event["usage"] = json!({ "prompt_tokens": 10, "completion_tokens": n, "total_tokens": 10 + n });
+            event.to_string()
+        })
+        .collect();
+    events.push("[DONE]".to_owned());
+    house.upstream.answer(streams(&events));
+    let mut answer = house.chat(&ask_streamed()).await;
+    let first = bytes(&ask_streamed()) + 40;
+    assert_eq!(micros(answer.header("x-credits-held").unwrap()), first);
+    assert!(answer.text().await.ends_with("data: [DONE]\n\n"));
+    assert_eq!(house.charged_of(1_000_000).await, 10 + 4 * 300);
+    // Twice as much each time.
+    let extensions = house
+        .gate
+        .ledger
+        .entries()
+        .iter()
+        .filter(|entry| entry.kind == faregate::domain::entry::EntryKind::Extend)
+        .count();
+    assert!((4..=9).contains(&extensions), "{extensions}");
+}
+
+#[tokio::test]
+async fn an_unstreamed_request_is_held_for_whole() {
+    let house = House::open("1", GROWING).await;
+    house.upstream.answer(Reply::json(&completion(
+        &json!({ "prompt_tokens": 10, "completion_tokens": 900 }),
+    )));
+    assert_eq!(
+        house.chat(&ask()).await.header("x-credits-charged"),
+        Some("0.003610")
+    );
+    assert_eq!(house.charged_of(1_000_000).await, 3_610);
+}
+
+#[tokio::test]
+async fn many_streams_at_once_end_at_exactly_zero() {
+    let ask = ask_streamed();
+    let input = bytes(&ask);
+    // Input and one slice for each of the streams, and half of that again for them to grow by.
+    let streams = 100;
+    let credits = streams * (input + 40) * 3 / 2;
+    let house = House::open(&format!("0.{credits:06}"), GROWING).await;
+    house.upstream.answer(endless());
+    let all: Vec<_> = (0..streams)
+        .map(|_| {
+            let client = house.gate.client();
+            let ask = ask.clone();
+            tokio::spawn(async move {
+                let mut answer = client.post_json("/v1/chat/completions", &ask).send().await;
+                (answer.status(), answer.text().await)
+            })
+        })
+        .collect();
+    let mut passed = 0;
+    let mut served = 0;
+    for one in all {
+        let (status, text) = one.await.unwrap();
+        if status == 200 {
+            served += 1;
+            passed += i64::try_from(text.matches(r#""content":"x""#).count()).unwrap();
+            assert!(text.ends_with("data: [DONE]\n\n"));
+        }
+    }
+    let left = micros(&house.gate.settled().await);
+    // What was passed on was paid, and what was paid was passed on: all that is left is less than a request or a token costs.
+    assert_eq!(credits - left, served * input + passed * 4);
+    assert!((0..4).contains(&left), "{left}");
+}
