@@ -12,3 +12,4 @@ mod operator;
 mod race;
 mod redis;
 mod shop;
+mod tokens;

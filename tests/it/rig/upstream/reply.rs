@@ -1,6 +1,7 @@
 //! What the upstream answers.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,7 +30,11 @@ pub(super) enum Kind {
     Bytes(Bytes),
     Echo,
     EchoStream,
-    Events { events: Vec<Bytes>, interval: Duration },
+    Events {
+        events: Arc<[Bytes]>,
+        interval: Duration,
+        written: Arc<AtomicU64>,
+    },
     Stepped(Arc<Mutex<Option<RigBody>>>),
     Raw(Vec<Step>),
     Stall,
@@ -126,11 +131,25 @@ impl Reply {
 
     /// A server-sent event stream: each text as one `data:` event, `interval` apart.
     pub(crate) fn events<T: AsRef<str>>(data: impl IntoIterator<Item = T>, interval: Duration) -> Reply {
+        Reply::events_counted(data, interval, Arc::default())
+    }
+
+    /// The same; counts the events that were given to the connection, over all answers.
+    pub(crate) fn events_counted<T: AsRef<str>>(
+        data: impl IntoIterator<Item = T>,
+        interval: Duration,
+        written: Arc<AtomicU64>,
+    ) -> Reply {
         let events = data
             .into_iter()
             .map(|data| Bytes::from(format!("data: {}\n\n", data.as_ref())))
             .collect();
-        Reply::of(Kind::Events { events, interval }).header("content-type", "text/event-stream")
+        Reply::of(Kind::Events {
+            events,
+            interval,
+            written,
+        })
+        .header("content-type", "text/event-stream")
     }
 
     /// A body that the test sends piece by piece; it ends when the sender is dropped, and stalls

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -126,7 +127,11 @@ async fn answer(
             trailers: reply.trailers.clone(),
         },
         Kind::EchoStream => echo_stream(unread.take().expect("not read yet"), record, Arc::clone(&shared)),
-        Kind::Events { events, interval } => event_stream(events, interval),
+        Kind::Events {
+            events,
+            interval,
+            written,
+        } => event_stream(events, interval, written),
         Kind::Stepped(body) => lock(&body).take().expect("a stepped reply is for one request"),
         Kind::Stall => pending().await,
         Kind::Raw(steps) => {
@@ -210,16 +215,17 @@ fn echo_stream(request: Incoming, mut record: Recorded, shared: Arc<Shared>) -> 
     body
 }
 
-fn event_stream(events: Vec<Bytes>, interval: std::time::Duration) -> RigBody {
+fn event_stream(events: Arc<[Bytes]>, interval: std::time::Duration, written: Arc<AtomicU64>) -> RigBody {
     let (sender, body) = RigBody::stepped();
     tokio::spawn(async move {
         let mut due = tokio::time::Instant::now();
-        for event in events {
+        for event in events.iter().cloned() {
             tokio::time::sleep_until(due).await;
             due += interval;
             if !sender.send(event).await {
                 return;
             }
+            written.fetch_add(1, Ordering::Relaxed);
         }
     });
     body
