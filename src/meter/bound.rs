@@ -91,6 +91,47 @@ pub fn of_json(written: &str) -> u64 {
     tokens
 }
 
+/// The most tokens of a tool, by its JSON as it is written. Chat templates write it anew: some on many lines and indented, some with tags around each name,
+/// some with what is not ASCII or not safe in HTML escaped.
+pub fn of_tool(written: &str) -> u64 {
+    /// A bracket or comma: a line's end, the bracket, a tag's end; and what 16 blanks are indented by.
+    const LINE: u64 = 3;
+    const INDENTED: u64 = 4;
+    /// Between a name and what it is: tags around both.
+    const COLON: u64 = 4;
+    let (mut tokens, mut depth, mut inside) = (0, 0_u64, false);
+    let mut chars = written.chars();
+    while let Some(c) = chars.next() {
+        tokens += match c {
+            '"' => {
+                inside = !inside;
+                1
+            }
+            '\\' => {
+                // An escape stays one; of `\u`, the digits are counted as they come.
+                chars.next();
+                2
+            }
+            ':' if !inside => COLON,
+            ',' | '{' | '[' | '}' | ']' if !inside => {
+                if matches!(c, '{' | '[') {
+                    depth += 1;
+                } else if c != ',' {
+                    depth = depth.saturating_sub(1);
+                }
+                LINE + depth / INDENTED
+            }
+            '<' | '>' | '&' | '\'' => ESCAPED,
+            c if c.is_ascii() => 1,
+            c => weight(c).max(ESCAPED * c.len_utf16() as u64),
+        };
+    }
+    tokens
+}
+
+/// Bytes of an escape: `\u00e9`.
+const ESCAPED: u64 = 6;
+
 /// The most tokens of a text.
 pub fn of_text(text: &str) -> u64 {
     let bytes = text.as_bytes();
@@ -217,6 +258,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn p12_tools_count_as_a_template_may_write_them() {
+        for (written, tokens) in [
+            (r#""abc""#, 5),
+            (r#""a\n\u00e9<é😀""#, 2 + 1 + 2 + 6 + 6 + 6 + 12),
+            ("[0,0]", 3 + 1 + 3 + 1 + 3),
+            (r#"{"aa":{}}"#, 3 + 4 + 4 + 3 + 3 + 3),
+        ] {
+            assert_eq!(of_tool(written), tokens, "{written}");
+        }
+        // As some templates write them: indented, or with tags; a generous count of the tokens of each.
+        let list = |count: usize| {
+            format!(
+                "{}{}{}",
+                "[".repeat(20),
+                vec!["0"; count].join(","),
+                "]".repeat(20)
+            )
+        };
+        assert!(of_tool(&list(1000)) >= 1000 * (3 + 20 * 4 / 16));
+        let members: Vec<String> = (10..100).map(|n| format!("\"{n}\":{{}}")).collect();
+        assert!(of_tool(&format!("{{{}}}", members.join(","))) >= 90 * 15);
+    }
+
     fn any_text() -> impl Strategy<Value = String> {
         let marked = prop::sample::select(vec![
             '\u{300}', '\u{31b}', '\u{323}', '\u{345}', '\u{338}', '\u{344}', '\u{93c}', '\u{3099}',
@@ -245,6 +310,8 @@ mod tests {
             prop_assert_eq!(of_json(&written), of_text(&text) + 2);
             let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
             prop_assert_eq!(of_json(&escaped), of_text(&text));
+            prop_assert!(of_tool(&written) >= of_json(&written));
+            prop_assert!(of_tool(&written) >= escaped.len() as u64 / 6);
         }
     }
 }

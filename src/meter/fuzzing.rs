@@ -101,7 +101,7 @@ pub(super) fn change_in(api: Api, body: &[u8], change: &Change<'_>) {
         read["stream"].as_bool().unwrap_or(api.asked().streams),
         asked.stream
     );
-    assert!(asked.text <= body.len() as u64 * 11, "a bound beyond reason");
+    assert!(asked.text <= body.len() as u64 * 20, "a bound beyond reason");
 
     let whole = Bytes::copy_from_slice(body);
     let edited = asked.edited(&whole, change).concat();
@@ -123,6 +123,13 @@ pub(super) fn change_in(api: Api, body: &[u8], change: &Change<'_>) {
         expected(api, &again, &Change::default())
     );
     assert!(again.edits(change).is_empty(), "changed twice");
+    let edited = serde_json::from_slice::<serde_json::Value>(&edited).unwrap_or_default();
+    let members = edited.as_object().into_iter().flatten();
+    let null = members.filter(|(name, value)| value.is_null() && ask::is_limit_name(api, name));
+    assert!(
+        again.output_max.is_none() || null.count() == 0,
+        "a limit of null is left"
+    );
 }
 
 /// What a body says after a change: model, limit, usage, and what no change has to do with.

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 pub use ends::Ends;
+pub(super) use walk::Around;
 pub use walk::{Items, Members};
 
 use super::problem::Problem;
@@ -146,6 +147,11 @@ impl<'a> Value<'a> {
     /// A piece of the text, by its place there.
     pub(super) fn piece(&self, span: Range<usize>) -> &'a str {
         self.text.get(span).unwrap_or_default()
+    }
+
+    /// What is around it, where it is the value of a member whose name has no quote in it.
+    pub(super) fn around(&self) -> Around {
+        walk::around(*self)
     }
 
     /// Whether there is a string anywhere in it, name or value, that says just this (plain letters of ASCII).

@@ -3,6 +3,7 @@
 use super::path::Path;
 use super::reader::Reader;
 use super::spec::{Kind, Means, Member, Typed};
+use crate::meter::bound;
 use crate::meter::json::{Kind as Json, Value};
 use crate::meter::problem::{Problem, Quoted};
 
@@ -69,7 +70,8 @@ impl Reader<'_> {
         }
         match self.kind(table, part, path)? {
             Kind::Text(members) => self.object(part, &[members], path)?,
-            Kind::Image => {
+            Kind::Image(members) => {
+                self.object(part, &[members], path)?;
                 self.asked.images += 1;
                 self.data(part, 0, |_| true);
             }
@@ -148,6 +150,8 @@ impl Reader<'_> {
             }
             self.asked.tools += 1;
             self.kind(self.spec.tools, tool, &path)?;
+            self.listed = self.listed.saturating_add(bound::of_tool(tool.raw()));
+            self.apart.push(tool.span());
         }
         Ok(())
     }

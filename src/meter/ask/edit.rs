@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::Asked;
 use super::path::Path;
 use super::spec::{Means, Member, Spec};
-use crate::meter::json::{Kind, Value};
+use crate::meter::json::{Around, Kind, Value};
 use crate::meter::problem::Problem;
 
 /// What to change.
@@ -43,9 +43,20 @@ pub(super) struct Spots {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Limit {
     pub(super) name: &'static str,
-    pub(super) span: Range<usize>,
-    /// `None` when it is null.
     pub(super) value: Option<u64>,
+    span: Range<usize>,
+    around: Around,
+}
+
+impl Limit {
+    pub(super) fn of(name: &'static str, value: Value<'_>, limit: Option<u64>) -> Limit {
+        Limit {
+            name,
+            value: limit,
+            span: value.span(),
+            around: value.around(),
+        }
+    }
 }
 
 /// An object that members may be added to, or a null in its place.
@@ -120,8 +131,8 @@ impl Asked {
                 serde_json::Value::from(model).to_string(),
             ));
         }
-        if let Some(limit) = change.output_max.filter(|_| spec.writes) {
-            self.limit(spec, limit, change.limit_name, &mut edits);
+        if spec.writes {
+            self.limit(spec, change, &mut edits);
         }
         if self.stream && spec.usage_option {
             self.usage(change, &mut edits);
@@ -129,26 +140,35 @@ impl Asked {
         edits
     }
 
-    fn limit(&self, spec: &Spec, limit: u64, name: &str, edits: &mut Vec<Edit>) {
-        let set = |spot: &&Limit| spot.value.is_some();
-        if self.spots.limits.iter().any(|spot| set(&spot)) {
-            let changed = self
-                .spots
-                .limits
+    fn limit(&self, spec: &Spec, change: &Change<'_>, edits: &mut Vec<Edit>) {
+        let limits = &self.spots.limits;
+        let mut null = None;
+        if self.output_max.is_some() {
+            let changed = limits
                 .iter()
-                .filter(set)
-                .filter(|spot| spot.value != Some(limit));
-            edits.extend(changed.map(|spot| (spot.span.clone(), limit.to_string())));
+                .filter(|spot| spot.value.is_some() && spot.value != change.output_max);
+            if let Some(limit) = change.output_max {
+                edits.extend(changed.map(|spot| (spot.span.clone(), limit.to_string())));
+            }
+        } else if let Some(limit) = change.output_max {
+            let known = is_limit(spec, change.limit_name);
+            let name = if known { change.limit_name } else { spec.limit };
+            null = limits.iter().find(|spot| spot.name == name);
+            match null {
+                Some(null) => edits.push((null.span.clone(), limit.to_string())),
+                None => {
+                    let holder = spec.limit_in.map(|holder| (holder, &self.spots.options));
+                    self.add(holder, &format!("\"{name}\":{limit}"), edits);
+                }
+            }
+        } else {
             return;
         }
-        let name = if is_limit(spec, name) { name } else { spec.limit };
-        match self.spots.limits.iter().find(|spot| spot.name == name) {
-            Some(null) => edits.push((null.span.clone(), limit.to_string())),
-            None => {
-                let holder = spec.limit_in.map(|holder| (holder, &self.spots.options));
-                self.add(holder, &format!("\"{name}\":{limit}"), edits);
-            }
-        }
+        // llama.cpp takes a limit that is null for none, whatever the others say: they go.
+        let gone = limits
+            .iter()
+            .filter(|spot| spot.value.is_none() && Some(*spot) != null);
+        without(gone, edits);
     }
 
     fn usage(&self, change: &Change<'_>, edits: &mut Vec<Edit>) {
@@ -194,6 +214,25 @@ impl Asked {
                 (inside..inside, format!("{members}{comma}"))
             }
         });
+    }
+}
+
+/// Takes members out, in the order of the body: with the comma before them, or behind them where all that is before goes too.
+fn without<'l>(gone: impl Iterator<Item = &'l Limit>, edits: &mut Vec<Edit>) {
+    // Where the last one ends of those that go from the beginning on.
+    let mut led = None;
+    for limit in gone {
+        let Around { before, name, after } = limit.around;
+        let span = match (before, after) {
+            (Some(before), _) if led != Some(before) => before..limit.span.end,
+            (_, Some(after)) => {
+                led = Some(limit.span.end);
+                name..after
+            }
+            // Nothing would be left; there is always a model.
+            (_, None) => continue,
+        };
+        edits.push((span, String::new()));
     }
 }
 

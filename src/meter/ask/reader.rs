@@ -26,9 +26,9 @@ pub(super) struct Reader<'r> {
     /// Answers to each prompt, as far as the body says so.
     each: Option<u64>,
     prompts: u64,
-    /// Tokens of lists of tokens.
+    /// Tokens of what is counted otherwise: lists of tokens, tools.
     pub(super) listed: u64,
-    /// What is counted apart, and not as text.
+    /// What that is, and what is counted apart: not counted as text.
     pub(super) apart: Vec<Range<usize>>,
 }
 
@@ -153,13 +153,10 @@ impl<'r> Reader<'r> {
                 holder(value, path)?;
                 self.object(value, &[members], path)?;
             }
+            Means::Within(members) => self.object(value, &[members], path)?,
             Means::Limit => {
                 let limit = number(value, 1, path)?;
-                self.asked.spots.limits.push(Limit {
-                    name,
-                    span: value.span(),
-                    value: limit,
-                });
+                self.asked.spots.limits.push(Limit::of(name, value, limit));
             }
             Means::Least => {
                 let least = number(value, 0, path)?.unwrap_or(0);
@@ -189,7 +186,7 @@ impl<'r> Reader<'r> {
             Json::Null => true,
             Json::Bool => value.bool() == Some(false),
             Json::Array => value.items().all(is_good),
-            _ => is_good(value),
+            _ => is_good(value) || value.raw() == "\"\"",
         };
         if says_nothing || self.allowed.contains(&path.names().as_str()) {
             return Ok(());
@@ -258,7 +255,7 @@ pub(super) fn refusable(spec: &Spec, name: &str) -> bool {
     fn listed(members: &[Member], name: &str) -> bool {
         members.iter().any(|(known, means)| match means {
             Means::Refused(_) | Means::Only(..) => *known == name,
-            Means::Inside(inside) => name
+            Means::Inside(inside) | Means::Within(inside) => name
                 .strip_prefix(known)
                 .and_then(|rest| rest.strip_prefix('.'))
                 .is_some_and(|rest| listed(inside, rest)),

@@ -64,9 +64,11 @@ pub(in crate::meter) enum Means {
     Tokens,
     /// An object with these members.
     Inside(&'static [Member]),
+    /// The same, unless it is something else.
+    Within(&'static [Member]),
     /// An object with these members, one of which is the limit.
     Limits(&'static [Member]),
-    /// Not served unless it says nothing (null, false, an empty list) or the route allows it; why.
+    /// Not served unless it says nothing (null, false, an empty text or list) or the route allows it; why.
     Refused(&'static str),
     /// The same, unless it is one of these texts (or a list of them).
     Only(&'static [&'static str], &'static str),
@@ -80,8 +82,8 @@ pub(in crate::meter) type Typed = (&'static str, Kind);
 pub(in crate::meter) enum Kind {
     /// What is written in it, and what these members mean.
     Text(&'static [Member]),
-    /// A picture.
-    Image,
+    /// A picture, and what these members mean.
+    Image(&'static [Member]),
     /// Sound.
     Audio,
     /// A document.

@@ -57,7 +57,14 @@ fn are_read(api: Api, cases: &[(&str, &str, u64)]) {
     for (body, wanted, apart) in cases {
         let asked = sent(api, body).unwrap_or_else(|problem| panic!("{body}\n{problem}"));
         assert_eq!(said(&asked), *wanted, "{body}");
-        assert_eq!(asked.text, body.len() as u64 - apart, "{body}");
+        let text = body.len() as u64 - apart;
+        // A tool may be written anew.
+        let counted = if asked.tools == 0 {
+            asked.text == text
+        } else {
+            asked.text > text
+        };
+        assert!(counted, "{body}: {} for {text}", asked.text);
     }
 }
 

@@ -236,6 +236,32 @@ fn values_are_walked_where_they_lie() {
     }
 }
 
+#[test]
+fn members_are_found_with_what_is_around_them() {
+    let text = r#"{ "a":null , "b" : [","], "c":1}"#;
+    let whole = check(text.as_bytes()).unwrap();
+    let around = |name| whole.get(name).unwrap().around();
+    let (a, b, c) = (around("a"), around("b"), around("c"));
+    assert_eq!((a.before, a.name, a.after), (None, 2, Some(b.name)));
+    assert_eq!(
+        (b.before, &text[b.name..b.name + 3], b.after),
+        (Some(10), "\"b\"", Some(c.name))
+    );
+    assert_eq!(
+        (c.before, c.after),
+        (Some(whole.get("b").unwrap().span().end), None)
+    );
+    let alone = check(b"[{\"x\": 5 }]")
+        .unwrap()
+        .items()
+        .next()
+        .unwrap()
+        .get("x")
+        .unwrap()
+        .around();
+    assert_eq!((alone.before, alone.name, alone.after), (None, 2, None));
+}
+
 /// Any JSON text, some of it in odd spellings.
 fn any_json() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec![

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memrchr;
+
 use super::ends::Ends;
 use super::text::string_end;
 use super::{Kind, Value};
@@ -58,6 +60,47 @@ impl<'a> Iterator for Members<'a> {
         // A colon is passed over like a comma.
         let name = self.0.next()?.str()?;
         Some((name, self.0.next()?))
+    }
+}
+
+/// What is around the member of an object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::meter) struct Around {
+    /// Where the member before it ends.
+    pub(in crate::meter) before: Option<usize>,
+    /// Where its name begins.
+    pub(in crate::meter) name: usize,
+    /// Where the member behind it begins.
+    pub(in crate::meter) after: Option<usize>,
+}
+
+/// Of the member whose value this is; its name has no quote in it.
+pub(super) fn around(value: Value<'_>) -> Around {
+    let bytes = value.text.as_bytes();
+    let quote = |end: usize| {
+        bytes
+            .get(..end)
+            .and_then(|before| memrchr(b'"', before))
+            .unwrap_or(0)
+    };
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    let last = |end: usize| {
+        let before = bytes.get(..end).unwrap_or_default();
+        before.iter().rposition(|byte| !is_blank(byte))
+    };
+    let name = quote(quote(value.start));
+    let comma = last(name).filter(|at| bytes.get(*at) == Some(&b','));
+    let rest = bytes.get(value.end..).unwrap_or_default();
+    let next = rest
+        .iter()
+        .position(|byte| !is_blank(byte))
+        .map(|blanks| value.end + blanks);
+    Around {
+        before: comma.and_then(last).map(|end| end + 1),
+        name,
+        after: next
+            .filter(|at| bytes.get(*at) == Some(&b','))
+            .and_then(|at| begins(bytes, at)),
     }
 }
 

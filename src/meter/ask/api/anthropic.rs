@@ -1,11 +1,13 @@
 //! Anthropic's messages.
 
+use super::openai;
 use crate::meter::ask::spec::{Kind, Means, Member, Spec, Typed, why};
 
 const MEMBERS: &[Member] = &[
     ("model", Means::Model),
     ("stream", Means::Stream),
     ("max_tokens", Means::Limit),
+    ("n_predict", Means::Limit),
     ("thinking", Means::Inside(&[("budget_tokens", Means::Budget)])),
     ("system", Means::Content),
     ("messages", Means::Messages),
@@ -16,8 +18,11 @@ const MEMBERS: &[Member] = &[
     ),
     ("speed", Means::Only(&["standard"], why::DEARER)),
     ("inference_geo", Means::Only(&["global"], why::DEARER)),
+    // Earlier messages that the upstream keeps.
+    ("thread", Means::Refused(why::HIDDEN)),
     ("container", Means::Refused(why::HIDDEN)),
     // Summaries that the upstream writes on the way are billed apart.
+    ("compaction", Means::Refused(why::DEARER)),
     ("context_management", Means::Refused(why::DEARER)),
     ("mcp_servers", Means::Refused(why::TOOLS)),
     ("fallbacks", Means::Refused(why::OTHER_MODEL)),
@@ -32,11 +37,12 @@ const PARTS: &[Typed] = &[
     ("redacted_thinking", Kind::Text(&[])),
     ("tool_use", Kind::Text(&[])),
     ("tool_result", Kind::Text(MESSAGE)),
-    ("tool_reference", Kind::Text(&[])),
     ("search_result", Kind::Text(MESSAGE)),
     ("content", Kind::Text(MESSAGE)),
-    ("image", Kind::Image),
+    ("image", Kind::Image(&[])),
     ("document", Kind::Document),
+    // Each puts a whole tool there.
+    ("tool_reference", Kind::Refused(why::TEMPLATE)),
     ("container_upload", Kind::Refused(why::HIDDEN)),
     ("server_tool_use", Kind::Refused(why::TOOLS)),
     ("web_search_tool_result", Kind::Refused(why::TOOLS)),
@@ -55,7 +61,7 @@ const TOOLS: &[Typed] = &[
 
 /// Requests.
 pub(super) const ASKED: Spec = Spec {
-    members: &[MEMBERS],
+    members: &[MEMBERS, openai::SERVERS],
     message: MESSAGE,
     parts: PARTS,
     items: &[],

@@ -5,7 +5,7 @@ use crate::meter::ask::spec::Spec;
 
 /// Requests.
 pub(super) const ASKED: Spec = Spec {
-    members: &[openai::COMMON, openai::CHAT, openai::REFUSED],
+    members: &[openai::COMMON, openai::CHAT, openai::REFUSED, openai::SERVERS],
     message: openai::MESSAGE,
     parts: openai::PARTS,
     items: &[],

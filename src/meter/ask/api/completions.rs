@@ -5,7 +5,12 @@ use crate::meter::ask::spec::{Means, Spec};
 
 /// Requests.
 pub(super) const ASKED: Spec = Spec {
-    members: &[openai::COMMON, &[("prompt", Means::Prompts)], openai::REFUSED],
+    members: &[
+        openai::COMMON,
+        &[("prompt", Means::Prompts)],
+        openai::REFUSED,
+        openai::SERVERS,
+    ],
     message: &[],
     parts: &[],
     items: &[],

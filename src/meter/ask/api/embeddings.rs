@@ -11,7 +11,7 @@ const MEMBERS: &[Member] = &[
 
 /// Requests.
 pub(super) const ASKED: Spec = Spec {
-    members: &[MEMBERS, openai::CHAT, openai::REFUSED],
+    members: &[MEMBERS, openai::CHAT, openai::REFUSED, openai::SERVERS],
     message: openai::MESSAGE,
     parts: openai::PARTS,
     items: &[],

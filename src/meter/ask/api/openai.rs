@@ -15,19 +15,14 @@ pub(super) const COMMON: &[Member] = &[
     // llama.cpp: goes before `max_tokens`.
     ("n_predict", Means::Limit),
     ("num_predict", Means::Limit),
-    ("min_tokens", Means::Least),
     ("n", Means::Choices),
     ("best_of", Means::Choices),
     ("n_cmpl", Means::Choices),
     ("num_choices", Means::Choices),
     ("num_return_sequences", Means::Choices),
-    ("chat_template_kwargs", Means::Inside(TEMPLATE_ARGUMENTS)),
 ];
 
-/// vLLM hands these on to the template's engine, by name.
-const TEMPLATE_ARGUMENTS: &[Member] = &[("chat_template", Means::Refused(why::TEMPLATE))];
-
-/// Members that are not served unless the route allows them.
+/// Members of hosted APIs that are not served unless the route allows them.
 pub(super) const REFUSED: &[Member] = &[
     ("background", Means::Refused(why::DEFERRED)),
     ("deferred", Means::Refused(why::DEFERRED)),
@@ -38,14 +33,8 @@ pub(super) const REFUSED: &[Member] = &[
     ("previous_response_id", Means::Refused(why::HIDDEN)),
     ("conversation", Means::Refused(why::HIDDEN)),
     ("context_management", Means::Refused(why::HIDDEN)),
-    ("prompt_embeds", Means::Refused(why::HIDDEN)),
     ("prompt_mode", Means::Refused(why::HIDDEN)),
     ("safe_prompt", Means::Refused(why::HIDDEN)),
-    ("session_params", Means::Refused(why::HIDDEN)),
-    ("kv_transfer_params", Means::Refused(why::HIDDEN)),
-    ("image_data", Means::Refused(why::HIDDEN)),
-    ("multimodal_data", Means::Refused(why::HIDDEN)),
-    ("multi_modal_data", Means::Refused(why::HIDDEN)),
     ("data_sources", Means::Refused(why::HIDDEN)),
     ("enhancements", Means::Refused(why::HIDDEN)),
     ("web_search_options", Means::Refused(why::TOOLS)),
@@ -58,10 +47,45 @@ pub(super) const REFUSED: &[Member] = &[
     ("models", Means::Refused(why::OTHER_MODEL)),
     ("fallbacks", Means::Refused(why::OTHER_MODEL)),
     ("route", Means::Refused(why::OTHER_MODEL)),
-    ("lora_path", Means::Refused(why::OTHER_MODEL)),
+];
+
+/// Members that vLLM, SGLang or llama.cpp know, whichever API they serve.
+pub(super) const SERVERS: &[Member] = &[
+    ("min_tokens", Means::Least),
+    ("chat_template_kwargs", Means::Inside(TEMPLATE_ARGUMENTS)),
     ("chat_template", Means::Refused(why::TEMPLATE)),
+    ("prompt_embeds", Means::Refused(why::HIDDEN)),
+    // SGLang: what was said before in a session.
+    ("session_params", Means::Refused(why::HIDDEN)),
+    ("session_id", Means::Refused(why::HIDDEN)),
+    // vLLM: what another server has read or seen.
+    ("kv_transfer_params", Means::Refused(why::HIDDEN)),
+    ("ec_transfer_params", Means::Refused(why::HIDDEN)),
+    // llama.cpp, the older one and the newer one.
+    ("image_data", Means::Refused(why::HIDDEN)),
+    ("multimodal_data", Means::Refused(why::HIDDEN)),
+    ("multi_modal_data", Means::Refused(why::HIDDEN)),
+    ("lora_path", Means::Refused(why::OTHER_MODEL)),
     ("mm_processor_kwargs", Means::Refused(why::ENLARGES)),
     ("media_io_kwargs", Means::Refused(why::ENLARGES)),
+    ("images_config", Means::Refused(why::ENLARGES)),
+    ("max_dynamic_patch", Means::Refused(why::ENLARGES)),
+    ("min_dynamic_patch", Means::Refused(why::ENLARGES)),
+    ("use_audio_in_video", Means::Refused(why::ENLARGES)),
+];
+
+/// vLLM hands these on to the template's engine, by name.
+const TEMPLATE_ARGUMENTS: &[Member] = &[("chat_template", Means::Refused(why::TEMPLATE))];
+
+/// SGLang lets a picture say how many tokens it is, and that it is a film.
+const PICTURE: &[Member] = &[
+    ("image_url", Means::Within(PICTURE_URL)),
+    ("modalities", Means::Only(&["image"], why::ENLARGES)),
+];
+
+const PICTURE_URL: &[Member] = &[
+    ("max_dynamic_patch", Means::Refused(why::ENLARGES)),
+    ("min_dynamic_patch", Means::Refused(why::ENLARGES)),
 ];
 
 /// Members of chat completions that embeddings of messages have too.
@@ -69,11 +93,14 @@ pub(super) const CHAT: &[Member] = &[
     ("messages", Means::Messages),
     ("tools", Means::Tools),
     ("functions", Means::Tools),
+    // SGLang: the messages as tokens.
+    ("input_ids", Means::Tokens),
 ];
 
 /// Members of a message.
 pub(super) const MESSAGE: &[Member] = &[
     ("content", Means::Content),
+    ("tools", Means::Tools),
     // Sound that the model has made before, by its id.
     ("audio", Means::Refused(why::HIDDEN)),
 ];
@@ -85,9 +112,10 @@ pub(super) const PARTS: &[Typed] = &[
     ("output_text", Kind::Text(&[])),
     ("refusal", Kind::Text(&[])),
     ("thinking", Kind::Text(&[])),
-    ("image_url", Kind::Image),
-    ("input_image", Kind::Image),
-    ("image", Kind::Image),
+    ("reasoning", Kind::Text(&[])),
+    ("image_url", Kind::Image(PICTURE)),
+    ("input_image", Kind::Image(&[])),
+    ("image", Kind::Image(&[])),
     ("input_audio", Kind::Audio),
     ("audio_url", Kind::Audio),
     ("file", Kind::Document),

@@ -38,15 +38,15 @@ const PARTS: &[Typed] = &[
     ("text", Kind::Text(&[])),
     ("refusal", Kind::Text(&[])),
     ("summary_text", Kind::Text(&[])),
-    ("input_image", Kind::Image),
-    ("computer_screenshot", Kind::Image),
+    ("input_image", Kind::Image(&[])),
+    ("computer_screenshot", Kind::Image(&[])),
     ("input_audio", Kind::Audio),
     ("input_file", Kind::Document),
 ];
 
 /// Requests.
 pub(super) const ASKED: Spec = Spec {
-    members: &[openai::COMMON, MEMBERS, openai::REFUSED],
+    members: &[openai::COMMON, MEMBERS, openai::REFUSED, openai::SERVERS],
     message: openai::MESSAGE,
     parts: PARTS,
     items: ITEMS,

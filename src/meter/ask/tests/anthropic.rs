@@ -78,6 +78,13 @@ fn p7_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
                 r#""inference_geo":"us""#,
                 "`inference_geo` makes",
             ),
+            ("thread", r#""thread":{"id":"t"}"#, "not in the body"),
+            ("compaction", r#""compaction":{}"#, "dearer"),
+            (
+                "tool_reference",
+                r#""messages":[{"content":[{"type":"tool_reference","tool_name":"f"}]}]"#,
+                "few bytes",
+            ),
             ("container", r#""container":"c_1""#, "not in the body"),
             (
                 "context_management",

@@ -87,6 +87,11 @@ fn what_is_asked_for() {
                 0,
             ),
             (
+                r#"{"model":"m","messages":[{"role":"system","tools":[{"type":"function"}]}],"input_ids":[1,2,3]}"#,
+                "m messages=1 tools=1",
+                5 - 3,
+            ),
+            (
                 r#"{"model":"m","chat_template_kwargs":{"enable_thinking":false},"temperature":0.5,"seed":1}"#,
                 "m",
                 0,
@@ -198,6 +203,27 @@ fn p7_p8_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
                 "messages.audio",
                 r#""messages":[{"role":"assistant","audio":{"id":"a"}}]"#,
                 "`messages[0].audio` adds input",
+            ),
+            ("session_id", r#""session_id":"s""#, "not in the body"),
+            (
+                "ec_transfer_params",
+                r#""ec_transfer_params":{}"#,
+                "not in the body",
+            ),
+            (
+                "max_dynamic_patch",
+                r#""max_dynamic_patch":100"#,
+                "how many tokens",
+            ),
+            (
+                "messages.content.image_url.max_dynamic_patch",
+                r#""messages":[{"content":[{"type":"image_url","image_url":{"url":"x","max_dynamic_patch":9}}]}]"#,
+                "`messages[0].content[0].image_url.max_dynamic_patch` changes how many tokens",
+            ),
+            (
+                "messages.content.modalities",
+                r#""messages":[{"content":[{"type":"image_url","image_url":{"url":"x"},"modalities":"video"}]}]"#,
+                "`messages[0].content[0].modalities` changes how many tokens",
             ),
             (
                 "video_url",

@@ -31,11 +31,11 @@ fn p5_the_limit_is_set_under_the_names_it_has() {
         ),
         (
             r#"{"n_predict":9,"model":"m","max_tokens":9,"max_new_tokens":null}"#,
-            r#"{"n_predict":8,"model":"m","max_tokens":8,"max_new_tokens":null}"#,
+            r#"{"n_predict":8,"model":"m","max_tokens":8}"#,
         ),
         (
             r#"{"model":"m","max_tokens":null}"#,
-            r#"{"max_completion_tokens":8,"model":"m","max_tokens":null}"#,
+            r#"{"max_completion_tokens":8,"model":"m"}"#,
         ),
         (
             r#"{"model":"m","max_completion_tokens":null}"#,
@@ -86,6 +86,45 @@ fn p5_the_limit_is_set_under_the_names_it_has() {
     ] {
         assert_eq!(edited(Api::OllamaChat, body, &change), wanted);
     }
+}
+
+#[test]
+fn p5_limits_that_are_null_go_when_there_is_one() {
+    // llama.cpp takes them for none at all, whatever the others say; OpenAI refuses two.
+    for (body, wanted) in [
+        (
+            r#"{"max_tokens":null,"model":"m","max_completion_tokens":8}"#,
+            r#"{"model":"m","max_completion_tokens":8}"#,
+        ),
+        (
+            r#"{ "n_predict" : null , "max_tokens":null,"max_completion_tokens":9,"model":"m"}"#,
+            r#"{ "max_completion_tokens":8,"model":"m"}"#,
+        ),
+        (
+            r#"{"model":"m","max_tokens":8 , "max_completion_tokens" : null, "n_predict":null }"#,
+            r#"{"model":"m","max_tokens":8 }"#,
+        ),
+        (
+            r#"{"max_tokens":null,"n_predict":null,"model":"m","max_new_tokens":null}"#,
+            r#"{"max_tokens":8,"model":"m"}"#,
+        ),
+        (
+            r#"{"n_predict":null,"max_tokens":null,"model":"m"}"#,
+            r#"{"max_tokens":8,"model":"m"}"#,
+        ),
+    ] {
+        let change = Change {
+            output_max: Some(8),
+            limit_name: "max_tokens",
+            ..Change::default()
+        };
+        assert_eq!(edited(Api::OpenAiChat, body, &change), wanted);
+    }
+    let body = r#"{"model":"m","max_tokens":8,"max_completion_tokens":null}"#;
+    let wanted = r#"{"model":"m","max_tokens":8}"#;
+    assert_eq!(edited(Api::OpenAiChat, body, &Change::default()), wanted);
+    let body = r#"{"model":"m","max_tokens":null}"#;
+    assert_eq!(edited(Api::OpenAiChat, body, &Change::default()), body);
 }
 
 #[test]
@@ -195,14 +234,18 @@ fn any_body(api: Api) -> impl Strategy<Value = String> {
         let conflict = limit != other && !other.contains('n') && !limit.contains('n');
         let other = if conflict { limit } else { other };
         match api {
-            Api::OllamaChat if limit == "null" => add("options", limit),
-            Api::OllamaChat if !limit.is_empty() => {
+            Api::OllamaChat | Api::OllamaGenerate if limit == "null" => add("options", limit),
+            Api::OllamaChat | Api::OllamaGenerate if !limit.is_empty() => {
                 add("options", &format!("{{\"seed\":1, \"{name}\":{limit} }}"))
             }
             Api::OpenAiEmbeddings => {}
             Api::OpenAiChat => {
                 add(name, limit);
                 add("n_predict", other);
+                if text.len() % 2 == 0 {
+                    add("max_completion_tokens", "null");
+                    add("max_new_tokens", "null");
+                }
             }
             _ => add(name, limit),
         }
