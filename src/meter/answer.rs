@@ -4,6 +4,7 @@
 //! Memory is bounded whatever the upstream sends: the frame that came last, and one incomplete event of at most [`EVENT_MAX`].
 
 mod cut;
+pub mod decode;
 mod framing;
 pub mod fuzzing;
 mod judge;
