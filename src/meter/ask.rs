@@ -22,8 +22,8 @@ use reader::Reader;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Asked {
     api: Api,
-    /// The model's name, as it was sent.
-    pub model: String,
+    /// The model's name, as it was sent; some upstreams go by the path.
+    pub model: Option<String>,
     /// Whether the answer is to be streamed.
     pub stream: bool,
     /// The most tokens that each answer may have, where the body says so; 1 or more.

@@ -96,7 +96,7 @@ pub(super) fn change_in(api: Api, body: &[u8], change: &Change<'_>) {
         }
     };
     let read = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
-    assert_eq!(read["model"].as_str(), Some(asked.model.as_str()));
+    assert_eq!(read["model"].as_str(), asked.model.as_deref());
     assert_eq!(
         read["stream"].as_bool().unwrap_or(api.asked().streams),
         asked.stream
@@ -137,7 +137,10 @@ fn expected(api: Api, asked: &Asked, change: &Change<'_>) -> impl PartialEq + st
     let spec = api.asked();
     let streams = asked.stream && spec.usage_option;
     (
-        change.model.unwrap_or(&asked.model).to_owned(),
+        asked
+            .model
+            .as_deref()
+            .map(|own| change.model.unwrap_or(own).to_owned()),
         change.output_max.filter(|_| spec.writes).or(asked.output_max),
         asked.usage || streams && change.ask_usage,
         asked.continuous_usage || streams && change.continuous_usage,

@@ -17,7 +17,7 @@ pub struct Change<'c> {
     pub output_max: Option<u64>,
     /// The name of a limit that is added; one that the API does not know is taken for its usual one ([`super::limit_name`]).
     pub limit_name: &'c str,
-    /// The model's name.
+    /// The model's name, in place of the one that is there.
     pub model: Option<&'c str>,
     /// Ask for usage at the end of the stream. Without effect on what is not streamed, and on APIs that send usage unasked.
     pub ask_usage: bool,
@@ -30,6 +30,8 @@ pub struct Change<'c> {
 pub(super) struct Spots {
     /// Behind the body's opening brace.
     start: usize,
+    /// How many members the body has.
+    members: usize,
     pub(super) model: Range<usize>,
     pub(super) limits: Vec<Limit>,
     /// What has the limit in it, where that is not the body.
@@ -80,6 +82,7 @@ impl Holder {
 impl Spots {
     pub(super) fn body(&mut self, whole: Value<'_>) {
         self.start = whole.span().start + 1;
+        self.members = whole.members().count();
     }
 
     /// The one limit, whatever its names.
@@ -107,7 +110,8 @@ impl Asked {
         let mut edits = self.edits(change);
         edits.sort_by_key(|(span, _)| (span.start, span.end));
         let slice = |from: usize, to: usize| {
-            body.slice(from.min(body.len())..to.clamp(from, body.len()).min(body.len()))
+            let to = to.min(body.len());
+            body.slice(from.min(to)..to)
         };
         let mut pieces = Vec::with_capacity(edits.len() * 2 + 1);
         let mut at = 0;
@@ -125,11 +129,11 @@ impl Asked {
     pub fn edits(&self, change: &Change<'_>) -> Vec<Edit> {
         let spec = self.api.asked();
         let mut edits = Vec::new();
-        if let Some(model) = change.model.filter(|model| *model != self.model) {
-            edits.push((
-                self.spots.model.clone(),
-                serde_json::Value::from(model).to_string(),
-            ));
+        if let (Some(model), Some(own)) = (change.model, &self.model)
+            && model != own
+        {
+            let model = serde_json::Value::from(model).to_string();
+            edits.push((self.spots.model.clone(), model));
         }
         if spec.writes {
             self.limit(spec, change, &mut edits);
@@ -142,6 +146,7 @@ impl Asked {
 
     fn limit(&self, spec: &Spec, change: &Change<'_>, edits: &mut Vec<Edit>) {
         let limits = &self.spots.limits;
+        let nulls = || limits.iter().filter(|spot| spot.value.is_none());
         let mut null = None;
         if self.output_max.is_some() {
             let changed = limits
@@ -153,22 +158,20 @@ impl Asked {
         } else if let Some(limit) = change.output_max {
             let known = is_limit(spec, change.limit_name);
             let name = if known { change.limit_name } else { spec.limit };
-            null = limits.iter().find(|spot| spot.name == name);
+            null = nulls().find(|spot| spot.name == name);
             match null {
                 Some(null) => edits.push((null.span.clone(), limit.to_string())),
                 None => {
                     let holder = spec.limit_in.map(|holder| (holder, &self.spots.options));
-                    self.add(holder, &format!("\"{name}\":{limit}"), edits);
+                    let left = self.spots.members - nulls().count().min(self.spots.members);
+                    self.add(holder, &format!("\"{name}\":{limit}"), left, edits);
                 }
             }
         } else {
             return;
         }
         // llama.cpp takes a limit that is null for none, whatever the others say: they go.
-        let gone = limits
-            .iter()
-            .filter(|spot| spot.value.is_none() && Some(*spot) != null);
-        without(gone, edits);
+        without(nulls().filter(|spot| Some(*spot) != null), edits);
     }
 
     fn usage(&self, change: &Change<'_>, edits: &mut Vec<Edit>) {
@@ -196,17 +199,23 @@ impl Asked {
         }
         if !added.is_empty() {
             let holder = Some(("stream_options", &self.spots.stream_options));
-            self.add(holder, &added.join(","), edits);
+            self.add(holder, &added.join(","), self.spots.members, edits);
         }
     }
 
-    /// Adds members to the body, or to an object in it, or the object.
-    fn add(&self, holder: Option<(&str, &Option<Holder>)>, members: &str, edits: &mut Vec<Edit>) {
-        // The body has at least a model.
+    /// Adds members to the body, or to an object in it, or the object; so many members are left in the body.
+    fn add(
+        &self,
+        holder: Option<(&str, &Option<Holder>)>,
+        members: &str,
+        left: usize,
+        edits: &mut Vec<Edit>,
+    ) {
         let start = self.spots.start..self.spots.start;
+        let comma = if left > 0 { "," } else { "" };
         edits.push(match holder {
-            None => (start, format!("{members},")),
-            Some((name, None)) => (start, format!("\"{name}\":{{{members}}},")),
+            None => (start, format!("{members}{comma}")),
+            Some((name, None)) => (start, format!("\"{name}\":{{{members}}}{comma}")),
             Some((_, Some(holder))) if holder.null => (holder.span.clone(), format!("{{{members}}}")),
             Some((_, Some(holder))) => {
                 let inside = holder.span.start + 1;
@@ -229,8 +238,8 @@ fn without<'l>(gone: impl Iterator<Item = &'l Limit>, edits: &mut Vec<Edit>) {
                 led = Some(limit.span.end);
                 name..after
             }
-            // Nothing would be left; there is always a model.
-            (_, None) => continue,
+            // Nothing is left but what is added.
+            (_, None) => name..limit.span.end,
         };
         edits.push((span, String::new()));
     }

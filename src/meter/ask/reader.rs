@@ -40,7 +40,7 @@ impl<'r> Reader<'r> {
             allowed,
             asked: Asked {
                 api,
-                model: String::new(),
+                model: None,
                 stream: spec.streams,
                 output_max: None,
                 least_output: 1,
@@ -71,9 +71,6 @@ impl<'r> Reader<'r> {
             return Err(Path::BODY.problem("must be a JSON object"));
         }
         self.object(whole, self.spec.members, &Path::BODY)?;
-        if self.asked.model.is_empty() {
-            return Err(Path::BODY.name("model").problem("is missing: name a model"));
-        }
         self.asked.spots.body(whole);
         self.asked.output_max = self.asked.spots.limit()?;
         if self.spec.writes {
@@ -129,7 +126,7 @@ impl<'r> Reader<'r> {
                 let Some(model) = model else {
                     return Err(path.problem(format_args!("must be a text of 1 to {MODEL_MAX} bytes")));
                 };
-                self.asked.model = model.into_owned();
+                self.asked.model = Some(model.into_owned());
                 self.asked.spots.model = value.span();
             }
             Means::Stream => self.asked.stream = flag(value, path)?.unwrap_or(self.spec.streams),

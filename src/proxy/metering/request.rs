@@ -56,7 +56,10 @@ pub(in crate::proxy) fn read(metering: &Metering, models: &Models, body: Bytes) 
     let unreadable = |what: String| Unpriced::Unreadable(what);
     let asked =
         ask::read(metering.api, &body, &metering.allow).map_err(|problem| unreadable(problem.to_string()))?;
-    let name: Arc<str> = metering.model.as_deref().unwrap_or(&asked.model).into();
+    let name = metering.model.as_deref().or(asked.model.as_deref());
+    let name: Arc<str> = name
+        .ok_or_else(|| unreadable("`model` is missing: name a model".to_owned()))?
+        .into();
     let model = models
         .find(&name)
         .ok_or_else(|| Unpriced::Model(name.to_string()))?;
@@ -117,11 +120,8 @@ impl Metered {
                 (Api::OpenAiChat, Kind::OpenAi) => "max_completion_tokens",
                 (api, _) => limit_name(api),
             },
-            model: self
-                .model
-                .upstream_name
-                .as_deref()
-                .filter(|told| **told != *self.name),
+            // Also where the route says which model it is: the upstream serves what is paid for, should it go by the body after all.
+            model: Some(self.model.upstream_name.as_deref().unwrap_or(&self.name)),
             ask_usage: self.kind != Kind::Plain,
             continuous_usage: self.kind == Kind::Vllm,
         };

@@ -91,6 +91,8 @@ fn what_is_asked_for() {
                 "m messages=1 tools=1",
                 5 - 3,
             ),
+            (r#"{"messages":[]}"#, "", 0),
+            ("{}", "", 0),
             (
                 r#"{"model":"m","chat_template_kwargs":{"enable_thinking":false},"temperature":0.5,"seed":1}"#,
                 "m",

@@ -96,6 +96,28 @@ async fn an_alias_is_told_by_its_name() {
 }
 
 #[tokio::test]
+async fn p2_where_the_route_says_the_model_the_body_says_no_other() {
+    let house = House::open("1", "model = \"small\"").await;
+    let usage = json!({ "prompt_tokens": 10, "completion_tokens": 2 });
+    house.upstream.answer(Reply::json(&completion(&usage)));
+    let mut ask = ask();
+    ask["model"] = json!("large-1");
+    assert_eq!(house.chat(&ask).await.status(), 200);
+    assert_eq!(house.upstream.next_request().await.json()["model"], "small");
+    assert_eq!(house.charged_of(1_000_000).await, 18);
+
+    ask.as_object_mut().expect("an object").remove("model");
+    house.upstream.answer(Reply::json(&completion(&usage)));
+    assert_eq!(house.chat(&ask).await.status(), 200);
+    let sent = house.upstream.next_request().await.json();
+    assert_eq!(
+        (&sent["model"], &sent["messages"]),
+        (&Value::Null, &ask["messages"])
+    );
+    assert_eq!(house.charged_of(1_000_000).await, 36);
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_in_one_way_is_refused_before_anything_is_held() {
     let house = House::open("1", "").await;
     for (name, body) in [
