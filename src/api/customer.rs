@@ -256,6 +256,9 @@ fn prices(call: &Call<'_>, known: &Known) -> Reply {
         aliases: Vec<String>,
         output_tokens_max: u64,
         price: serde_json::Value,
+        /// What all tokens cost in a request that reads more than `above`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        long: Option<serde_json::Value>,
     }
     #[derive(Serialize)]
     struct Prices {
@@ -282,7 +285,12 @@ fn prices(call: &Call<'_>, known: &Known) -> Reply {
             model: model.name.to_string(),
             aliases: names.iter().skip(1).map(ToString::to_string).collect(),
             output_tokens_max: model.output_max,
-            price: tariff::told_of(model, |_| true),
+            price: tariff::told_of(&model.rates, |_| true),
+            long: model.long.as_ref().map(|(above, rates)| {
+                let mut told = tariff::told_of(rates, |_| true);
+                told["above"] = (*above).into();
+                told
+            }),
         })
         .collect();
     reply::ok(&Prices { items, models })

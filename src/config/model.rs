@@ -27,6 +27,8 @@ const WRITE_LONG: &str = "The same, kept for longer (Anthropic: an hour, which i
 const AUDIO_IN: &str = "Tokens of sound read; absent: as input.";
 const REASONING: &str = "Tokens of reasoning, where they are reported apart; absent: as output.";
 const AUDIO_OUT: &str = "Tokens of sound written; absent: as output.";
+const LONG: &str = "What tokens cost, all of them, in a request that reads more than `above`.";
+const ABOVE: &str = "Tokens read that make a request long.";
 const OUTPUT_MAX: &str = "The most tokens of one answer: the limit of a request that sets none.";
 const ALIASES: &str = "Other names that customers may use; the upstream is told the name of the table.";
 const UPSTREAM_NAME: &str = "What the upstream is told instead of the name that was asked for.";
@@ -57,6 +59,7 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawModel> {
         "say what a million tokens written cost: output = 0.60; 0 for embeddings",
     );
     let own = own_rates(s);
+    let long = s.table("long", LONG, read_long);
     let output_max = s.integer_or("output_tokens_max", OUTPUT_MAX, None, TOKENS);
     let writes = output.is_none_or(|output| !output.is_zero());
     if writes && !s.has("output_tokens_max") && !s.describing() {
@@ -87,6 +90,7 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawModel> {
         name: name.value.as_str().into(),
         upstream_name: told,
         rates: Rates::new(input?, output?, |class| own[class as usize]),
+        long,
         output_max: output_max.unwrap_or(0),
         declared,
     };
@@ -94,6 +98,20 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawModel> {
         names,
         model: Arc::new(model),
     })
+}
+
+/// What a long request costs.
+fn read_long(s: &Section<'_>) -> Option<(u64, Rates)> {
+    let above = s.integer_or("above", ABOVE, None, TOKENS);
+    let (input, output) = (s.credits("input", INPUT, RATE), s.credits("output", OUTPUT, RATE));
+    s.required(
+        "above",
+        "say how many tokens read make a request long: above = 200000",
+    );
+    s.required("input", "say what a million tokens read cost then");
+    s.required("output", "say what a million tokens written cost then");
+    let own = own_rates(s);
+    Some((above?, Rates::new(input?, output?, |class| own[class as usize])))
 }
 
 /// Rates of kinds that need not have one, by [`Class`].

@@ -320,6 +320,7 @@ fn of_model(names: &[NamePattern], model: &Model) -> Settings {
         name: _,
         upstream_name,
         rates,
+        long,
         output_max,
         declared,
     } = model;
@@ -335,6 +336,12 @@ fn of_model(names: &[NamePattern], model: &Model) -> Settings {
     list.maybe("upstream_name", upstream_name.as_ref());
     for class in Class::ALL {
         list.put(class.as_str(), rates.get(class));
+    }
+    if let Some((above, rates)) = long {
+        list.put("long.above", above);
+        for class in Class::ALL {
+            list.put(&join("long", class.as_str()), rates.get(class));
+        }
     }
     list.put("output_tokens_max", output_max);
     list.maybe("image_tokens", *image);

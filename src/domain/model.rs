@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::credits::Credits;
 use super::price::{Quote, TooDear};
-use super::usage::{Rates, affordable, cost};
+use super::usage::{Rates, Usage, affordable, cost};
 
 /// A model's price, and what has to be known of it to say beforehand what a request may cost.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,10 +17,32 @@ pub struct Model {
     pub upstream_name: Option<Arc<str>>,
     /// What tokens cost.
     pub rates: Rates,
+    /// What they cost in a request that reads more than so many.
+    pub long: Option<(u64, Rates)>,
     /// The most tokens of one answer: the limit of a request that sets none. Zero for models that write nothing.
     pub output_max: u64,
     /// What each part of a request counts that is not counted by its text.
     pub declared: Declared,
+}
+
+impl Model {
+    /// What tokens cost in a request that reads so many.
+    pub fn rates_at(&self, input: u64) -> &Rates {
+        match &self.long {
+            Some((above, rates)) if input > *above => rates,
+            _ => &self.rates,
+        }
+    }
+
+    /// The dearest that tokens may be in a request that reads at most so many.
+    pub fn dearest_up_to(&self, input: u64) -> Rates {
+        self.rates.or_dearer(self.rates_at(input))
+    }
+
+    /// What these tokens cost. `None` beyond what can be charged.
+    pub fn charge(&self, usage: &Usage) -> Option<Credits> {
+        self.rates_at(usage.input()).charge(usage)
+    }
 }
 
 /// Tokens that parts of a request are bounded by; none where such parts are not taken.
@@ -141,6 +163,11 @@ impl Models {
         all
     }
 
+    /// The model that is called so, not by a pattern.
+    pub fn called(&self, name: &str) -> Option<&Arc<Model>> {
+        self.exact.get(name)
+    }
+
     /// The model of this name: the one that is called so, else that of the most specific pattern.
     pub fn find(&self, name: &str) -> Option<&Arc<Model>> {
         self.exact.get(name).or_else(|| {
@@ -210,6 +237,11 @@ impl Fare {
         (tokens / self.bound.answers.max(1)).min(self.bound.output)
     }
 
+    /// What so many tokens cost that are written, over all answers.
+    pub fn output(&self, tokens: u64) -> Credits {
+        cost(tokens, self.rate).unwrap_or(Credits::MAX)
+    }
+
     /// What it was made of.
     pub fn bound(&self) -> Bound {
         self.bound
@@ -226,13 +258,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::usage::Usage;
 
     fn model(name: &str) -> (NamePattern, Arc<Model>) {
         let model = Model {
             name: name.into(),
             upstream_name: None,
             rates: Rates::new(Credits::MICRO, Credits::MICRO, |_| None),
+            long: None,
             output_max: 1,
             declared: Declared::default(),
         };
@@ -314,6 +346,18 @@ mod tests {
         assert_eq!(quote.tokens, 250);
         // The request wants less than the floor.
         assert_eq!(fare(100, 5, 1).quote(10, 50).least.micros(), 240);
+    }
+
+    #[test]
+    fn p9_a_long_request_costs_what_long_ones_do_from_the_first_token() {
+        let rates = |input: &str| Rates::new(input.parse().unwrap(), "8".parse().unwrap(), |_| None);
+        let long = Model {
+            rates: rates("2"),
+            long: Some((1_000, rates("4"))),
+            ..(*model("long").1).clone()
+        };
+        assert_eq!(long.charge(&Usage::of(1_000, 1)).unwrap().micros(), 2_008);
+        assert_eq!(long.charge(&Usage::of(1_001, 1)).unwrap().micros(), 4_012);
     }
 
     #[test]

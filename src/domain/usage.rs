@@ -125,6 +125,12 @@ impl Rates {
         }))
     }
 
+    /// The higher rate of both for each kind.
+    #[must_use]
+    pub fn or_dearer(&self, other: &Rates) -> Rates {
+        Rates(Class::ALL.map(|class| self.get(class).max(other.get(class))))
+    }
+
     /// Of one kind, in credits per [`RATED`] tokens.
     pub const fn get(&self, class: Class) -> Credits {
         self.0[class as usize]

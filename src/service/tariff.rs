@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::credits::Credits;
 use crate::domain::model::{Model, NamePattern};
 use crate::domain::price::{Price, Quote};
-use crate::domain::usage::{Class, RATED};
+use crate::domain::usage::{Class, RATED, Rates};
 
 /// A price as customers and the journal are told of it.
 pub fn told(price: &Price) -> Value {
@@ -20,12 +20,12 @@ pub fn told(price: &Price) -> Value {
     }
 }
 
-/// A model's price as customers and the journal are told of it: credits for so many tokens, of those kinds that are `shown`.
-pub fn told_of(model: &Model, shown: impl Fn(Class) -> bool) -> Value {
-    let rates = Class::ALL.into_iter().filter(|class| shown(*class));
-    let mut told: Map<String, Value> = rates
+/// A model's rates as customers and the journal are told of them: credits for so many tokens, of those kinds that are `shown`.
+pub fn told_of(rates: &Rates, shown: impl Fn(Class) -> bool) -> Value {
+    let classes = Class::ALL.into_iter().filter(|class| shown(*class));
+    let mut told: Map<String, Value> = classes
         .map(|class| {
-            let rate = model.rates.get(class).to_string();
+            let rate = rates.get(class).to_string();
             (class.as_str().to_owned(), rate.into())
         })
         .collect();

@@ -70,16 +70,16 @@ impl Answer<'_> {
         let (mut head, _) = response.into_parts();
         lease.give_back();
         let had = available.saturating_add(held.amount());
-        if let Some(metered) = metered {
+        if let Some(mut metered) = metered {
             let mut meter = meter(&metered, Framing::Whole);
             meter.feed(bytes.clone());
             while let Step::Pass(_) = meter.next(|_| true) {}
             meter.end();
             let limit = metered.limit(held.amount());
             settle(
-                &metered,
+                &mut metered,
                 held,
-                &meter.tally(),
+                &meter,
                 End::Whole,
                 limit,
                 &mut exchange,

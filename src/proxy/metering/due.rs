@@ -1,10 +1,13 @@
 //! What is due for an answer: by its reports where there are some, else estimated, and then high.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::domain::credits::Credits;
 use crate::domain::entry::Detail;
-use crate::domain::usage::{Class, Usage};
+use crate::domain::model::Models;
+use crate::domain::usage::{Class, Rates, Usage};
 use crate::ledger::detail::Note;
 use crate::meter::answer::Tally;
 use crate::service::tariff;
@@ -88,7 +91,8 @@ impl Metered {
                 .filter(|class| !class.is_output())
                 .fold(usage, |usage, class| usage.with(class, 0));
         }
-        let charge = self.model.rates.charge(&usage).unwrap_or(Credits::MAX);
+        let rates = self.rates_at(tally);
+        let charge = rates.charge(&usage).unwrap_or(Credits::MAX);
         if !tally.input_reported {
             usage = usage.with(Class::Input, bound.input);
         }
@@ -97,6 +101,30 @@ impl Metered {
             usage,
             estimated: tally.exact().is_none(),
             end: End::Whole,
+        }
+    }
+
+    /// By the tokens that were read, or what was quoted where nobody said.
+    fn rates_at(&self, tally: &Tally) -> &Rates {
+        let input = if tally.input_reported {
+            tally.usage.input()
+        } else {
+            self.fare.bound().input
+        };
+        self.model.rates_at(input)
+    }
+
+    /// An upstream that answers by another model, which is priced and dearer, is paid for that one (P10).
+    pub(super) fn answered_by(&mut self, name: Option<&str>, tally: &Tally, models: &Models) {
+        let told = self.model.upstream_name.as_deref().unwrap_or(&self.name);
+        let other = name
+            .filter(|name| *name != told && **name != *self.name)
+            .and_then(|name| models.called(name));
+        if let Some(other) =
+            other.filter(|other| other.charge(&tally.usage) > self.model.charge(&tally.usage))
+        {
+            tracing::warn!(asked = %self.name, answered = %other.name, "the upstream answered by a dearer model, which is charged up to the hold");
+            self.model = Arc::clone(other);
         }
     }
 
@@ -114,7 +142,9 @@ impl Metered {
             .route(route)
             .model(&self.name)
             .usage(Value::Object(used))
-            .price(tariff::told_of(&self.model, |class| due.usage.get(class) > 0))
+            .price(tariff::told_of(self.model.rates_at(due.usage.input()), |class| {
+                due.usage.get(class) > 0
+            }))
             .detail()
     }
 }

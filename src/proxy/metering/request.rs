@@ -77,7 +77,8 @@ pub(in crate::proxy) fn read(metering: &Metering, models: &Models, body: Bytes) 
         // There is nothing that could be ended in the middle.
         terms.hold = HoldMode::Full;
     }
-    let fare = Fare::new(&model.rates, bound).map_err(|dear| unreadable(dear.to_string()))?;
+    let fare =
+        Fare::new(&model.dearest_up_to(bound.input), bound).map_err(|dear| unreadable(dear.to_string()))?;
     Ok(Metered {
         api: metering.api,
         name,

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use crate::domain::credits::Credits;
 use crate::domain::price::HoldMode;
-use crate::domain::usage::cost;
 use crate::meter::answer::{Counted, Cut, Meter, Step, Tally};
 use crate::service::charge::{Ending, Growth, Held};
 
@@ -157,12 +156,11 @@ impl Streamed {
 
     /// What a hold grows by: for as much output as there was already.
     fn step(&self, output: u64) -> Credits {
-        let rate = self.metered.model.rates.dearest_output();
         let tokens = self
             .metered
             .slice
             .saturating_mul(self.metered.fare.bound().answers);
-        cost(tokens.max(output), rate).unwrap_or(Credits::MAX)
+        self.metered.fare.output(tokens.max(output))
     }
 
     /// Whether there is room for what costs `needed` in all.
@@ -222,9 +220,9 @@ impl Streamed {
         let Some(held) = self.held.take() else { return };
         let end = if self.cut { End::CutOff } else { end };
         settle(
-            &self.metered,
+            &mut self.metered,
             held,
-            &self.meter.tally(),
+            &self.meter,
             end,
             self.limit,
             exchange,
@@ -249,15 +247,17 @@ fn covers(metered: &Metered, tally: &Tally, limit: u64, held: Credits, needed: &
 
 /// Charges for an answer: what is due, up to what is held.
 pub(in crate::proxy) fn settle(
-    metered: &Metered,
+    metered: &mut Metered,
     held: Held,
-    tally: &Tally,
+    meter: &Meter,
     end: End,
     limit: u64,
     exchange: &mut Exchange,
     route: &Route,
 ) {
-    let due = metered.due(tally, end, limit);
+    let tally = meter.tally();
+    metered.answered_by(meter.model().as_deref(), &tally, &exchange.live.models);
+    let due = metered.due(&tally, end, limit);
     let charged = due.amount.min(held.amount());
     let meters = &exchange.worker.meters;
     if due.amount > charged || tally.invalid > 0 {

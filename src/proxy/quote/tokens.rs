@@ -1,5 +1,7 @@
 //! Tokens that a request may use, read from its body.
 
+use ::http::HeaderMap;
+
 use super::super::fault::Fault;
 use super::super::incoming::ClientBody;
 use super::super::metering::{self, Metered, Metering};
@@ -16,6 +18,7 @@ pub(super) async fn read(
     metering: &Metering,
 ) -> Result<Box<Metered>, Fault> {
     check_query(routed.target.query(), metering)?;
+    check_beta(&routed.exchange.head.headers, metering)?;
     let body = units::whole(routed, body).await?;
     let live = &routed.exchange.live;
     if body.len() <= LONG {
@@ -49,6 +52,27 @@ fn check_query(query: Option<&str>, metering: &Metering) -> Result<(), Fault> {
             return Err(unreadable(format!("the query says {name:?} twice")));
         }
         seen.push(name);
+    }
+    Ok(())
+}
+
+/// Headers in which clients ask for what is not in every account yet, and some of what they ask for there is dearer than it looks (P9): a longer context, a
+/// faster service (both Anthropic's).
+const BETA: [&str; 2] = ["anthropic-beta", "openai-beta"];
+const DEAR: [&str; 2] = ["context-1m", "fast-mode"];
+
+fn check_beta(headers: &HeaderMap, metering: &Metering) -> Result<(), Fault> {
+    let values = BETA.iter().flat_map(|name| headers.get_all(*name));
+    let asked = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
+    for asked in asked {
+        let asked = asked.trim_ascii().to_ascii_lowercase();
+        let dear = DEAR.into_iter().find(|dear| asked.starts_with(dear.as_bytes()));
+        let taken = |dear: &str| metering.allow.iter().any(|allowed| **allowed == *dear);
+        if let Some(dear) = dear.filter(|dear| !taken(dear)) {
+            return Err(unreadable(format!(
+                "a header asks for `{dear}`, which is not taken here"
+            )));
+        }
     }
     Ok(())
 }

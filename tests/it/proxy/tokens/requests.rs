@@ -259,3 +259,52 @@ async fn a_list_of_models_shows_what_is_priced_and_open_to_the_plan() {
     upstream.answer(Reply::status(404));
     assert_eq!(house.client().get("/v1/models").send().await.status(), 404);
 }
+
+#[tokio::test]
+async fn p9_a_header_that_makes_a_request_dearer_is_refused_unless_the_route_takes_it() {
+    for (settings, status) in [("", 400), ("allow = [\"context-1m\"]", 200)] {
+        let house = House::open("1", settings).await;
+        house.upstream.answer(Reply::json(
+            &json!({ "usage": { "input_tokens": 3, "output_tokens": 2 } }),
+        ));
+        let ask =
+            json!({ "model": "small", "max_tokens": 9, "messages": [{ "role": "user", "content": "Hi" }] });
+        let request = house.gate.client().post_json("/v1/messages", &ask);
+        let request = request.header(
+            "anthropic-beta",
+            "interleaved-thinking-2025-05-14, context-1m-2025-08-07",
+        );
+        assert_eq!(request.send().await.status(), status, "{settings}");
+        let harmless = house.gate.client().post_json("/v1/messages", &ask);
+        let harmless = harmless.header("anthropic-beta", "interleaved-thinking-2025-05-14");
+        assert_eq!(harmless.send().await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn p10_a_dearer_model_that_answers_is_charged_as_itself_up_to_the_hold() {
+    for (answered, charge) in [
+        ("small", 18),
+        ("small-2026-01-01", 18),
+        ("large-1", 18),
+        ("mini", 18),
+        ("dear", 180),
+    ] {
+        let upstream = FakeUpstream::start().await;
+        let dear = "[models.\"dear\"]\ninput = 10\noutput = 40\noutput_tokens_max = 100\n";
+        let house = Gatehouse::start("1", &(config(&upstream, "") + dear)).await;
+        let mut reply = completion(&json!({ "prompt_tokens": 10, "completion_tokens": 2 }));
+        reply["model"] = json!(answered);
+        upstream.answer(Reply::json(&reply));
+        let answer = house
+            .client()
+            .post_json("/v1/chat/completions", &ask())
+            .send()
+            .await;
+        assert_eq!(
+            micros(answer.header("x-credits-charged").unwrap()),
+            charge,
+            "{answered}"
+        );
+    }
+}
