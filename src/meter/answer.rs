@@ -24,7 +24,9 @@ pub use framing::Framing;
 pub use tally::{Counted, Tally};
 
 pub(in crate::meter) use cut::{Ending, Said};
-pub(in crate::meter) use reading::{Hide, Marks, Names, Reading, Told, parts_of, text_in, without_members};
+pub(in crate::meter) use reading::{
+    Hide, Marks, Names, Reading, Told, parts_of, sound_in, text_in, without_members,
+};
 pub(in crate::meter) use report::{Reader, Report, Tokens, openai, pick};
 pub(in crate::meter) use scan::{NO_TEXT, Wanted};
 

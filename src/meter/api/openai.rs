@@ -5,8 +5,8 @@ use memchr::memmem::find;
 use super::Answers;
 use crate::domain::usage::{Class, Usage};
 use crate::meter::answer::{
-    Ending, Hide, Marks, NO_TEXT, Names, Reader, Reading, Report, Said, Tokens, Told, Wanted, openai,
-    parts_of, pick, text_in,
+    Ending, Hide, Marks, Names, Reader, Reading, Report, Said, Tokens, Told, Wanted, openai, parts_of, pick,
+    sound_in, text_in,
 };
 use crate::meter::json::{Kind, Value};
 
@@ -32,10 +32,10 @@ const WANTED: Wanted = Wanted {
 
 fn event(told: &Told<'_>) -> Reading {
     let mut reading = Reading::of(told);
-    let [id, created, model, choices, usage, error, timings, groq] = pick(
+    let [id, object, created, model, choices, usage, error, timings, groq] = pick(
         Some(told.data),
         [
-            "id", "created", "model", "choices", "usage", "error", "timings", "x_groq",
+            "id", "object", "created", "model", "choices", "usage", "error", "timings", "x_groq",
         ],
     );
     if told.nameless {
@@ -55,7 +55,13 @@ fn event(told: &Told<'_>) -> Reading {
         (None, Some(timings)) => Some(timed(timings)),
         (None, None) => None,
     };
-    reading.failed = error.is_some() || told.name == "error";
+    // Older servers call the object itself an error.
+    let is_error = || {
+        object
+            .and_then(|object| object.str())
+            .is_some_and(|object| object == "error")
+    };
+    reading.failed = error.is_some() || told.name == "error" || (choices.is_none() && is_error());
     if told.hide_usage {
         let last = count == 0 && choices.is_some() && usage.is_some();
         reading.hide = if last {
@@ -69,6 +75,9 @@ fn event(told: &Told<'_>) -> Reading {
     reading
 }
 
+/// Strings that are not what the model wrote, and sound, which is told apart.
+const UNWRITTEN: [&str; 6] = ["role", "id", "type", "object", "status", "audio"];
+
 /// A choice's text and state; its usage, since Moonshot's servers put it there.
 fn read_choice<'a>(choice: Value<'a>, reading: &mut Reading) -> Option<Value<'a>> {
     let [index, finish, delta, text, message, usage] = pick(
@@ -80,8 +89,13 @@ fn read_choice<'a>(choice: Value<'a>, reading: &mut Reading) -> Option<Value<'a>
     if finish.is_some() {
         reading.marks.over |= bit;
     }
-    let written = [delta, text, message].into_iter().flatten();
-    reading.text += written.map(|value| text_in(value, &NO_TEXT)).sum::<u64>();
+    for value in [delta, text, message].into_iter().flatten() {
+        let [audio] = pick(Some(value), ["audio"]);
+        let [sound, transcript] = pick(audio, ["data", "transcript"]);
+        reading.text += text_in(value, &UNWRITTEN)
+            + sound.map_or(0, sound_in)
+            + transcript.map_or(0, |transcript| text_in(transcript, &[]));
+    }
     usage
 }
 

@@ -4,7 +4,7 @@ use super::Answers;
 
 use crate::domain::usage::Class;
 use crate::meter::answer::{
-    Ending, NO_TEXT, Names, Reading, Said, Told, Wanted, openai, pick, text_in, without_members,
+    Ending, NO_TEXT, Names, Reading, Said, Told, Wanted, openai, pick, sound_in, text_in, without_members,
 };
 use crate::meter::json::{Kind, Value};
 
@@ -55,6 +55,9 @@ fn event(told: &Told<'_>) -> Reading {
             reading.text = item.map_or(0, never_streamed);
         }
         "error" => reading.failed = true,
+        "response.audio.delta" | "response.output_audio.delta" => {
+            reading.text = delta.map_or(0, sound_in);
+        }
         _ if kind.ends_with(".delta") => reading.text = delta.map_or(0, |delta| text_in(delta, &NO_TEXT)),
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
             marks.over = marks.begun;

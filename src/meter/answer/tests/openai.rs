@@ -285,6 +285,11 @@ fn all_that_the_model_writes_is_text() {
             5,
         ),
         ("nothing", r#"{"role":"assistant","content":null}"#, 0),
+        (
+            "sound",
+            r#"{"audio":{"id":"audio_1","data":"AAAAAAAAAAAAAAAA","transcript":"Hi"}}"#,
+            3,
+        ),
     ] {
         let stream = sse(&[&chunk(&format!(r#""choices":[{{"index":0,"delta":{delta}}}]"#))]);
         let want = Want {
@@ -309,6 +314,11 @@ fn a13_an_error_within_a_stream_passes_and_is_known() {
     let error = r#"{"error":{"message":"CUDA error","type":"InternalServerError","code":500}}"#;
     for stream in [
         sse(&[&delta("Hello", ""), error, "[DONE]"]),
+        sse(&[
+            &delta("Hello", ""),
+            r#"{"object":"error","message":"no","type":"BadRequestError","code":400}"#,
+            "[DONE]",
+        ]),
         format!(
             "{}event: error\n{}{}",
             sse(&[&delta("Hello", "")]),
@@ -389,4 +399,50 @@ fn whole_answers_are_read() {
     };
     case("broken off", whole, "{\"id\":", want);
     assert_eq!(pass_all(whole, &answer("")).model.as_deref(), Some("m"));
+}
+
+#[test]
+fn a13_a_stream_that_is_cut_at_any_byte_is_known_up_to_there() {
+    let stream = sse(&[
+        &delta("Hello", ""),
+        &delta(" world", ""),
+        &finish(""),
+        &usage(USAGE),
+        "[DONE]",
+    ]);
+    let mut before = Counted::default();
+    for end in 0..=stream.len() {
+        let part = stream.get(..end).unwrap();
+        let passed = pass(setup(API, false), &[part.as_bytes()]);
+        assert_eq!(passed.out, part);
+        // Half an event counts as text; a finished choice makes the answer complete.
+        let whole = part.rfind("\n\n").map_or(0, |at| at + 2);
+        let tally = pass(setup(API, false), &[&part.as_bytes()[..whole]]).tally;
+        assert!(tally.delivered.bytes >= before.bytes && tally.delivered.bytes <= 11);
+        before = tally.delivered;
+        let over = part.contains("\"stop\"") && whole > stream.find("\"stop\"").unwrap();
+        assert!(passed.complete || !over, "{part}");
+        assert_eq!(
+            tally.exact().is_some(),
+            part.contains(USAGE) && whole > stream.find(USAGE).unwrap()
+        );
+    }
+}
+
+#[test]
+fn events_that_call_themselves_one_text_are_read_all_the_same() {
+    let wrong = Setup {
+        framing: Framing::Whole,
+        ..setup(API, true)
+    };
+    let stream = sse(&[
+        &delta("Hello", ""),
+        &delta(" world", ""),
+        &finish(""),
+        &usage(USAGE),
+        "[DONE]",
+    ]);
+    let passed = pass_all(wrong, &stream);
+    assert_eq!((passed.out, passed.tally.exact()), (stream, Some(used())));
+    assert_eq!(passed.tally.delivered.bytes, 11);
 }
