@@ -3,12 +3,13 @@
 //! | Files | Answer |
 //! |---|---|
 //! | `stack`, `stage` | what a request must pass, and how far it has come, as types |
-//! | `route`, `identify`, `quote`, `charge`, `forward` | one stage each; `once`: what comes under an idempotency key |
+//! | `route`, `identify`, `quote`, `charge`, `forward` | one stage each; `once`, `answers`: what comes under an idempotency key |
 //! | `exchange`, `outcome`, `body`, `upload` | what is known of a request until its answer has ended; its two bodies |
 //! | `fault`, `code`, `rescue` | what can go wrong, and the only place where that becomes an answer |
 //! | `own`, `cors` | what is answered before a route is looked for |
 //! | `live`, `worker`, `server`, `listener`, `tls` | the configuration as a worker uses it, a worker, all of them, their connections |
 
+mod answers;
 mod body;
 mod charge;
 mod code;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Placed;
-use super::section::Section;
+use super::section::{Section, within};
 use super::server::{BODY_BOUNDS, to_usize};
+use super::units::secs;
 use super::upstream;
+use crate::domain::command::HOLDS_REMEMBERED;
 use crate::domain::price::Price;
 use crate::http::pattern::Pattern;
 use crate::meter;
@@ -43,6 +45,8 @@ pub struct Route {
     pub body_max: usize,
     /// From the whole request sent to the head of the answer: its own or its upstream's.
     pub first_byte_timeout: Duration,
+    /// How long whole answers to requests under an idempotency key are kept, for their retries.
+    pub keep_answers: Option<Duration>,
     /// Origins whose pages may call it (`https://example.com`), or `*` alone for all; empty for none.
     pub cors: Vec<Arc<str>>,
 }
@@ -126,6 +130,7 @@ pub(super) struct RawRoute {
     on_disconnect: OnDisconnect,
     body_max: Option<usize>,
     first_byte_timeout: Option<Duration>,
+    keep_answers: Option<Duration>,
     cors: Vec<Arc<str>>,
 }
 
@@ -156,6 +161,7 @@ impl RawRoute {
             on_disconnect: self.on_disconnect,
             body_max: self.body_max.unwrap_or(body_max),
             first_byte_timeout: self.first_byte_timeout.unwrap_or(upstream.first_byte_timeout),
+            keep_answers: self.keep_answers,
             cors: self.cors,
         })
     }
@@ -171,6 +177,7 @@ const API: &str =
 const UPGRADE: &str = "Carries WebSocket upgrades; only with a fixed price or none.";
 const ON_DISCONNECT: &str = "When the client has gone: charge_delivered cuts the upstream off, finish reads it to its end and charges exactly.";
 const BODY_MAX: &str = "The most bytes a request's body has; absent: server.body_max.";
+const KEEP_ANSWERS: &str = "How long answers to requests under an Idempotency-Key are kept in memory (up to 1 MiB each), to be given again to their retries on this proxy; absent: a retry is told that it was charged.";
 const CORS: &str =
     "Origins whose pages may call it, such as https://example.com; \"*\" alone for all. Absent: none.";
 
@@ -193,6 +200,7 @@ pub(super) fn read(s: &Section<'_>) -> RawRoute {
             "give the route a fixed price or cost = 0, or take `upgrade` out",
         );
     }
+    let free = price == Some(Price::Free);
     RawRoute {
         api,
         model: tokens::model(s),
@@ -208,12 +216,28 @@ pub(super) fn read(s: &Section<'_>) -> RawRoute {
             .unwrap_or_default(),
         body_max: s.size_or("body_max", BODY_MAX, None, BODY_BOUNDS).map(to_usize),
         first_byte_timeout: upstream::first_byte_timeout(s, None),
+        keep_answers: read_keep(s, free),
         cors: read_cors(s),
         id: id.filter(|id| is_id(s, id)),
         pattern,
         upstream,
         price,
     }
+}
+
+/// No longer than the ledger remembers under which key a request was charged: then a retry is a new request.
+fn read_keep(s: &Section<'_>, free: bool) -> Option<Duration> {
+    let longest = Duration::from(HOLDS_REMEMBERED);
+    let bounds = within(secs(1), longest, "then its key is forgotten");
+    let keep = s.duration_or("keep_answers", KEEP_ANSWERS, None, bounds);
+    if keep.is_some() && free {
+        s.problem(
+            &s.place_or("keep_answers"),
+            "answers of a free route are not kept, its requests may be sent again",
+            "take `keep_answers` out, or give the route a price",
+        );
+    }
+    keep
 }
 
 fn read_match(s: &Section<'_>) -> Option<Placed<Pattern>> {

@@ -33,6 +33,8 @@ pub struct Server {
     pub tls_timeout: Duration,
     /// Bytes of bodies held in memory at once, over all requests.
     pub bodies_max: usize,
+    /// Bytes of answers kept for retries, over all.
+    pub answers_max: usize,
     /// Connections at once.
     pub connections_max: usize,
     /// Connections at once from one address; 0 for no such cap.
@@ -75,6 +77,8 @@ const IDLE_TIMEOUT: &str =
     "Time for a connection without a request, and for a client that does not read its answer.";
 const TLS_TIMEOUT: &str = "Time for a client to finish the TLS handshake.";
 const BODIES_MAX: &str = "Bytes of bodies held in memory at once, over all requests whose body is read before it is forwarded; a further one is a 503. One alone always fits.";
+const ANSWERS_MAX: &str =
+    "Bytes of answers kept for retries, over all routes with `keep_answers`; the oldest make room.";
 const PER_CLIENT: &str = "Connections at once from one address (IPv6: one /64 network); further ones are closed. 0 for no such cap, as behind a load balancer, whose address is that of all clients.";
 const CONNECTIONS: &str = "Connections at once; further ones wait until one ends.";
 const REQUESTS: &str = "Requests in flight at once; further ones are a 503.";
@@ -121,6 +125,12 @@ pub(super) fn read(s: &Section<'_>) -> Server {
             "bodies_max",
             BODIES_MAX,
             256 * MIB,
+            within(MIB, 1024 * GIB, ALL_MEMORY),
+        ),
+        answers_max: bytes(
+            "answers_max",
+            ANSWERS_MAX,
+            64 * MIB,
             within(MIB, 1024 * GIB, ALL_MEMORY),
         ),
         connections_max: count(

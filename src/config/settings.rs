@@ -121,6 +121,7 @@ fn of_server(list: &mut List, server: &Server) {
         idle_timeout,
         tls_timeout,
         bodies_max,
+        answers_max,
         connections_max,
         connections_per_client_max,
         requests_max,
@@ -140,6 +141,7 @@ fn of_server(list: &mut List, server: &Server) {
     list.time("server.idle_timeout", *idle_timeout);
     list.time("server.tls_timeout", *tls_timeout);
     list.size("server.bodies_max", *bodies_max);
+    list.size("server.answers_max", *answers_max);
     list.put("server.connections_max", connections_max);
     list.put("server.connections_per_client_max", connections_per_client_max);
     list.put("server.requests_max", requests_max);
@@ -273,6 +275,7 @@ fn of_route(route: &Route) -> Settings {
         on_disconnect,
         body_max,
         first_byte_timeout,
+        keep_answers,
         cors,
     } = route;
     let mut list = List::default();
@@ -290,6 +293,7 @@ fn of_route(route: &Route) -> Settings {
     list.put("on_disconnect", on_disconnect.as_str());
     list.size("body_max", *body_max);
     list.time("first_byte_timeout", *first_byte_timeout);
+    list.maybe("keep_answers", keep_answers.map(show_duration));
     list.list("cors", cors);
     list.0
 }

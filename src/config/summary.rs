@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Config, Plan, Route, Store};
+use super::{Config, Plan, Route, Store, show_duration};
 use crate::domain::model::{Model, NamePattern};
 use crate::domain::price::{HoldMode, Price};
 use crate::domain::usage::Class;
@@ -245,6 +245,9 @@ fn route_row(route: &Route) -> RouteRow {
         (!route.cors.is_empty()).then(|| format!("pages of {}", route.cors.join(", "))),
         (route.on_disconnect == super::OnDisconnect::Finish)
             .then(|| "finishes without the client".to_owned()),
+        route
+            .keep_answers
+            .map(|keeps| format!("keeps answers for {}", show_duration(keeps))),
     ];
     RouteRow {
         id: route.id.to_string(),

@@ -12,6 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use crate::config::OnDisconnect;
 use crate::http::headers::clean_trailers;
 
+use super::answers::Record;
 use super::exchange::Exchange;
 use super::forward::Lease;
 use super::live::Route;
@@ -120,6 +121,29 @@ impl ReplyBody {
     }
 }
 
+impl ReplyBody {
+    /// The exchange that ends with it.
+    pub(super) fn exchange(&self) -> Option<&Exchange> {
+        match self {
+            ReplyBody::Own { _ends: exchange, .. } => exchange.as_deref(),
+            ReplyBody::Passed(passed) => passed.tail.as_ref().map(|tail| &*tail.exchange),
+        }
+    }
+
+    /// From now on what passes is written down.
+    pub(super) fn write_down(&mut self, record: Option<Record>) {
+        match (self, record) {
+            (ReplyBody::Own { bytes, .. }, Some(record)) => {
+                record.keep_whole(bytes.as_deref().unwrap_or_default());
+            }
+            (ReplyBody::Passed(Passed { tail: Some(tail), .. }), record) => {
+                tail.exchange.record = record.map(Box::new);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Passed {
     fn ended(&mut self, outcome: Option<Outcome>) {
         let Some(tail) = self.tail.take() else { return };
@@ -136,6 +160,11 @@ impl Passed {
                 let trailers = self.trailers.get_or_insert_default();
                 reply::say_charged(trailers, &exchange);
             }
+        }
+        if matches!(outcome, None | Some(Outcome::CutOff))
+            && let Some(record) = exchange.record.take()
+        {
+            record.keep();
         }
         match outcome {
             // The connection can carry the next request.
@@ -179,6 +208,10 @@ impl Drop for Passed {
             Some(body) if body.is_end_stream() => {
                 if let Some(metered) = &mut self.metered {
                     metered.end();
+                    // Of what was kept back, nothing passes any more.
+                    if let Some(tail) = &mut self.tail {
+                        tail.exchange.record = None;
+                    }
                 }
                 self.ended(None);
             }
@@ -318,6 +351,11 @@ impl Passed {
         if let Some(tail) = &mut self.tail {
             if let Some(data) = frame.data_ref() {
                 tail.exchange.sent += data.remaining() as u64;
+                if let Some(record) = &mut tail.exchange.record
+                    && !record.add(data)
+                {
+                    tail.exchange.record = None;
+                }
                 if self.body.as_ref().is_some_and(|body| !body.is_end_stream()) {
                     tail.exchange.in_flight.gave(cx.waker());
                 }

@@ -60,6 +60,8 @@ pub(super) struct Route {
     pub(super) on_disconnect: OnDisconnect,
     pub(super) body_max: u64,
     pub(super) first_byte_timeout: Duration,
+    /// How long answers to requests under an idempotency key are kept.
+    pub(super) keep_answers: Option<Duration>,
     pub(super) origins: Origins,
     pub(super) meters: Arc<RouteMeters>,
     /// What the journal says of a request on this route, and of its charge.
@@ -212,6 +214,7 @@ fn route(given: &crate::config::Route, upstream: &Arc<Upstream>, bench: &Bench<'
         on_disconnect: given.on_disconnect,
         body_max: given.body_max as u64,
         first_byte_timeout: given.first_byte_timeout,
+        keep_answers: given.keep_answers,
         origins: origins(&given.cors),
         meters: bench.meters.route(bench.worker, &given.id),
         detail: note().detail(),

@@ -1,19 +1,27 @@
 //! `Idempotency-Key`: of all requests of an account under one key, one is served and charged. Which, the ledger decides, in the same step that holds the credits.
 
-use ::http::{HeaderMap, HeaderName};
+use ::http::header::TRAILER;
+use ::http::{HeaderMap, HeaderName, HeaderValue, Response};
 use bytes::Bytes;
 use hyper::body::Body;
 
 use crate::domain::price::Price;
+use crate::domain::refusal::Refusal;
 use crate::http::body::read_within;
+use crate::service::denial::Denial;
 use crate::service::gate;
 
-use super::fault::Fault;
+use super::answers::Record;
+use super::body::ReplyBody;
+use super::fault::{Fault, Rejected};
 use super::incoming::ClientBody;
+use super::outcome::Outcome;
 use super::quote::units;
-use super::stage::Routed;
+use super::stage::{Reply, Routed};
 
 pub(super) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+static X_FAREGATE_REPLAYED: HeaderName = HeaderName::from_static("x-faregate-replayed");
 
 /// The longest key, in bytes.
 const KEY_MAX: usize = 255;
@@ -43,6 +51,55 @@ pub(super) async fn claim(routed: &mut Routed) -> Result<(), Fault> {
     }
     routed.body = Some(ClientBody::read_before(body));
     Ok(())
+}
+
+/// Has the answer of such a request written down, where its route keeps answers and it was charged.
+pub(super) fn keep(mut reply: Reply) -> Reply {
+    let status = reply.status();
+    if let Some(exchange) = reply.body().exchange()
+        && exchange.claim.is_some()
+        && status.as_u16() < 400
+        && let Some(keeps) = exchange.route.as_ref().and_then(|route| route.keep_answers)
+    {
+        let mut headers = reply.headers().clone();
+        // What it names comes behind the first answer only.
+        headers.remove(TRAILER);
+        let record = Record::begin(
+            &exchange.worker.answers,
+            exchange.request,
+            keeps,
+            (status, headers),
+        );
+        reply.body_mut().write_down(record);
+    }
+    reply
+}
+
+/// The answer that the charged request got, to a retry of it.
+pub(super) fn give_again(rejected: Rejected) -> Result<Reply, Rejected> {
+    let Fault::Denied(Denial::Refused(Refusal::AlreadyCharged { request })) = rejected.fault else {
+        return Err(rejected);
+    };
+    let keeps = rejected
+        .exchange
+        .route
+        .as_ref()
+        .is_some_and(|route| route.keep_answers.is_some());
+    let answers = &rejected.exchange.worker.answers;
+    let Some(answer) = answers.get(request).filter(|_| keeps) else {
+        return Err(rejected);
+    };
+    let mut exchange = rejected.exchange;
+    exchange.outcome = Outcome::Ok;
+    exchange.status = Some(answer.status);
+    exchange.sent = answer.body.len() as u64;
+    let mut reply = Response::new(ReplyBody::own(answer.body, exchange));
+    *reply.status_mut() = answer.status;
+    *reply.headers_mut() = answer.headers;
+    reply
+        .headers_mut()
+        .insert(&X_FAREGATE_REPLAYED, HeaderValue::from_static("true"));
+    Ok(reply)
 }
 
 /// The key: 1 to [`KEY_MAX`] visible characters, once.

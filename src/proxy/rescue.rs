@@ -21,6 +21,7 @@ use super::code::Code;
 use super::cors;
 use super::exchange::Exchange;
 use super::fault::{Fault, Rejected};
+use super::once;
 use super::outcome::Outcome;
 use super::stage::{Received, Reply, Step, Whole};
 
@@ -38,7 +39,11 @@ static X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 pub(super) fn layer<S: Step>(inner: S) -> impl Whole {
     service_fn(move |received: Received| {
         let inner = inner.clone();
-        async move { Ok::<_, Infallible>(inner.oneshot(received).await.unwrap_or_else(answer)) }
+        async move {
+            let reply = inner.oneshot(received).await.map(once::keep);
+            let reply = reply.or_else(once::give_again).unwrap_or_else(answer);
+            Ok::<_, Infallible>(reply)
+        }
     })
 }
 

@@ -15,11 +15,12 @@ use crate::config::Config;
 use crate::http::body::Room;
 use crate::service::plans::Plans;
 
+use super::answers::Answers;
 use super::descriptors;
 use super::listener::{self, Clients, Limits, Phase};
 use super::live::LiveError;
 use super::tls::{Tls, TlsError};
-use super::worker::{Parts, Worker};
+use super::worker::{Parts, Shared, Worker};
 
 /// The data plane as it runs.
 pub struct Server {
@@ -28,7 +29,7 @@ pub struct Server {
     threads: Vec<Thread>,
     phase: watch::Sender<Phase>,
     tls: Option<Arc<Tls>>,
-    room: Arc<Room>,
+    shared: Shared,
     clients: Arc<Clients>,
 }
 
@@ -121,7 +122,10 @@ impl Server {
             threads: Vec::new(),
             phase,
             tls,
-            room: Room::new(config.server.bodies_max),
+            shared: Shared {
+                room: Room::new(config.server.bodies_max),
+                answers: Answers::new(config.server.answers_max),
+            },
             clients: Clients::new(config.server.connections_per_client_max),
         };
         let make: Arc<dyn Fn(usize) -> Making + Send + Sync> = Arc::new(make);
@@ -133,7 +137,7 @@ impl Server {
                 plans: Arc::clone(plans),
                 make: Arc::clone(&make),
                 limits: limits(config, connections, count),
-                room: Arc::clone(&server.room),
+                shared: server.shared.clone(),
                 clients: Arc::clone(&server.clients),
             };
             // What was started before stops with the server that is dropped.
@@ -181,7 +185,7 @@ impl Server {
 
     /// Bytes of requests' bodies that are held in memory now, of the `bodies_max` there are for them.
     pub fn bodies_held(&self) -> usize {
-        self.room.taken()
+        self.shared.room.taken()
     }
 
     /// From now on new requests come under this configuration; listener, TLS files, workers and what is allotted to them stay as they are.
@@ -197,7 +201,8 @@ impl Server {
         for (worker, prepared) in self.workers.iter().zip(prepared?) {
             worker.adopt(prepared);
         }
-        self.room.resize(config.server.bodies_max);
+        self.shared.room.resize(config.server.bodies_max);
+        self.shared.answers.resize(config.server.answers_max);
         self.clients.allow(config.server.connections_per_client_max);
         Ok(())
     }
@@ -259,7 +264,7 @@ struct Begin {
     plans: Arc<Plans>,
     make: Arc<dyn Fn(usize) -> Making + Send + Sync>,
     limits: Limits,
-    room: Arc<Room>,
+    shared: Shared,
     clients: Arc<Clients>,
 }
 
@@ -273,9 +278,9 @@ impl Begin {
         };
         runtime.block_on(async move {
             let made = (self.make)(self.number).await.map_err(StartError::Made);
-            let room = Arc::clone(&self.room);
+            let shared = self.shared.clone();
             let worker = made.and_then(|parts| {
-                Worker::new(parts, &self.config, &self.plans, room).map_err(StartError::Live)
+                Worker::new(parts, &self.config, &self.plans, shared).map_err(StartError::Live)
             });
             let listener = tokio::net::TcpListener::from_std(self.socket).map_err(StartError::Worker);
             match worker.and_then(|worker| listener.map(|listener| (worker, listener))) {

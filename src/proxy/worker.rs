@@ -13,6 +13,7 @@ use crate::service::plans::Plans;
 use crate::telemetry::access::Sink;
 use crate::telemetry::metrics::{DataPlane, WorkerMeters};
 
+use super::answers::Answers;
 use super::live::{Bench, Live, LiveError};
 use super::outlive::Outliving;
 use super::own::Own;
@@ -32,6 +33,7 @@ pub struct Worker {
     pub(super) outliving: Outliving,
     /// For the bodies of all workers' requests.
     pub(super) room: Arc<Room>,
+    pub(super) answers: Arc<Answers>,
 }
 
 impl fmt::Debug for Worker {
@@ -61,8 +63,15 @@ pub struct Parts {
     pub own: Option<Arc<dyn Own>>,
 }
 
+/// What all workers share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) room: Arc<Room>,
+    pub(super) answers: Arc<Answers>,
+}
+
 impl Worker {
-    /// A worker under a configuration, which shares the room for bodies with all others.
+    /// A worker under a configuration.
     ///
     /// # Errors
     /// The configuration cannot be used: a file that it names cannot be read.
@@ -70,7 +79,7 @@ impl Worker {
         parts: Parts,
         config: &Config,
         plans: &Arc<Plans>,
-        room: Arc<Room>,
+        shared: Shared,
     ) -> Result<Arc<Worker>, LiveError> {
         let bench = Bench {
             worker: parts.number,
@@ -89,7 +98,8 @@ impl Worker {
             clock: parts.clock,
             own: parts.own,
             outliving: Outliving::default(),
-            room,
+            room: shared.room,
+            answers: shared.answers,
         }))
     }
 
@@ -118,6 +128,7 @@ impl Worker {
     /// Once a second.
     pub(super) fn tidy(&self) {
         self.live.load().tidy();
+        self.answers.tidy();
     }
 }
 

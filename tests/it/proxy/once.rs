@@ -1,5 +1,7 @@
 //! `Idempotency-Key`: of all requests under one key, one is served and charged.
 
+mod kept;
+
 use serde_json::Value;
 
 use super::gatehouse::Gatehouse;
