@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::reading::{Marks, Names};
 use super::{Framing, Meter};
 use crate::domain::usage::Usage;
+use crate::meter::Api;
 use crate::meter::json::loose;
 
 /// Why an answer is cut, and what is said of it.
@@ -76,13 +77,18 @@ impl Said {
 }
 
 impl Meter {
+    /// Whether [`Meter::cut`] can end it well: one JSON text can only be broken off.
+    pub fn ends_well(&self) -> bool {
+        self.setup.framing != Framing::Whole && self.setup.api != Api::OpenAiEmbeddings
+    }
+
     /// What ends the client's answer well-formed, behind what has passed. Nothing where it had ended by itself, and nothing that could end one JSON text.
     /// What has not passed is dropped: nothing more is to be fed.
     pub fn cut(&mut self, why: &Cut<'_>) -> Bytes {
         let within = self.setup.framing != Framing::Whole && self.long.take().is_some();
         (self.front, self.frame, self.seen) = (Bytes::new(), Bytes::new(), None);
         self.partial = Vec::new();
-        if self.setup.framing == Framing::Whole || self.tally.complete {
+        if !self.ends_well() || self.tally.complete {
             return Bytes::new();
         }
         let reason = loose(why.reason.as_bytes()).map_or("{}", |reason| reason.raw());

@@ -81,6 +81,8 @@ pub struct Beside {
     meter: Meter,
     /// Bytes that may still come out.
     room: u64,
+    ended: Option<Result<bool, Unreadable>>,
+    late: bool,
 }
 
 impl std::fmt::Debug for Beside {
@@ -105,7 +107,14 @@ impl Beside {
             decoder: Some(decoder),
             meter: Meter::new(setup),
             room: OUTPUT_FREE,
+            ended: None,
+            late: coding == Coding::Zstd,
         }
+    }
+
+    /// Whether what was read so far is known only when it ends, so that nobody can tell when it outgrows what is held.
+    pub fn is_late(&self) -> bool {
+        self.late
     }
 
     /// Reads what has been passed on. After an error nothing more is read, and what the answer used is unknown beyond [`Beside::tally`].
@@ -115,14 +124,20 @@ impl Beside {
         self.decode(|decoder, out| decoder.feed(bytes, out))
     }
 
-    /// The upstream has ended, or was left: reads what is still kept. Whether the answer was complete by its own words.
+    /// The answer has ended in whatever way, or nobody reads on: reads what the decoder still keeps. Whether the answer was complete by its own words. To be
+    /// called before the last [`Beside::tally`]; a second time says the same.
     pub fn end(&mut self) -> Result<bool, Unreadable> {
+        if let Some(ended) = self.ended {
+            return ended;
+        }
         let decoded = self.decode(|decoder, out| decoder.end(out));
         let Ended { complete, .. } = self.meter.end();
-        decoded.map(|()| complete)
+        let ended = decoded.map(|()| complete);
+        self.ended = Some(ended);
+        ended
     }
 
-    /// What has been used by what was read.
+    /// What has been used by what was read; where [`Beside::is_late`], only once it has ended.
     pub fn tally(&self) -> Tally {
         self.meter.tally()
     }

@@ -86,7 +86,8 @@ fn read_choice<'a>(choice: Value<'a>, reading: &mut Reading) -> Option<Value<'a>
     );
     let bit = Marks::bit(index.and_then(|index| index.plain_u64()).unwrap_or(0));
     reading.marks.begun |= bit;
-    if finish.is_some() {
+    // Some servers say nothing by an empty text.
+    if finish.is_some_and(|finish| finish.inner() != "") {
         reading.marks.over |= bit;
     }
     for value in [delta, text, message].into_iter().flatten() {

@@ -119,7 +119,8 @@ fn h16_what_was_flushed_is_known_at_once_and_zstd_at_the_end() {
         } else {
             assert!(beside.tally().delivered.bytes >= text.bytes, "{what}");
         }
-        assert_eq!(beside.end(), Ok(false), "{what}");
+        assert_eq!(beside.is_late(), coding == Coding::Zstd);
+        assert_eq!((beside.end(), beside.end()), (Ok(false), Ok(false)), "{what}");
         assert!(beside.tally().delivered.bytes >= text.bytes, "{what}");
         assert_eq!(beside.tally().exact(), None);
     }

@@ -60,6 +60,7 @@ fn a15_chat_completions_end_with_length() {
     let empty = r#""delta":{}"#;
     let hidden = sse(&[&end(head, 0, empty), "[DONE]"]);
     case("hidden", setup(api, true), &chunk(0, "null"), &hidden);
+    case("an empty word", setup(api, true), &chunk(0, "\"\""), &hidden);
     let shown = sse(&[&end(head, 0, empty), &usage(head), "[DONE]"]);
     case("shown", setup(api, false), &chunk(0, "null"), &shown);
     let several = Setup {
@@ -73,6 +74,7 @@ fn a15_chat_completions_end_with_length() {
     let own = r#"{"id":"own-1","object":"chat.completion.chunk","created":1700000001,"model":"asked-for""#;
     let want = sse(&[&end(own, 0, first), &usage(own), "[DONE]"]);
     case("nothing", setup(api, false), "", &want);
+    assert!(Meter::new(setup(api, false)).ends_well());
     // Half an event has not passed.
     assert_eq!(ending(setup(api, false), "data: {\"id\":\"c-1\""), want);
     let stream = chunk(0, "\"stop\"");
@@ -174,6 +176,7 @@ fn what_is_one_json_text_has_no_ending() {
             ..setup(api, false)
         };
         assert_eq!(ending(whole, "{\"id\":"), "");
+        assert!(!Meter::new(whole).ends_well());
     }
 }
 
