@@ -7,6 +7,9 @@ use crate::meter::bound;
 use crate::meter::json::{Kind as Json, Value};
 use crate::meter::problem::{Problem, Quoted};
 
+/// The deepest nesting of contents: a tool's result with a document that has a text needs three.
+const NESTED_MAX: usize = 6;
+
 /// Members that a picture, sound or document has its bytes in, or leads to them.
 const DATA: &[&str] = &[
     "url",
@@ -51,6 +54,16 @@ impl Reader<'_> {
 
     /// A text, or a list of parts, or one.
     pub(super) fn content(&mut self, value: Value<'_>, path: &Path<'_>) -> Result<(), Problem> {
+        if self.nested >= NESTED_MAX {
+            return Err(path.problem(format_args!("is nested deeper than {NESTED_MAX} contents")));
+        }
+        self.nested += 1;
+        let read = self.parts(value, path);
+        self.nested -= 1;
+        read
+    }
+
+    fn parts(&mut self, value: Value<'_>, path: &Path<'_>) -> Result<(), Problem> {
         match value.kind() {
             Json::String | Json::Null => Ok(()),
             Json::Object => self.part(self.spec.parts, value, path),

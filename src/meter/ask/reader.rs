@@ -28,6 +28,8 @@ pub(super) struct Reader<'r> {
     prompts: u64,
     /// Tokens of what is counted otherwise: lists of tokens, tools.
     pub(super) listed: u64,
+    /// How many contents are open.
+    pub(super) nested: usize,
     /// What that is, and what is counted apart: not counted as text.
     pub(super) apart: Vec<Range<usize>>,
 }
@@ -62,6 +64,7 @@ impl<'r> Reader<'r> {
             each: None,
             prompts: 1,
             listed: 0,
+            nested: 0,
             apart: Vec::new(),
         }
     }

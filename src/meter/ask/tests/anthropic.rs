@@ -135,3 +135,22 @@ fn p7_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
         ],
     );
 }
+
+#[test]
+fn h14_contents_are_nested_to_a_limit() {
+    let nested = |levels: usize| {
+        let open = r#"{"type":"tool_result","content":["#.repeat(levels);
+        format!(
+            r#"{{"model":"c","messages":[{{"content":[{open}{}]}}]}}"#,
+            "]}".repeat(levels)
+        )
+    };
+    are_read(API, &[(&nested(5), "c messages=1", 0)]);
+    are_refused(
+        API,
+        &[
+            (&nested(6), "nested deeper than 6 contents"),
+            (&nested(25), "nested deeper than 6"),
+        ],
+    );
+}
