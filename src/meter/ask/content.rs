@@ -93,6 +93,7 @@ impl Reader<'_> {
                 self.asked.audio_bytes += self.data(part, 0, |_| true);
             }
             Kind::Document => self.document(part, path)?,
+            Kind::ToolReference => self.tool_references += 1,
             Kind::Thought => self.thought(part, path)?,
             // Taken care of where the kind is looked up.
             Kind::Refused(_) => {}
@@ -163,10 +164,22 @@ impl Reader<'_> {
             }
             self.asked.tools += 1;
             self.kind(self.spec.tools, tool, &path)?;
-            self.listed = self.listed.saturating_add(bound::of_tool(tool.raw()));
+            let tokens = bound::of_tool(tool.raw());
+            self.longest_tool = self.longest_tool.max(tokens);
+            self.listed = self.listed.saturating_add(tokens);
             self.apart.push(tool.span());
         }
         Ok(())
+    }
+
+    /// A list of objects that are of known types.
+    pub(super) fn kinds(
+        &mut self,
+        table: &[Typed],
+        value: Value<'_>,
+        path: &Path<'_>,
+    ) -> Result<(), Problem> {
+        list(value, path)?.try_for_each(|(at, object)| self.part(table, object, &path.index(at)))
     }
 
     pub(super) fn images(&mut self, value: Value<'_>, path: &Path<'_>) -> Result<(), Problem> {

@@ -28,6 +28,9 @@ pub(super) struct Reader<'r> {
     prompts: u64,
     /// Tokens of what is counted otherwise: lists of tokens, tools.
     pub(super) listed: u64,
+    /// Tokens of the longest tool, and how often one is put where its name stands.
+    pub(super) longest_tool: u64,
+    pub(super) tool_references: u64,
     /// How many contents are open.
     pub(super) nested: usize,
     /// What that is, and what is counted apart: not counted as text.
@@ -64,6 +67,8 @@ impl<'r> Reader<'r> {
             each: None,
             prompts: 1,
             listed: 0,
+            longest_tool: 0,
+            tool_references: 0,
             nested: 0,
             apart: Vec::new(),
         }
@@ -79,6 +84,10 @@ impl<'r> Reader<'r> {
         if self.spec.writes {
             self.asked.choices = self.each.unwrap_or(1).saturating_mul(self.prompts);
         }
+        self.asked.tools = self.asked.tools.saturating_add(self.tool_references);
+        self.listed = self
+            .listed
+            .saturating_add(self.longest_tool.saturating_mul(self.tool_references));
         self.asked.text = self.text(whole);
         self.asked.writes_cache = whole.says("cache_control");
         Ok(self.asked)
@@ -172,6 +181,7 @@ impl<'r> Reader<'r> {
             Means::Items => self.items(value, path)?,
             Means::Content => self.content(value, path)?,
             Means::Tools => self.tools(value, path)?,
+            Means::Kinds(table) => self.kinds(table, value, path)?,
             Means::Images => self.images(value, path)?,
             Means::Tokens => self.tokens(value, path)?,
             Means::Refused(why) => self.refused(value, &[], why, path)?,

@@ -58,6 +58,8 @@ pub(in crate::meter) enum Means {
     Content,
     /// A list of tools.
     Tools,
+    /// A list of objects of these types.
+    Kinds(&'static [Typed]),
     /// A list of pictures.
     Images,
     /// A list of tokens.
@@ -88,6 +90,8 @@ pub(in crate::meter) enum Kind {
     Audio,
     /// A document.
     Document,
+    /// The name of a tool, which stands for all that is said about it.
+    ToolReference,
     /// What a model thought: as it was written, or by reference.
     Thought,
     /// Not served unless the route allows it; why.

@@ -91,7 +91,7 @@ fn are_refused_unless_allowed(api: Api, body: &str, cases: &[(&str, &str, &str)]
 }
 
 #[test]
-fn p3_p4_what_has_two_readings_is_refused() {
+fn p3_p4_p5_what_has_two_readings_is_refused() {
     for api in ALL {
         let name = limit_name(api);
         let limit = |value: &str| match api {

@@ -21,11 +21,19 @@ const MEMBERS: &[Member] = &[
     // Earlier messages that the upstream keeps.
     ("thread", Means::Refused(why::HIDDEN)),
     ("container", Means::Refused(why::HIDDEN)),
-    // Summaries that the upstream writes on the way are billed apart.
     ("compaction", Means::Refused(why::DEARER)),
-    ("context_management", Means::Refused(why::DEARER)),
+    (
+        "context_management",
+        Means::Inside(&[("edits", Means::Kinds(EDITS))]),
+    ),
     ("mcp_servers", Means::Refused(why::TOOLS)),
     ("fallbacks", Means::Refused(why::OTHER_MODEL)),
+];
+
+/// What is done to earlier messages: leaving out makes nothing dearer, summaries are written on the way and billed apart.
+const EDITS: &[Typed] = &[
+    ("clear_*", Kind::Text(&[])),
+    ("compact_*", Kind::Refused(why::DEARER)),
 ];
 
 const MESSAGE: &[Member] = &[("content", Means::Content)];
@@ -41,8 +49,7 @@ const PARTS: &[Typed] = &[
     ("content", Kind::Text(MESSAGE)),
     ("image", Kind::Image(&[])),
     ("document", Kind::Document),
-    // Each puts a whole tool there.
-    ("tool_reference", Kind::Refused(why::TEMPLATE)),
+    ("tool_reference", Kind::ToolReference),
     ("container_upload", Kind::Refused(why::HIDDEN)),
     ("server_tool_use", Kind::Refused(why::TOOLS)),
     ("web_search_tool_result", Kind::Refused(why::TOOLS)),
@@ -56,7 +63,6 @@ const TOOLS: &[Typed] = &[
     ("bash_*", Kind::Text(&[])),
     ("text_editor_*", Kind::Text(&[])),
     ("memory_*", Kind::Text(&[])),
-    ("computer_*", Kind::Text(&[])),
 ];
 
 /// Requests.

@@ -113,6 +113,7 @@ pub(super) const PARTS: &[Typed] = &[
     ("refusal", Kind::Text(&[])),
     ("thinking", Kind::Text(&[])),
     ("reasoning", Kind::Text(&[])),
+    ("tool_reference", Kind::ToolReference),
     ("image_url", Kind::Image(PICTURE)),
     ("input_image", Kind::Image(&[])),
     ("image", Kind::Image(&[])),

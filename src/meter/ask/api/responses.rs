@@ -17,6 +17,7 @@ const ITEMS: &[Typed] = &[
     ("", Kind::Text(openai::MESSAGE)),
     ("message", Kind::Text(openai::MESSAGE)),
     ("reasoning", Kind::Thought),
+    ("compaction", Kind::Thought),
     ("function_call", Kind::Text(&[])),
     ("function_call_output", Kind::Text(OUTPUT)),
     ("custom_tool_call", Kind::Text(&[])),
@@ -30,6 +31,14 @@ const ITEMS: &[Typed] = &[
     ("computer_call", Kind::Text(&[])),
     ("computer_call_output", Kind::Text(OUTPUT)),
     ("item_reference", Kind::Refused(why::HIDDEN)),
+];
+
+/// Tools: those that the client has, some of them by a name that the model knows.
+const TOOLS: &[Typed] = &[
+    ("function", Kind::Text(&[])),
+    ("custom", Kind::Text(&[])),
+    ("local_shell", Kind::Text(&[])),
+    ("apply_patch", Kind::Text(&[])),
 ];
 
 const PARTS: &[Typed] = &[
@@ -50,7 +59,7 @@ pub(super) const ASKED: Spec = Spec {
     message: openai::MESSAGE,
     parts: PARTS,
     items: ITEMS,
-    tools: openai::TOOLS,
+    tools: TOOLS,
     limit: "max_output_tokens",
     limit_in: None,
     streams: false,

@@ -18,6 +18,11 @@ fn what_is_asked_for() {
                 0,
             ),
             (
+                r#"{"model":"c","context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]}}"#,
+                "c",
+                0,
+            ),
+            (
                 r#"{"model":"c","thinking":{"type":"disabled"},"service_tier":"standard_only","mcp_servers":[]}"#,
                 "c",
                 0,
@@ -80,16 +85,16 @@ fn p7_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
             ),
             ("thread", r#""thread":{"id":"t"}"#, "not in the body"),
             ("compaction", r#""compaction":{}"#, "dearer"),
-            (
-                "tool_reference",
-                r#""messages":[{"content":[{"type":"tool_reference","tool_name":"f"}]}]"#,
-                "few bytes",
-            ),
             ("container", r#""container":"c_1""#, "not in the body"),
             (
-                "context_management",
-                r#""context_management":{"edits":[]}"#,
-                "dearer",
+                "compact",
+                r#""context_management":{"edits":[{"type":"compact_20260112"}]}"#,
+                "`context_management.edits[0].type` `compact_20260112` makes the answer dearer",
+            ),
+            (
+                "computer",
+                r#""tools":[{"type":"computer_20250124","name":"computer"}]"#,
+                "has no price",
             ),
             (
                 "mcp_servers",
@@ -153,4 +158,18 @@ fn h14_contents_are_nested_to_a_limit() {
             (&nested(25), "nested deeper than 6"),
         ],
     );
+}
+
+#[test]
+fn p12_each_name_of_a_tool_may_be_the_longest_tool() {
+    let body = |references: usize| {
+        let references = vec![r#"{"type":"tool_reference","tool_name":"f"}"#; references].join(",");
+        format!(
+            r#"{{"model":"c","tools":[{{"name":"f"}},{{"name":"g","description":"{}"}}],"messages":[{{"content":[{references}]}}]}}"#,
+            "x".repeat(1000)
+        )
+    };
+    let asked = |references| sent(API, &body(references)).unwrap();
+    assert_eq!((asked(0).tools, asked(7).tools), (2, 9));
+    assert!(asked(7).text > asked(0).text + 7 * 1000);
 }

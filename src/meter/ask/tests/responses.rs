@@ -38,8 +38,8 @@ fn what_is_asked_for() {
                 0,
             ),
             (
-                r#"{"model":"m","tools":[{"type":"function","name":"f"},{"type":"custom","name":"g"}],"reasoning":{"effort":"low"},"store":false,"background":null}"#,
-                "m tools=2",
+                r#"{"model":"m","tools":[{"type":"function","name":"f"},{"type":"custom","name":"g"},{"type":"local_shell"}],"reasoning":{"effort":"low"},"store":false,"background":null}"#,
+                "m tools=3",
                 0,
             ),
         ],
@@ -66,6 +66,12 @@ fn p7_p8_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
                 "`context_management`",
             ),
             ("service_tier", r#""service_tier":"flex""#, "dearer"),
+            (
+                "computer_use_preview",
+                r#""tools":[{"type":"computer_use_preview"}]"#,
+                "has no price",
+            ),
+            ("shell", r#""tools":[{"type":"shell"}]"#, "has no price"),
             (
                 "item_reference",
                 r#""input":[{"type":"item_reference","id":"i"}]"#,
