@@ -61,6 +61,9 @@ pub(super) enum PassError {
     /// It broke off.
     #[error("the upstream broke off its answer")]
     Cut(#[source] hyper::Error),
+    /// The credits had run out, and no ending could be put behind what had passed.
+    #[error("the answer was cut off")]
+    CutOff,
     /// It stood still.
     #[error("the upstream's answer stood still for too long")]
     Stalled,
@@ -153,6 +156,7 @@ impl Passed {
             let end = match outcome {
                 None => End::Whole,
                 Some(Outcome::ClientGone) => End::ClientGone,
+                Some(Outcome::CutOff) => End::CutOff,
                 Some(_) => End::Broken,
             };
             metered.settle(end, &mut exchange, &route);
@@ -334,7 +338,10 @@ impl Passed {
     fn cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
         let ending = match (&mut self.metered, &self.tail) {
             (Some(metered), Some(tail)) => metered.cut(&tail.exchange),
-            _ => Bytes::new(),
+            _ => None,
+        };
+        let Some(ending) = ending else {
+            return self.break_off(PassError::CutOff, cx);
         };
         let given = self.give(Frame::data(ending), cx);
         self.ended(Some(Outcome::CutOff));
@@ -377,9 +384,13 @@ impl Passed {
             match &error {
                 PassError::Cut(_) => meters.broken.one(),
                 PassError::Stalled => meters.timeouts.one(),
+                PassError::CutOff => {}
             }
         }
-        self.ended(Some(Outcome::UpstreamCut));
+        self.ended(Some(match error {
+            PassError::CutOff => Outcome::CutOff,
+            PassError::Cut(_) | PassError::Stalled => Outcome::UpstreamCut,
+        }));
         self.broken = Some(error);
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -1,5 +1,6 @@
 //! Requests that are priced by tokens: what one may use is read from its body before, what it has used from the answer while that passes.
 
+mod course;
 mod due;
 mod request;
 mod stream;
@@ -10,6 +11,7 @@ use crate::config::Kind;
 use crate::domain::price::Terms;
 use crate::meter::Api;
 
+pub(super) use course::Course;
 pub(super) use due::End;
 pub(super) use request::{Metered, read};
 pub(super) use stream::{Next, Streamed, settle};

@@ -1,21 +1,21 @@
 //! Answers that are priced by tokens: charged by what they report. A short one is read whole before it is passed on, so that its head says what it cost.
 
-use ::http::Response;
-use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER};
+use ::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER};
+use ::http::{HeaderMap, Response};
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::domain::credits::Credits;
-use crate::meter::answer::{Framing, Meter, Step};
+use crate::meter::answer::{Framing, Step};
 
 use super::super::body::ReplyBody;
 use super::super::exchange::Charge;
 use super::super::fault::Rejected;
-use super::super::metering::{End, Metered, Streamed, settle};
+use super::super::metering::{Course, End, Metered, Streamed, settle};
 use super::super::stage::{Payment, Reply};
 use super::super::stall::Stall;
 use super::settle::{Answer, abandoned, pass};
-use super::whole::{Read, read};
+use super::whole::{Read, joined, read};
 
 impl Answer<'_> {
     /// Whether it is priced by tokens.
@@ -71,15 +71,15 @@ impl Answer<'_> {
         lease.give_back();
         let had = available.saturating_add(held.amount());
         if let Some(mut metered) = metered {
-            let mut meter = meter(&metered, Framing::Whole);
-            meter.feed(bytes.clone());
-            while let Step::Pass(_) = meter.next(|_| true) {}
-            meter.end();
+            let mut course = course(&metered, Framing::Whole, &head.headers);
+            course.feed(bytes.clone());
+            while let Step::Pass(_) = course.next(|_| true) {}
+            course.end();
             let limit = metered.limit(held.amount());
             settle(
                 &mut metered,
                 held,
-                &meter,
+                &course,
                 End::Whole,
                 limit,
                 &mut exchange,
@@ -110,6 +110,14 @@ impl Answer<'_> {
                 },
         } = self;
         let (mut head, body) = response.into_parts();
+        let streamed = metered.map(|metered| {
+            let course = course(&metered, framing, &head.headers);
+            let mut streamed = Streamed::new(course, metered, held);
+            if !begun.is_empty() {
+                streamed.feed(joined(begun));
+            }
+            Box::new(streamed)
+        });
         pass(&mut head, &mut exchange, route, available);
         if exchange.accepts_trailers {
             head.headers
@@ -121,17 +129,19 @@ impl Answer<'_> {
             // Something may be taken out of it, and put at its end.
             head.headers.remove(CONTENT_LENGTH);
         }
-        let streamed = metered.map(|metered| {
-            let mut streamed = Streamed::new(meter(&metered, framing), metered, held);
-            begun.into_iter().for_each(|data| streamed.feed(data));
-            Box::new(streamed)
-        });
         let stall = Stall::new(route.upstream.idle_timeout).until(end);
         let body = ReplyBody::passed(body, stall, exchange, lease, streamed);
         Response::from_parts(head, body)
     }
 }
 
-fn meter(metered: &Metered, framing: Framing) -> Meter {
-    Meter::new(metered.setup(framing))
+fn course(metered: &Metered, framing: Framing, headers: &HeaderMap) -> Course {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    let encoding = match (encodings.next(), encodings.next()) {
+        (None, _) => Some(""),
+        (Some(one), None) => one.to_str().ok(),
+        // One on top of the other.
+        (Some(_), Some(_)) => None,
+    };
+    Course::new(metered.setup(framing), encoding.unwrap_or("unknown"))
 }

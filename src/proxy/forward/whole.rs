@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
@@ -67,14 +67,13 @@ pub(super) async fn read(body: &mut Incoming, idle: Duration, end: Option<Instan
             }
         }
     }
-    Ok(Read::Whole(match parts.len() {
+    Ok(Read::Whole(joined(parts)))
+}
+
+/// The parts as one; not copied where there is but one.
+pub(super) fn joined(mut parts: Vec<Bytes>) -> Bytes {
+    match parts.len() {
         1 => parts.swap_remove(0),
-        _ => parts
-            .iter()
-            .fold(BytesMut::with_capacity(length), |mut whole, part| {
-                whole.extend_from_slice(part);
-                whole
-            })
-            .freeze(),
-    }))
+        _ => parts.concat().into(),
+    }
 }

@@ -73,6 +73,17 @@ impl Metered {
         }
     }
 
+    /// What is due where nobody can tell what was used: all that is held.
+    pub(super) fn unknown(&self, held: Credits, end: End) -> Due {
+        let bound = self.fare.bound();
+        Due {
+            amount: held,
+            usage: Usage::of(bound.input, 0),
+            estimated: true,
+            end,
+        }
+    }
+
     /// What has been used so far.
     pub(super) fn so_far(&self, tally: &Tally, limit: u64) -> Due {
         let bound = self.fare.bound();

@@ -7,13 +7,14 @@ use serde_json::json;
 
 use crate::domain::credits::Credits;
 use crate::domain::price::HoldMode;
-use crate::meter::answer::{Counted, Cut, Meter, Step, Tally};
+use crate::meter::answer::{Counted, Cut, Step, Tally};
 use crate::service::charge::{Ending, Growth, Held};
 
 use super::super::code::Code;
 use super::super::exchange::{Charge, Exchange};
 use super::super::fault::Fault;
 use super::super::live::Route;
+use super::course::Course;
 use super::due::End;
 use super::request::Metered;
 
@@ -22,7 +23,7 @@ const SILENT_MAX: u32 = 8;
 
 /// See the module.
 pub(in crate::proxy) struct Streamed {
-    meter: Meter,
+    course: Course,
     metered: Box<Metered>,
     /// None once it is settled.
     held: Option<Held>,
@@ -59,10 +60,10 @@ enum Room {
 }
 
 impl Streamed {
-    pub(in crate::proxy) fn new(meter: Meter, metered: Box<Metered>, held: Held) -> Streamed {
+    pub(in crate::proxy) fn new(course: Course, metered: Box<Metered>, held: Held) -> Streamed {
         Streamed {
             limit: metered.limit(held.amount()),
-            meter,
+            course,
             metered,
             held: Some(held),
             passed: Counted::default(),
@@ -75,21 +76,25 @@ impl Streamed {
 
     /// The upstream has said this.
     pub(in crate::proxy) fn feed(&mut self, data: Bytes) {
-        self.meter.feed(data);
+        self.course.feed(data);
     }
 
     /// What is to be done next.
     pub(in crate::proxy) fn next(&mut self, cx: &mut Context<'_>) -> Next {
+        if self.course.is_dark() && self.metered.hold == HoldMode::Growing {
+            // Nobody can tell when it has grown beyond what is held.
+            return Next::Cut;
+        }
         loop {
             let mut needed = Credits::ZERO;
             let (metered, held, limit, passed) = (&self.metered, self.amount(), self.limit, self.passed);
-            let step = self.meter.next(|tally| {
+            let step = self.course.next(|tally| {
                 // What brings no text costs nothing more.
                 tally.delivered == passed || covers(metered, tally, limit, held, &mut needed)
             });
             match step {
                 Step::Pass(data) => {
-                    self.passed = self.meter.tally().delivered;
+                    self.passed = self.course.tally().delivered;
                     self.grow_ahead(cx);
                     return Next::Pass(data);
                 }
@@ -103,10 +108,10 @@ impl Streamed {
         }
     }
 
-    /// Ends it where it is, for an SDK to understand.
-    pub(in crate::proxy) fn cut(&mut self, exchange: &Exchange) -> Bytes {
+    /// Ends it where it is, for an SDK to understand; `None` where it can only be broken off.
+    pub(in crate::proxy) fn cut(&mut self, exchange: &Exchange) -> Option<Bytes> {
         self.cut = true;
-        let due = self.metered.so_far(&self.meter.tally(), self.limit);
+        let due = self.metered.so_far(&self.course.tally(), self.limit);
         let (charged, available) = (
             due.amount.min(self.amount()),
             self.held.as_ref().map(Held::available),
@@ -118,7 +123,7 @@ impl Streamed {
             "top_up_url": exchange.live.top_up_url,
         });
         let now = exchange.worker.clock.now();
-        self.meter.cut(&Cut {
+        self.course.cut(&Cut {
             reason: &reason.to_string(),
             usage: due.usage,
             id: &exchange.request.to_string(),
@@ -129,7 +134,7 @@ impl Streamed {
 
     /// The upstream has come to its end: what is still to be passed on.
     pub(in crate::proxy) fn end(&mut self) -> Bytes {
-        self.meter.end().rest
+        self.course.end()
     }
 
     fn amount(&self) -> Credits {
@@ -141,7 +146,7 @@ impl Streamed {
         if self.metered.hold != HoldMode::Growing || self.exhausted {
             return;
         }
-        let due = self.metered.so_far(&self.meter.tally(), self.limit);
+        let due = self.metered.so_far(&self.course.tally(), self.limit);
         let step = self.step(due.usage.output());
         let Some(held) = &mut self.held else { return };
         if held.is_growing() {
@@ -168,7 +173,7 @@ impl Streamed {
         if self.metered.hold != HoldMode::Growing {
             return Room::None;
         }
-        let step = self.step(self.meter.tally().usage.output());
+        let step = self.step(self.course.tally().usage.output());
         let Some(held) = &mut self.held else {
             return Room::None;
         };
@@ -222,7 +227,7 @@ impl Streamed {
         settle(
             &mut self.metered,
             held,
-            &self.meter,
+            &self.course,
             end,
             self.limit,
             exchange,
@@ -249,15 +254,18 @@ fn covers(metered: &Metered, tally: &Tally, limit: u64, held: Credits, needed: &
 pub(in crate::proxy) fn settle(
     metered: &mut Metered,
     held: Held,
-    meter: &Meter,
+    course: &Course,
     end: End,
     limit: u64,
     exchange: &mut Exchange,
     route: &Route,
 ) {
-    let tally = meter.tally();
-    metered.answered_by(meter.model().as_deref(), &tally, &exchange.live.models);
-    let due = metered.due(&tally, end, limit);
+    let tally = course.tally();
+    metered.answered_by(course.model().as_deref(), &tally, &exchange.live.models);
+    let due = match course.is_dark() {
+        true => metered.unknown(held.amount(), end),
+        false => metered.due(&tally, end, limit),
+    };
     let charged = due.amount.min(held.amount());
     let meters = &exchange.worker.meters;
     if due.amount > charged || tally.invalid > 0 {

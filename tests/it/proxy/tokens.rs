@@ -2,6 +2,7 @@
 //!
 //! A token read costs 1 micro-credit (cached: half of one), a token written 4. Where the upstream does not say what was read, all bytes of the request count.
 
+mod coded;
 mod endings;
 mod prices;
 mod requests;

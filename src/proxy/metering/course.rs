@@ -1,0 +1,131 @@
+//! How an answer is read while it passes: as it is, from a copy where it is compressed, or not at all where that cannot be read.
+
+use bytes::Bytes;
+
+use crate::meter::answer::decode::{Beside, Coding, Unreadable};
+use crate::meter::answer::{Cut, Framing, Meter, Setup, Step, Tally};
+
+/// See the module.
+pub(in crate::proxy) enum Course {
+    /// It passes in events, of which some may be taken out, and an ending may be put behind any.
+    Plain(Box<Meter>),
+    /// It passes in frames.
+    Compressed {
+        beside: Box<Beside>,
+        frame: Frame,
+        framing: Framing,
+    },
+    /// It passes in frames, and what it uses remains unknown (H16).
+    Dark { frame: Frame, known: Tally },
+}
+
+/// A frame that has come and has not passed.
+#[derive(Default)]
+pub(in crate::proxy) struct Frame(Bytes);
+
+impl Frame {
+    fn next(&mut self, allowed: bool) -> Step {
+        match (self.0.is_empty(), allowed) {
+            (true, _) => Step::Starved,
+            (false, true) => Step::Pass(std::mem::take(&mut self.0)),
+            (false, false) => Step::Stopped,
+        }
+    }
+}
+
+impl Course {
+    /// For an answer with this `content-encoding`.
+    pub(in crate::proxy) fn new(setup: Setup, encoding: &str) -> Course {
+        match Coding::of(Some(encoding)) {
+            Ok(None) => Course::Plain(Box::new(Meter::new(setup))),
+            Ok(Some(coding)) => Course::Compressed {
+                beside: Box::new(Beside::new(setup, coding)),
+                frame: Frame::default(),
+                framing: setup.framing,
+            },
+            Err(Unreadable) => Course::Dark {
+                frame: Frame::default(),
+                known: Tally::default(),
+            },
+        }
+    }
+
+    /// The upstream has said this.
+    pub(in crate::proxy) fn feed(&mut self, data: Bytes) {
+        match self {
+            Course::Plain(meter) => meter.feed(data),
+            Course::Compressed { beside, frame, .. } => {
+                let read = beside.read(&data);
+                frame.0 = data;
+                if read.is_err() {
+                    *self = Course::Dark {
+                        frame: std::mem::take(frame),
+                        known: beside.tally(),
+                    };
+                }
+            }
+            Course::Dark { frame, .. } => frame.0 = data,
+        }
+    }
+
+    /// What may pass.
+    pub(in crate::proxy) fn next(&mut self, mut allow: impl FnMut(&Tally) -> bool) -> Step {
+        match self {
+            Course::Plain(meter) => meter.next(allow),
+            Course::Compressed { beside, frame, .. } => frame.next(allow(&beside.tally())),
+            Course::Dark { frame, .. } => frame.next(true),
+        }
+    }
+
+    /// The upstream has come to its end: what is still to be passed on.
+    pub(in crate::proxy) fn end(&mut self) -> Bytes {
+        match self {
+            Course::Plain(meter) => meter.end().rest,
+            Course::Compressed { beside, framing, .. } => {
+                // A stream may stop anywhere; half a JSON text says nothing.
+                let read = beside
+                    .end()
+                    .is_ok_and(|complete| complete || *framing != Framing::Whole);
+                if !read {
+                    *self = Course::Dark {
+                        frame: Frame::default(),
+                        known: beside.tally(),
+                    };
+                }
+                Bytes::new()
+            }
+            Course::Dark { .. } => Bytes::new(),
+        }
+    }
+
+    /// Ends it where it is; `None` where it cannot be ended well.
+    pub(super) fn cut(&mut self, cut: &Cut<'_>) -> Option<Bytes> {
+        match self {
+            Course::Plain(meter) => Some(meter.cut(cut)),
+            Course::Compressed { .. } | Course::Dark { .. } => None,
+        }
+    }
+
+    /// What is known of what it has used.
+    pub(super) fn tally(&self) -> Tally {
+        match self {
+            Course::Plain(meter) => meter.tally(),
+            Course::Compressed { beside, .. } => beside.tally(),
+            Course::Dark { known, .. } => *known,
+        }
+    }
+
+    /// The model that answers, as the upstream names it.
+    pub(super) fn model(&self) -> Option<String> {
+        match self {
+            Course::Plain(meter) => meter.model(),
+            Course::Compressed { beside, .. } => beside.model(),
+            Course::Dark { .. } => None,
+        }
+    }
+
+    /// Whether what it uses cannot be known.
+    pub(in crate::proxy) fn is_dark(&self) -> bool {
+        matches!(self, Course::Dark { .. })
+    }
+}
