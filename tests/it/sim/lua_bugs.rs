@@ -52,6 +52,16 @@ pub(crate) const ALL: &[LuaBug] = &[
         ],
     },
     LuaBug {
+        name: "an extension that comes again adds again",
+        edits: &[
+            (
+                "  elseif number == h[#] and number > 0 then\n",
+                "  elseif false then\n",
+            ),
+            ("  elseif number ~= h[#] + 1 then\n", "  elseif false then\n"),
+        ],
+    },
+    LuaBug {
         name: "renewals do not count",
         edits: &[("  if at > h[#] then\n", "  if false then\n")],
     },

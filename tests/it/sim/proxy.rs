@@ -10,7 +10,7 @@ use faregate::domain::price::Quote;
 use faregate::domain::refusal::Refusal;
 use faregate::domain::time::Timestamp;
 use faregate::ledger::{Ledger, LedgerError};
-use faregate::service::charge::{Ending, Held};
+use faregate::service::charge::{Ending, Growth, Held};
 use faregate::service::denial::Denial;
 use faregate::service::gate::{self, Gate, GateOptions};
 use faregate::service::request_ids::{Entropy, RequestIds};
@@ -120,8 +120,9 @@ pub(super) async fn connect(run: &Run, host: &str) -> Arc<dyn Ledger> {
 /// One client's request, which it may abandon.
 fn client(run: &Arc<Run>, proxy: usize, gate: &Arc<Gate>, rng: &mut Rng) {
     let mut rng = rng.fork();
-    let request = Request::draw(run, proxy, &mut rng);
+    let mut request = Request::draw(run, proxy, &mut rng);
     let leaves = rng.chance(run.plan.clients_leave).then(|| rng.millis(0, 1_200));
+    request.draw_growth(&mut rng);
     let (run, gate) = (Arc::clone(run), Arc::clone(gate));
     tokio::spawn(async move {
         let mut serving = tokio::spawn(serve(Arc::clone(&run), gate, request));
@@ -151,6 +152,8 @@ struct Request {
     /// In thousandths of the hold; above that it is an overrun.
     uses: i64,
     fails: bool,
+    /// How often it asks for more, and for how much each time.
+    grows: (u32, i64),
 }
 
 impl Request {
@@ -185,6 +188,14 @@ impl Request {
             lasts,
             uses,
             fails: rng.chance(100),
+            grows: (0, 0),
+        }
+    }
+
+    /// Some go on for longer than was thought. Drawn after all else, so that the rest of a run is as it would have been.
+    fn draw_growth(&mut self, rng: &mut Rng) {
+        if self.ask.most > 0 && rng.chance(200) {
+            self.grows = (1 + rng.index(3) as u32, rng.between(1, 4_000));
         }
     }
 }
@@ -213,10 +224,56 @@ async fn serve(run: Arc<Run>, gate: Arc<Gate>, mut request: Request) {
     // What the first bytes cost is charged even if the client leaves now.
     run.witness().charge(id, used / 2);
     held.on_drop(Ending::Capture(credits(used / 2), Detail::none()));
-    tokio::time::sleep(request.lasts).await;
+    let steps = request.grows.0 + 1;
+    tokio::time::sleep(request.lasts / steps).await;
+    for _ in 1..steps {
+        if let Some(delivered) = grow(&run, &request, &mut held).await {
+            run.witness().charge(id, delivered);
+            held.on_drop(Ending::Capture(credits(delivered), Detail::none()));
+        }
+        tokio::time::sleep(request.lasts / steps).await;
+    }
+    let used = held.amount().micros() * request.uses / 1_000;
     run.witness().charge(id, used);
     drop(watched);
     held.settle(Ending::Capture(credits(used), Detail::none()));
+}
+
+/// Asks for more; what was delivered then, if there is more.
+async fn grow(run: &Run, request: &Request, held: &mut Held) -> Option<i64> {
+    let (id, most) = (held.request(), request.grows.1);
+    run.witness().asks(id, most);
+    held.grow(credits(1), credits(most));
+    let growth = std::future::poll_fn(|cx| held.poll_grown(cx)).await;
+    let counted = match &growth {
+        Growth::To(_) => "grown",
+        Growth::Refused(_) => "growth refused",
+        Growth::Failed => "growth failed",
+    };
+    run.witness().count(counted);
+    match growth {
+        Growth::To(amount) => {
+            run.witness().grown(&run.plan, now(), id, amount);
+            Some(amount.micros() * request.uses.min(1_000) / 2_000)
+        }
+        Growth::Refused(denial) => {
+            if !hold_may_be_gone(run, &denial) {
+                denied(run, &request.ask, &denial);
+            }
+            None
+        }
+        Growth::Failed => None,
+    }
+}
+
+/// A hold that was not renewed has run out, and one that a store has lost is not known any more.
+fn hold_may_be_gone(run: &Run, denial: &Denial) -> bool {
+    let witness = run.witness();
+    match denial {
+        Denial::Refused(Refusal::HoldEnded) => run.plan.renewals_may_fail(),
+        Denial::Refused(Refusal::UnknownHold) => witness.lost.is_some() || witness.rebuilt.is_some(),
+        _ => false,
+    }
 }
 
 /// Tells the witness that the upstream has no more to do with a request, however it ends.

@@ -34,6 +34,8 @@ pub(crate) struct Served {
     pub(crate) proxy: usize,
     pub(crate) at: Duration,
     pub(crate) held: i64,
+    /// What was asked for beyond that, and may have been added without anyone hearing of it.
+    pub(crate) doubt: i64,
     /// What its end charges; what a drop would charge, while it lasts.
     pub(crate) charge: i64,
     pub(crate) ended: Option<Duration>,
@@ -112,6 +114,7 @@ impl Witness {
             proxy: ask.proxy,
             at: now,
             held,
+            doubt: 0,
             charge: 0,
             ended: None,
             orphan: false,
@@ -154,6 +157,31 @@ impl Witness {
                 self.wrong(now, format!("{account} {what} {cap}, and has {is}"));
             }
         }
+    }
+
+    /// A request asks for more.
+    pub(crate) fn asks(&mut self, id: HoldId, most: i64) {
+        if let Some(served) = self.served.get_mut(&id) {
+            served.doubt = served.doubt.max(most);
+        }
+    }
+
+    /// It has got it: was it right?
+    pub(crate) fn grown(&mut self, plan: &Plan, now: Duration, id: HoldId, held: Credits) {
+        let Some(served) = self.served.get_mut(&id) else {
+            return;
+        };
+        let (before, doubt, held) = (served.held, served.doubt, held.micros());
+        (served.held, served.doubt) = (held, 0);
+        let account = served.account.clone();
+        self.trace.note(now, &format_args!("{id} grown to {held}"));
+        if held <= before || held > before + doubt {
+            self.wrong(
+                now,
+                format!("{id} grew from {before} to {held}, {doubt} were asked for"),
+            );
+        }
+        self.never_more_than_allowed(plan, now, &account);
     }
 
     /// From now on this is what the end of the request charges.
