@@ -8,8 +8,9 @@ use bytes::{Bytes, BytesMut};
 use crate::domain::credits::Credits;
 
 use super::exchange::{Charge, Exchange};
-use super::rescue::X_REQUEST_ID;
+use super::rescue::{Shape, X_REQUEST_ID};
 
+static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 static X_CREDITS_REMAINING: HeaderName = HeaderName::from_static("x-credits-remaining");
 static X_CREDITS_CHARGED: HeaderName = HeaderName::from_static("x-credits-charged");
 static X_CREDITS_HELD: HeaderName = HeaderName::from_static("x-credits-held");
@@ -17,6 +18,14 @@ static X_CREDITS_HELD: HeaderName = HeaderName::from_static("x-credits-held");
 /// Says which request this answers and, where it has a price, what it cost and what is left.
 pub(super) fn say(headers: &mut HeaderMap, exchange: &Exchange, remaining: Option<Credits>) {
     headers.insert(&X_REQUEST_ID, text(&exchange.request));
+    if exchange
+        .route
+        .as_ref()
+        .is_some_and(|route| route.shape == Shape::Anthropic)
+    {
+        // Where Anthropic's SDKs look. An upstream's own is in its log, and no id of a charge.
+        headers.insert(&REQUEST_ID, text(&exchange.request));
+    }
     let Some(remaining) = remaining else { return };
     headers.insert(&X_CREDITS_REMAINING, text(&remaining));
     match exchange.charge {

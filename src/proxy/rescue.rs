@@ -32,7 +32,6 @@ const RETRY_AFTER_USUAL: i64 = 1;
 const RETRY_AFTER_MAX: i64 = 60;
 
 pub(super) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 static X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Makes errors answers.
@@ -96,9 +95,6 @@ pub(super) fn answer(rejected: Rejected) -> Reply {
 
 fn head(headers: &mut HeaderMap, fault: &Fault, code: Code, shape: Shape, exchange: &Exchange) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(shape.content_type()));
-    if shape == Shape::Anthropic {
-        headers.insert(&REQUEST_ID, super::reply::text(&exchange.request));
-    }
     super::reply::say(headers, exchange, left(fault, exchange));
     again(headers, code, wait(fault));
     if let Some(allow) = &exchange.allow_origin {

@@ -242,3 +242,20 @@ cost = { header = "x-cost", hold = 0.5 }
     house.wait_available("6.375000").await;
     assert_eq!(house.metric("faregate_reported_prices_corrected_total", &[]), 6.0);
 }
+
+#[tokio::test]
+async fn a_request_has_one_id_where_each_sdk_looks_for_it() {
+    let upstream = FakeUpstream::start().await;
+    let reply = Reply::ok("{}").header("x-request-id", "theirs");
+    upstream.answer(reply.header("request-id", "theirs"));
+    let text =
+        "[[routes]]\nmatch = \"POST /v1/messages\"\nupstream = \"models\"\napi = \"anthropic\"\ncost = 0.5\n";
+    let house = Gatehouse::start("1", &routes(&upstream, text)).await;
+    for status in [200, 200, 402] {
+        let answer = house.client().post("/v1/messages", "{}").send().await;
+        assert_eq!(answer.status(), status);
+        let id = answer.header("x-request-id").expect("an id");
+        assert_ne!(id, "theirs");
+        assert_eq!(answer.header("request-id"), Some(id));
+    }
+}
