@@ -11,5 +11,6 @@ mod openapi;
 mod operator;
 mod race;
 mod redis;
+mod sdk;
 mod shop;
 mod tokens;

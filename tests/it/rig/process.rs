@@ -81,8 +81,13 @@ impl Spawn {
 
     /// Runs it to its end, bounded by [`PATIENCE`].
     pub(crate) async fn run(&self) -> Finished {
+        self.run_within(PATIENCE).await
+    }
+
+    /// Runs it to its end, bounded by `limit`.
+    pub(crate) async fn run_within(&self, limit: Duration) -> Finished {
         let process = self.start();
-        let status = process.wait_exit().await;
+        let status = process.wait_exit_within(limit).await;
         process.finished(status)
     }
 
