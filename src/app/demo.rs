@@ -16,9 +16,8 @@ use crate::service::request_ids::kernel_entropy;
 use super::serve::{Started, runtime};
 use super::{AppError, load, pretend};
 
-/// Four chats' worth.
+/// Three chats' worth, and half of a fourth.
 const CREDITS: &str = "1";
-const PRICE: &str = "0.25";
 
 /// How the demo runs.
 #[derive(Clone, Debug, Default)]
@@ -95,16 +94,23 @@ format = "text"
 [upstreams.pretend]
 url = "http://{upstream}"
 
+[models."announcer"]
+input = 2000
+output = 8000
+output_tokens_max = 40
+request_tokens = 0
+
 [[routes]]
 match = "POST /v1/chat/completions"
 upstream = "pretend"
 api = "openai-chat"
-cost = {PRICE}
+cost = "tokens"
+output_min = 4
 
 [[routes]]
 match = "GET /v1/models"
 upstream = "pretend"
-api = "openai"
+api = "openai-models"
 cost = 0
 "#
     )
@@ -151,11 +157,11 @@ fn instructions(started: &Started, key: &SecretKey) -> String {
     format!(
         r#"
 Faregate runs on http://{proxy}, with a pretend model server behind it.
-Account "demo" has {CREDITS} credit; a chat costs {PRICE}. Ctrl-C ends it.
+Account "demo" has {CREDITS} credit; a token read costs 0.002, a token written 0.008. Ctrl-C ends it.
 
   export KEY={key}
 
-1. A streamed answer, paid before it begins (four of them, then a 402 that says what to do):
+1. A streamed answer, paid for by its tokens (three of them, one that is cut short as the credits are, then a 402 that says what to do):
 
   curl -N http://{proxy}/v1/chat/completions -H "Authorization: Bearer $KEY" \
     -H "Content-Type: application/json" \
@@ -167,7 +173,7 @@ Account "demo" has {CREDITS} credit; a chat costs {PRICE}. Ctrl-C ends it.
 
 3. Run into the 402 at once:
 
-  for i in 1 2 3 4 5; do curl -s -o /dev/null -w "%{{http_code}} %header{{x-credits-remaining}}\n" http://{proxy}/v1/chat/completions \
+  for i in 1 2 3 4 5 6; do curl -s -o /dev/null -w "%{{http_code}} %header{{x-credits-charged}} %header{{x-credits-remaining}}\n" http://{proxy}/v1/chat/completions \
     -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" -d '{{"model":"announcer","messages":[]}}'; done
 
 4. As the operator: give it more, and see every movement:

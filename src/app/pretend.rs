@@ -79,32 +79,60 @@ fn whole(body: &Value) -> Response<Body> {
     response
 }
 
-fn words() -> Vec<String> {
-    WORDS.split_inclusive(' ').map(str::to_owned).collect()
+/// Tokens of every request.
+const READ: usize = 8;
+
+/// What it says to a request, a word a token, and why it ends.
+fn words(request: &Value) -> (Vec<String>, &'static str) {
+    let limit = ["max_tokens", "max_completion_tokens"]
+        .iter()
+        .find_map(|name| request[name].as_u64());
+    let mut words: Vec<String> = WORDS.split_inclusive(' ').map(str::to_owned).collect();
+    match limit
+        .and_then(|limit| usize::try_from(limit).ok())
+        .filter(|limit| *limit < words.len())
+    {
+        Some(limit) => {
+            words.truncate(limit);
+            (words, "length")
+        }
+        None => (words, "stop"),
+    }
+}
+
+fn usage(written: usize) -> Value {
+    json!({ "prompt_tokens": READ, "completion_tokens": written, "total_tokens": READ + written })
 }
 
 fn completion(request: &Value) -> Value {
-    let tokens = words().len();
+    let (words, finish) = words(request);
     json!({
         "id": "chatcmpl-demo", "object": "chat.completion", "created": 0, "model": request["model"],
-        "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": WORDS } }],
-        "usage": { "prompt_tokens": 8, "completion_tokens": tokens, "total_tokens": 8 + tokens },
+        "choices": [{ "index": 0, "finish_reason": finish, "message": { "role": "assistant", "content": words.concat() } }],
+        "usage": usage(words.len()),
     })
 }
 
 fn streamed(request: &Value) -> Response<Body> {
-    let chunk = |delta: Value, finish: Value| {
-        let event = json!({
-            "id": "chatcmpl-demo", "object": "chat.completion.chunk", "created": 0, "model": request["model"],
-            "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }],
-        });
-        Bytes::from(format!("data: {event}\n\n"))
-    };
-    let mut events: Vec<Bytes> = words()
+    let event = |choices: Value| json!({ "id": "chatcmpl-demo", "object": "chat.completion.chunk", "created": 0, "model": request["model"], "choices": choices });
+    let chunk =
+        |delta: Value, finish: Value| event(json!([{ "index": 0, "delta": delta, "finish_reason": finish }]));
+    let (words, finish) = words(request);
+    let written = words.len();
+    let mut events: Vec<Value> = words
         .into_iter()
         .map(|word| chunk(json!({ "content": word }), Value::Null))
         .collect();
-    events.push(chunk(json!({}), json!("stop")));
+    events.push(chunk(json!({}), json!(finish)));
+    if request["stream_options"]["include_usage"] == true {
+        let mut last = event(json!([]));
+        last["usage"] = usage(written);
+        events.push(last);
+    }
+    let mut events: Vec<Bytes> = events
+        .iter()
+        .map(|event| Bytes::from(format!("data: {event}\n\n")))
+        .collect();
     events.push(Bytes::from_static(b"data: [DONE]\n\n"));
     let mut pace = tokio::time::interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
