@@ -164,12 +164,17 @@ impl Reader<'_> {
             }
             self.asked.tools += 1;
             self.kind(self.spec.tools, tool, &path)?;
-            let tokens = bound::of_tool(tool.raw());
-            self.longest_tool = self.longest_tool.max(tokens);
-            self.listed = self.listed.saturating_add(tokens);
-            self.apart.push(tool.span());
+            self.longest_tool = self.longest_tool.max(self.rewritten(tool));
         }
         Ok(())
+    }
+
+    /// Counts what may be written anew for the model. How many tokens that is at most.
+    pub(super) fn rewritten(&mut self, value: Value<'_>) -> u64 {
+        let tokens = bound::of_tool(value.raw());
+        self.listed = self.listed.saturating_add(tokens);
+        self.apart.push(value.span());
+        tokens
     }
 
     /// A list of objects that are of known types.

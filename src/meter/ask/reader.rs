@@ -181,6 +181,7 @@ impl<'r> Reader<'r> {
             Means::Items => self.items(value, path)?,
             Means::Content => self.content(value, path)?,
             Means::Tools => self.tools(value, path)?,
+            Means::Schema => drop(self.rewritten(value)),
             Means::Kinds(table) => self.kinds(table, value, path)?,
             Means::Images => self.images(value, path)?,
             Means::Tokens => self.tokens(value, path)?,

@@ -58,6 +58,8 @@ pub(in crate::meter) enum Means {
     Content,
     /// A list of tools.
     Tools,
+    /// How an answer is to be written: some show it to the model.
+    Schema,
     /// A list of objects of these types.
     Kinds(&'static [Typed]),
     /// A list of pictures.

@@ -261,6 +261,24 @@ fn p12_the_bound_counts_strings_decoded_and_weighs_what_may_grow() {
 }
 
 #[test]
+fn p12_schemas_count_as_they_may_be_written_anew() {
+    for (api, member) in [
+        (Api::OpenAiChat, "response_format"),
+        (Api::OpenAiCompletions, "response_format"),
+        (Api::OpenAiResponses, "text"),
+        (Api::AnthropicMessages, "output_config"),
+        (Api::OllamaChat, "format"),
+        (Api::OllamaGenerate, "format"),
+    ] {
+        let body = format!(
+            r#"{{"model":"m","{member}":{{"enum":[{}0]}}}}"#,
+            "0,".repeat(1000)
+        );
+        assert!(sent(api, &body).unwrap().text >= 3 * 1000, "{api:?}");
+    }
+}
+
+#[test]
 fn what_may_be_allowed_is_known_by_name() {
     for (api, name, known) in [
         (Api::OpenAiChat, "service_tier", true),

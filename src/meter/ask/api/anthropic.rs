@@ -12,6 +12,8 @@ const MEMBERS: &[Member] = &[
     ("system", Means::Content),
     ("messages", Means::Messages),
     ("tools", Means::Tools),
+    ("output_config", Means::Schema),
+    ("output_format", Means::Schema),
     (
         "service_tier",
         Means::Only(&["auto", "standard_only"], why::DEARER),

@@ -6,6 +6,7 @@ use crate::meter::ask::spec::{Kind, Means, Member, Spec, Typed, why};
 const COMMON: &[Member] = &[
     ("model", Means::Model),
     ("stream", Means::Stream),
+    ("format", Means::Schema),
     ("options", Means::Limits(&[("num_predict", Means::Limit)])),
     // Written by the client, it could repeat what is in the body.
     ("template", Means::Refused(why::TEMPLATE)),

@@ -15,6 +15,7 @@ pub(super) const COMMON: &[Member] = &[
     // llama.cpp: goes before `max_tokens`.
     ("n_predict", Means::Limit),
     ("num_predict", Means::Limit),
+    ("response_format", Means::Schema),
     ("n", Means::Choices),
     ("best_of", Means::Choices),
     ("n_cmpl", Means::Choices),

@@ -7,6 +7,7 @@ const MEMBERS: &[Member] = &[
     ("input", Means::Items),
     ("instructions", Means::Content),
     ("tools", Means::Tools),
+    ("text", Means::Schema),
     // A template that the upstream keeps.
     ("prompt", Means::Refused(why::HIDDEN)),
 ];
