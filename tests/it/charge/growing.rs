@@ -46,10 +46,10 @@ macro_rules! on_every_store {
 }
 
 on_every_store! {
-    p1_a_hold_grows_to_the_last_credit_and_no_further
-    a3_an_extension_whose_answer_was_lost_counts_once
+    a_hold_grows_to_the_last_credit_and_no_further
+    an_extension_whose_answer_was_lost_counts_once
     a_ledger_that_is_away_fails_growth_in_bounded_time_and_heals
-    a9_a_request_that_ends_while_its_hold_grows_leaves_nothing_held
+    a8_a_request_that_ends_while_its_hold_grows_leaves_nothing_held
     a_request_that_ends_with_an_extension_in_doubt_is_counted_right
     caps_stop_growth
     whoever_was_shut_meanwhile_gets_no_more
@@ -59,7 +59,7 @@ on_every_store! {
 mod proofs {
     use super::*;
 
-    pub(super) async fn p1_a_hold_grows_to_the_last_credit_and_no_further(fixture: &dyn Fixture) {
+    pub(super) async fn a_hold_grows_to_the_last_credit_and_no_further(fixture: &dyn Fixture) {
         let post = Post::at(fixture).await;
         let account = post.account(100).await;
         let mut held = post.admit(30).await;
@@ -89,7 +89,7 @@ mod proofs {
         account.prove().await;
     }
 
-    pub(super) async fn a3_an_extension_whose_answer_was_lost_counts_once(fixture: &dyn Fixture) {
+    pub(super) async fn an_extension_whose_answer_was_lost_counts_once(fixture: &dyn Fixture) {
         let post = Post::at(fixture).await;
         let account = post.account(100).await;
         let mut held = post.admit(10).await;
@@ -128,7 +128,7 @@ mod proofs {
         account.prove().await;
     }
 
-    pub(super) async fn a9_a_request_that_ends_while_its_hold_grows_leaves_nothing_held(
+    pub(super) async fn a8_a_request_that_ends_while_its_hold_grows_leaves_nothing_held(
         fixture: &dyn Fixture,
     ) {
         let post = Post::at(fixture).await;
@@ -265,7 +265,7 @@ mod proofs {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p3_whoever_asks_in_vain_all_the_time_puts_no_renewal_off() {
+async fn whoever_asks_in_vain_all_the_time_puts_no_renewal_off() {
     let post = Post::at(&Memory).await;
     let account = post.account(10).await;
     let mut held = post.admit(10).await;

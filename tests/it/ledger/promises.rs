@@ -123,7 +123,7 @@ promises! {
         b20_expiry_and_capture_race_to_one_end
         a_crowd_of_everything_leaves_the_books_right;
     once:
-        p2_requests_under_one_key_make_one_charge
+        t4_requests_under_one_key_make_one_charge
         a_request_that_is_not_charged_gives_its_key_back
         a_key_counts_for_one_account_and_not_for_free_requests
         a_key_opens_nothing_to_who_is_shut_out

@@ -58,7 +58,7 @@ async fn refusal(answer: &mut Answer) -> (String, String) {
 }
 
 #[tokio::test]
-async fn p2_a_retry_of_a_request_that_was_charged_is_told_which_and_costs_nothing() {
+async fn t4_a_retry_of_a_request_that_was_charged_is_told_which_and_costs_nothing() {
     let (upstream, house) = house("1").await;
     let first = post(&house, "key-1", "/v1/x", "{\"a\":1}").await;
     assert_eq!(first.status(), 200);
@@ -99,7 +99,7 @@ async fn p2_a_retry_of_a_request_that_was_charged_is_told_which_and_costs_nothin
 }
 
 #[tokio::test]
-async fn p2_a_second_request_while_the_first_is_under_way_is_told_to_wait() {
+async fn t4_a_second_request_while_the_first_is_under_way_is_told_to_wait() {
     let (upstream, house) = house("1").await;
     let gate = Gate::new();
     upstream.answer(Reply::ok("done").when(&gate));
@@ -128,7 +128,7 @@ async fn p2_a_second_request_while_the_first_is_under_way_is_told_to_wait() {
 }
 
 #[tokio::test]
-async fn p2_a_request_that_was_not_charged_may_be_sent_again_under_its_key() {
+async fn t4_a_request_that_was_not_charged_may_be_sent_again_under_its_key() {
     let (upstream, house) = house("0.15").await;
     // The upstream failed; it was not there; the balance did not do.
     upstream.answer_next(Reply::status(500));
@@ -143,7 +143,7 @@ async fn p2_a_request_that_was_not_charged_may_be_sent_again_under_its_key() {
 }
 
 #[tokio::test]
-async fn p2_the_whole_body_tells_a_retry_and_arrives_as_it_was() {
+async fn t4_the_whole_body_tells_a_retry_and_arrives_as_it_was() {
     let (upstream, house) = house("1").await;
     upstream.answer(Reply::echo());
     let long = "a".repeat(60_000);

@@ -41,7 +41,7 @@ async fn under_key(teller: &Teller<'_>) -> (HoldId, Command) {
 }
 
 #[tokio::test]
-async fn p7_a_claim_is_one_trip_and_a_retry_two_and_redis_forgets_it_by_itself() {
+async fn a_claim_is_one_trip_and_a_retry_two_and_redis_forgets_it_by_itself() {
     let server = RedisServer::start(RedisOptions::default()).await;
     let (ledger, _) = single(&server).await;
     let clock = ManualClock::new(START);

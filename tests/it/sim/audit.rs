@@ -214,7 +214,12 @@ fn check_floor(
         format!("{below} below the floor, {exceptions:?}"),
     );
     let of_account = || witness.served.values().filter(|s| s.account == plan.id);
-    let overrun: i64 = of_account().map(|s| (s.charge - s.held).max(0)).sum();
+    // Of what was lost, the extensions of holds that were not may be gone.
+    let beyond = |s: &Served| match witness.before_the_loss(s) {
+        true => s.charge,
+        false => (s.charge - s.held).max(0),
+    };
+    let overrun: i64 = of_account().map(beyond).sum();
     law(
         exceptions.overrun.micros() <= overrun,
         format!("overrun is {:?}, seen {overrun}", exceptions.overrun),

@@ -271,7 +271,10 @@ fn hold_may_be_gone(run: &Run, denial: &Denial) -> bool {
     let witness = run.witness();
     match denial {
         Denial::Refused(Refusal::HoldEnded) => run.plan.renewals_may_fail(),
-        Denial::Refused(Refusal::UnknownHold) => witness.lost.is_some() || witness.rebuilt.is_some(),
+        // Of a store that has lost an extension, the next one has another number.
+        Denial::Refused(Refusal::UnknownHold | Refusal::IdConflict) => {
+            witness.lost.is_some() || witness.rebuilt.is_some()
+        }
         _ => false,
     }
 }

@@ -46,7 +46,7 @@ async fn refusal(teller: &Teller<'_>, claim: Claim) -> Refusal {
     refused(outcome)
 }
 
-pub(crate) async fn p2_requests_under_one_key_make_one_charge(ledger: &dyn Ledger, clock: &dyn TestClock) {
+pub(crate) async fn t4_requests_under_one_key_make_one_charge(ledger: &dyn Ledger, clock: &dyn TestClock) {
     let teller = Teller::open(ledger, clock, "acme").await;
     teller.grant("g", micros(100)).await;
     let admit = Admit {

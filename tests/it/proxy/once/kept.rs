@@ -1,13 +1,19 @@
 //! Routes that keep answers: a retry gets the same one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use faregate::domain::command::AccountChange;
+use faregate::domain::ids::{AccountId, CommandId};
+use faregate::ledger::Ledger;
+use faregate::service::accounts::{self, Actor};
+use faregate::service::keys::{self, KeyOptions, SecretKey};
 use serde_json::json;
 
 use super::super::gatehouse::Gatehouse;
 use super::super::routes;
 use super::{post, refusal};
-use crate::rig::client::Answer;
+use crate::rig::client::{Answer, HttpClient};
 use crate::rig::upstream::{FakeUpstream, Reply};
 
 const KEEPING: &str = r#"
@@ -70,7 +76,7 @@ async fn seen(answer: &mut Answer) -> (u16, Vec<(String, String)>, Vec<u8>, bool
 }
 
 #[tokio::test]
-async fn p2_a_retry_gets_the_same_answer_and_costs_nothing() {
+async fn t4_a_retry_gets_the_same_answer_and_costs_nothing() {
     let (upstream, house) = house("1").await;
     let reply = Reply::ok("{\"a\":1}").with_status(201);
     upstream.answer_next(
@@ -99,7 +105,7 @@ async fn p2_a_retry_gets_the_same_answer_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn p2_a_stream_is_given_again_whole() {
+async fn t4_a_stream_is_given_again_whole() {
     let (upstream, house) = house("1").await;
     let words: Vec<String> = (0..50).map(|n| format!("word {n}")).collect();
     upstream.answer_next(Reply::events(&words, Duration::ZERO));
@@ -111,7 +117,7 @@ async fn p2_a_stream_is_given_again_whole() {
 }
 
 #[tokio::test]
-async fn p2_metered_answers_are_given_again_as_the_client_had_them() {
+async fn t4_metered_answers_are_given_again_as_the_client_had_them() {
     let (upstream, house) = house("1").await;
     let usage = json!({ "prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5 });
     let whole = json!({ "id": "c", "object": "chat.completion", "created": 7, "model": "small", "usage": usage,
@@ -181,7 +187,7 @@ async fn a8_what_the_client_did_not_wait_for_is_kept_where_it_is_read_to_its_end
 }
 
 #[tokio::test]
-async fn h14_long_answers_failures_and_those_without_a_key_are_not_kept() {
+async fn long_answers_failures_and_those_without_a_key_are_not_kept() {
     let (upstream, house) = house("1").await;
     upstream.answer_next(Reply::ok(vec![b'x'; 1024 * 1024 + 1]));
     let mut long = post(&house, "long", "/v1/k", "{}").await;
@@ -216,4 +222,46 @@ async fn a_route_that_keeps_no_more_gives_none_again() {
     ));
     let mut again = post(&house, "k", "/v1/k", "{}").await;
     assert_eq!(refusal(&mut again).await.0, "already_charged");
+}
+
+#[tokio::test]
+async fn t4_what_one_account_was_told_no_other_gets() {
+    let (upstream, house) = house("1").await;
+    let (ledger, by) = (
+        Arc::clone(&house.ledger) as Arc<dyn Ledger>,
+        Actor::system("test"),
+    );
+    let other = AccountId::new("beta").unwrap();
+    accounts::set(&ledger, &other, AccountChange::Create(None), &by)
+        .await
+        .unwrap();
+    let secret = "sk-test-beta-0123456789abcdef0123456789";
+    let key = SecretKey::import(secret).unwrap();
+    keys::put(&ledger, &other, &key, KeyOptions::default(), &by)
+        .await
+        .unwrap();
+    let (id, amount) = (CommandId::new("gift").unwrap(), "1".parse().unwrap());
+    accounts::adjust(&ledger, &other, id, amount, "to begin with", &by)
+        .await
+        .unwrap();
+    upstream.answer_next(Reply::ok("acme's"));
+    assert_eq!(post(&house, "k", "/v1/k", "{}").await.status(), 200);
+    house.settled().await;
+    upstream.answer_next(Reply::ok("beta's"));
+    for replayed in [false, true] {
+        let request = HttpClient::new(house.addr()).bearer(secret).post("/v1/k", "{}");
+        let request = request.header("content-type", "application/json");
+        let mut answer = request.header("idempotency-key", "k").send().await;
+        let (status, _, body, is_replayed) = seen(&mut answer).await;
+        assert_eq!((status, &*body, is_replayed), (200, &b"beta's"[..], replayed));
+        house
+            .ledger
+            .wait_balance("the charge", &other, |balance| balance.held.is_zero())
+            .await;
+    }
+    let again = seen(&mut post(&house, "k", "/v1/k", "{}").await).await;
+    assert_eq!(
+        (&*again.2, again.3, upstream.reached()),
+        (&b"acme's"[..], true, 2)
+    );
 }
