@@ -10,7 +10,7 @@ import Anthropic, {
   RateLimitError,
 } from "@anthropic-ai/sdk";
 
-import { ASK, GATE, KEYS, WEATHER, all, asked, events, first, raises, run, same, upstream, watched } from "./common.mjs";
+import { ASK, GATE, KEYS, WEATHER, all, asked, breaks, events, first, raises, run, same, upstream, watched } from "./common.mjs";
 
 const TOOL = { name: "weather", input_schema: WEATHER };
 const OSLO = { city: "Oslo", degrees: -3 };
@@ -114,6 +114,12 @@ await run({
     const [stream, id] = await asked(messages("anthropic/begun.sse", { then: "stall", stream: true }));
     const expected = events("anthropic/begun.sse");
     same(await first(expected.length, stream), expected);
+    return { ...id, written: expected[0].message.usage.output_tokens + "Hello you".length };
+  },
+  async broken_stream() {
+    const [stream, id] = await asked(messages("anthropic/begun.sse", { then: "break", stream: true }));
+    const expected = events("anthropic/begun.sse");
+    await breaks(stream, expected);
     return { ...id, written: expected[0].message.usage.output_tokens + "Hello you".length };
   },
   async cut_at_zero() {

@@ -10,7 +10,7 @@ from anthropic import (
 )
 from pydantic import BaseModel
 
-from common import ASK, KEYS, URL, WEATHER, events, raises, run, same, seen, upstream
+from common import ASK, KEYS, URL, WEATHER, breaks, events, raises, run, same, seen, upstream
 
 TOOL = {"name": "weather", "input_schema": WEATHER}
 
@@ -145,6 +145,13 @@ def disconnect():
     return id_of(stream) | {"written": expected[0]["message"]["usage"]["output_tokens"] + len("Hello you")}
 
 
+def broken_stream():
+    stream = messages_of("anthropic/begun.sse", then="break", stream=True)
+    expected = events("anthropic/begun.sse")
+    breaks(stream, expected)
+    return id_of(stream) | {"written": expected[0]["message"]["usage"]["output_tokens"] + len("Hello you")}
+
+
 def cut_at_zero():
     poorer = client("short", "/growing")
     stream = messages_of("anthropic/endless.sse", then="repeat", of=poorer, stream=True, max_tokens=900)
@@ -162,5 +169,5 @@ def cut_at_zero():
 run([
     messages, messages_streamed, messages_stream_helper, tools, tools_streamed, parsed,
     unknown_key, no_credits, no_credits_streamed, paused, unpriced_model, rate_limited, waits_out_the_limit,
-    disconnect, cut_at_zero,
+    disconnect, broken_stream, cut_at_zero,
 ])  # fmt: skip

@@ -14,7 +14,7 @@ export const WEATHER = {
   additionalProperties: false,
 };
 
-// Headers that tell the upstream what to answer, and how to go on behind it: "end", "stall", or "repeat" its last event.
+// Headers that tell the upstream what to answer, and how to go on behind it: "end", "stall", "break" off, or "repeat" its last event.
 export const upstream = (answer, then = "end") => ({ headers: { "x-answer": answer, "x-then": then } });
 
 // The events of a stream, as the upstream sends them.
@@ -58,6 +58,17 @@ export async function first(count, stream) {
     if (found.length === count) break;
   }
   return found;
+}
+
+// The stream must bring these events and then throw something: an answer that broke off must not look like a whole one.
+export async function breaks(stream, expected) {
+  const found = [];
+  try {
+    for await (const event of stream) found.push(event);
+  } catch {
+    return same(found, expected);
+  }
+  assert.fail("a stream that broke off has ended well");
 }
 
 // The exception of exactly this kind that the promise must be rejected with.

@@ -15,7 +15,7 @@ WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "requir
 
 
 def upstream(answer, then="end"):
-    """Headers that tell the upstream what to answer, and how to go on behind it: "end", "stall", or "repeat" its last event."""
+    """Headers that tell the upstream what to answer, and how to go on behind it: "end", "stall", "break" off, or "repeat" its last event."""
     return {"x-answer": answer, "x-then": then}
 
 
@@ -33,6 +33,18 @@ def seen(models):
 
 def same(found, expected):
     assert found == expected, f"\nfound    {found!r}\nexpected {expected!r}"
+
+
+def breaks(stream, expected):
+    """The stream must bring these events and then raise something: an answer that broke off must not look like a whole one."""
+    found = []
+    try:
+        for event in stream:
+            found.append(event.to_dict(mode="json"))
+    except Exception as error:
+        same(found, expected)
+        return error
+    raise AssertionError("a stream that broke off has ended well")
 
 
 def raises(kind, call):

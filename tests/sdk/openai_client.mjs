@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 
 import OpenAI, { APIError, AuthenticationError, BadRequestError, PermissionDeniedError, RateLimitError } from "openai";
 
-import { ASK, GATE, KEYS, WEATHER, all, asked, events, first, raises, run, same, upstream, watched } from "./common.mjs";
+import { ASK, GATE, KEYS, WEATHER, all, asked, breaks, events, first, raises, run, same, upstream, watched } from "./common.mjs";
 
 const TOOL = { type: "function", function: { name: "weather", parameters: WEATHER } };
 const FLAT_TOOL = { type: "function", name: "weather", parameters: WEATHER, strict: true };
@@ -176,6 +176,12 @@ await run({
     const [stream, id] = await asked(chat("openai/chat_begun.sse", options));
     const expected = withoutUsage("openai/chat_begun.sse");
     same(await first(expected.length, stream), expected);
+    return { ...id, written: "Hello you".length };
+  },
+  async broken_stream() {
+    const options = { then: "break", stream: true, max_completion_tokens: 100 };
+    const [stream, id] = await asked(chat("openai/chat_begun.sse", options));
+    await breaks(stream, withoutUsage("openai/chat_begun.sse"));
     return { ...id, written: "Hello you".length };
   },
   async responses_disconnect() {

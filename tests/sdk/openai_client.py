@@ -1,9 +1,17 @@
 """The official OpenAI package against a gate, as a customer would use it."""
 
-from openai import APIStatusError, AuthenticationError, BadRequestError, OpenAI, PermissionDeniedError, RateLimitError
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    OpenAI,
+    PermissionDeniedError,
+    RateLimitError,
+)
 from pydantic import BaseModel
 
-from common import ASK, KEYS, URL, WEATHER, events, raises, run, same, seen, upstream
+from common import ASK, KEYS, URL, WEATHER, breaks, events, raises, run, same, seen, upstream
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": WEATHER}}
 FLAT_TOOL = {"type": "function", "name": "weather", "parameters": WEATHER, "strict": True}
@@ -216,6 +224,13 @@ def disconnect():
     return id_of(stream) | {"written": len("Hello you")}
 
 
+def broken_stream():
+    stream = chat("openai/chat_begun.sse", then="break", stream=True, max_completion_tokens=100)
+    error = breaks(stream, without_usage("openai/chat_begun.sse"))
+    assert type(error) is APIConnectionError, error
+    return id_of(stream) | {"written": len("Hello you")}
+
+
 def responses_disconnect():
     stream = client().responses.create(
         model="small",
@@ -264,5 +279,5 @@ run([
     completions, completions_streamed, embeddings,
     responses, responses_streamed, responses_stream_helper, responses_tools, responses_parsed,
     models, unknown_key, no_credits, no_credits_streamed, paused, unpriced_model, rate_limited, waits_out_the_limit,
-    disconnect, responses_disconnect, cut_at_zero, responses_cut_at_zero,
+    disconnect, broken_stream, responses_disconnect, cut_at_zero, responses_cut_at_zero,
 ])  # fmt: skip

@@ -237,18 +237,17 @@ fn answer(folder: &Path, request: &Recorded) -> Reply {
     if name.ends_with(".json") {
         return Reply::ok(text).header("content-type", "application/json");
     }
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let begun = Step::send(format!("{head}{:x}\r\n{text}\r\n", text.len()));
     let text = match request.header("x-then") {
+        Some("stall") => return Reply::raw([begun, Step::Stall]),
+        Some("break") => return Reply::raw([begun]),
         Some("repeat") => {
             let (_, last) = text.trim_end().rsplit_once("\n\n").expect("two events");
             text.clone() + &format!("{last}\n\n").repeat(ENDLESS)
         }
         _ => text,
     };
-    if request.header("x-then") == Some("stall") {
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        let chunk = format!("{head}{:x}\r\n{text}\r\n", text.len());
-        return Reply::raw([Step::send(chunk), Step::Stall]);
-    }
     Reply::ok(text).header("content-type", "text/event-stream; charset=utf-8")
 }
 

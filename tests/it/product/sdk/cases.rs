@@ -56,6 +56,7 @@ pub(super) const OPENAI: &[Case] = &[
     case("rate_limited", "limited", Limited(19 + 4 * 3)),
     case("waits_out_the_limit", "limited", Micros(19 + 4 * 3)),
     case("disconnect", "acme", delivered("openai/chat_begun.sse", None)),
+    case("broken_stream", "acme", delivered("openai/chat_begun.sse", None)),
     case(
         "responses_disconnect",
         "acme",
@@ -85,6 +86,11 @@ pub(super) const ANTHROPIC: &[Case] = &[
     case("rate_limited", "limited", Limited(13 + 4 * 6)),
     case("waits_out_the_limit", "limited", Micros(13 + 4 * 6)),
     case("disconnect", "acme", delivered("anthropic/begun.sse", Some(15))),
+    case(
+        "broken_stream",
+        "acme",
+        delivered("anthropic/begun.sse", Some(15)),
+    ),
     case(
         "cut_at_zero",
         "short",
