@@ -26,11 +26,14 @@ pub const DEPTH_MAX: usize = 64;
 /// The most members of one object.
 pub const MEMBERS_MAX: usize = 16_384;
 
+/// The most members of all objects that are open at once, one within the other: what is remembered of them stays below 3 MiB.
+pub const NAMES_MAX: usize = 4 * MEMBERS_MAX;
+
 /// The highest whole number that is read: beyond it, parsers that know only doubles read another one.
 pub const NUMBER_MAX: u64 = 1 << 53;
 
 /// The one value of a text that has a single reading, or why it has none: UTF-8 without a byte order mark, the exact grammar, no name twice in an object
-/// (compared decoded), no half of a surrogate pair, no number beyond a double, at most [`DEPTH_MAX`] levels and [`MEMBERS_MAX`] members of an object. Work
+/// (compared decoded), no half of a surrogate pair, no number beyond a double, at most [`DEPTH_MAX`] levels, [`MEMBERS_MAX`] members of an object and [`NAMES_MAX`] of those around it. Work
 /// and memory grow with the text's length (but for a logarithm).
 pub fn check(bytes: &[u8]) -> Result<Value<'_>, Problem> {
     check::check(bytes, check::STRICT, None)

@@ -3,7 +3,7 @@
 use super::ends::{self, Ends};
 use super::names::{Mark, Names};
 use super::text::{hex, pair, plain_until};
-use super::{DEPTH_MAX, MEMBERS_MAX, Value};
+use super::{DEPTH_MAX, MEMBERS_MAX, NAMES_MAX, Value};
 use crate::meter::problem::{Problem, Quoted};
 
 /// What may be, apart from the grammar.
@@ -183,6 +183,10 @@ impl Checker<'_, '_> {
         if !self.rules.doubtful {
             if self.names.count(mark) >= MEMBERS_MAX {
                 let many = format!("an object has more than {MEMBERS_MAX} members");
+                return Err(self.wrong(&many));
+            }
+            if self.names.len() >= NAMES_MAX {
+                let many = format!("objects within one another have more than {NAMES_MAX} members");
                 return Err(self.wrong(&many));
             }
             if self.names.add(mark, start, end, escaped) {

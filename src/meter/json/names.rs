@@ -54,6 +54,11 @@ impl<'a> Names<'a> {
         self.names.len() - mark.names
     }
 
+    /// How many names all open objects have.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     /// The next name of the object that opened last, as it is written between its quotes. Says whether it is there already, as far as that is known by now.
     pub(super) fn add(&mut self, mark: Mark, start: usize, end: usize, escaped: bool) -> bool {
         let written = self.text.get(start..end).unwrap_or_default();

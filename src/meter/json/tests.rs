@@ -171,6 +171,15 @@ fn h14_depth_members_and_numbers_have_a_limit() {
     };
     assert_eq!(strict(&wide(MEMBERS_MAX)), Ok(()));
     assert!(strict(&wide(MEMBERS_MAX + 1)).unwrap_err().contains("members"));
+    let within = |levels: usize| {
+        let open: Vec<String> = wide(MEMBERS_MAX - 1)
+            .strip_suffix('}')
+            .map(|open| vec![format!("{open},\"x\":"); levels])
+            .unwrap();
+        format!("{}{}{}", open.concat(), "{\"y\":1}", "}".repeat(levels))
+    };
+    assert_eq!(strict(&within(3)), Ok(()));
+    assert!(strict(&within(4)).unwrap_err().contains("within one another"));
     for (number, good) in [
         ("1e300", true),
         ("-1e300", true),
