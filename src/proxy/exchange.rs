@@ -64,9 +64,18 @@ pub(super) struct Exchange {
     pub(super) allow_origin: Option<HeaderValue>,
     pub(super) started: Instant,
     pub(super) first_byte: Option<Duration>,
+    /// Which retry it is, as its client counts.
+    retry: Option<u16>,
     /// Bytes of the answer's body.
     pub(super) sent: u64,
     pub(super) in_flight: InFlight,
+}
+
+/// Which retry this is by the count of OpenAI's and Anthropic's SDKs. It is told for people; nothing is decided by it, since each of them counts from its own
+/// beginning.
+fn retry(head: &Parts) -> Option<u16> {
+    let said = head.headers.get("x-stainless-retry-count")?.to_str().ok()?;
+    said.parse().ok().filter(|count| *count > 0)
 }
 
 impl Exchange {
@@ -76,6 +85,7 @@ impl Exchange {
         Box::new(Exchange {
             request: worker.gate.request_id(),
             live: worker.live(),
+            retry: retry(&head),
             head,
             route: None,
             known: None,
@@ -132,6 +142,7 @@ impl Drop for Exchange {
             account: caller.map(|caller| caller.account.as_str()),
             key: caller.map(|caller| caller.key.as_str()),
             upstream: self.upstream.as_deref(),
+            retry: self.retry,
             sent: self.sent,
             first_byte: self.first_byte,
             took,

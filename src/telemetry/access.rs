@@ -58,6 +58,8 @@ pub struct Line<'a> {
     pub key: Option<&'a str>,
     /// The upstream's name.
     pub upstream: Option<&'a str>,
+    /// Which of its client's retries it is, as an official SDK says it; none for a first try.
+    pub retry: Option<u16>,
     /// Bytes of the answer's body.
     pub sent: u64,
     /// From the request's head to the first byte of the upstream's answer.
@@ -247,6 +249,9 @@ fn json(out: &mut Vec<u8>, line: &Line<'_>) {
     if let Some(status) = line.status {
         put_number(out, b",\"status\":", u64::from(status));
     }
+    if let Some(retry) = line.retry {
+        put_number(out, b",\"retry\":", u64::from(retry));
+    }
     put_number(out, b",\"sent_bytes\":", line.sent);
     if let Some(first) = line.first_byte {
         put_number(out, b",\"first_byte_us\":", micros(first));
@@ -278,6 +283,9 @@ fn text(out: &mut Vec<u8>, line: &Line<'_>) {
     put_str(out, b" outcome=", line.outcome);
     if let Some(status) = line.status {
         put_number(out, b" status=", u64::from(status));
+    }
+    if let Some(retry) = line.retry {
+        put_number(out, b" retry=", u64::from(retry));
     }
     put_number(out, b" sent_bytes=", line.sent);
     if let Some(first) = line.first_byte {
@@ -348,6 +356,7 @@ mod tests {
             account: Some("acme"),
             key: Some("key_1"),
             upstream: None,
+            retry: Some(2),
             sent: 12,
             first_byte: None,
             took: Duration::from_micros(345),
@@ -363,7 +372,7 @@ mod tests {
         assert_eq!(value["route"], "POST /v1/\"x\"");
         assert_eq!(value["charged"], "0.002000");
         assert_eq!(value["status"], 200);
-        assert_eq!(value["took_us"], 345);
+        assert_eq!((&value["took_us"], &value["retry"]), (&345.into(), &2.into()));
         assert_eq!(value.get("upstream"), None);
     }
 

@@ -197,3 +197,17 @@ async fn t4_many_at_once_under_one_key_reach_the_upstream_once() {
     house.wait_available("9.900000").await;
     assert_eq!(upstream.reached(), 1);
 }
+
+#[tokio::test]
+async fn t4_a_retry_by_an_sdks_count_alone_is_told_and_charged_as_any_other() {
+    let (_upstream, house) = house("1").await;
+    for count in ["0", "2", "3", "many"] {
+        let request = house.client().post("/v1/x", "{}");
+        let answer = request.header("x-stainless-retry-count", count).send().await;
+        assert_eq!(answer.status(), 200);
+    }
+    house.wait_available("0.600000").await;
+    for count in [2, 3] {
+        house.line("of a retry", |line| line["retry"] == count).await;
+    }
+}
