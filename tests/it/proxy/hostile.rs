@@ -428,10 +428,16 @@ async fn h14_bodies_that_are_held_in_memory_are_bounded_over_all_requests() {
 async fn h14_bombs_of_json_are_read_or_refused_in_no_time() {
     let upstream = FakeUpstream::start().await;
     let house = Gatehouse::start("1", &routes(&upstream, IMAGES)).await;
-    let keys: Vec<String> = (0..600_000).map(|n| format!("\"k{n}\":0")).collect();
+    let keys = |count: usize| {
+        let keys: Vec<String> = (0..count).map(|n| format!("\"k{n}\":0")).collect();
+        keys.join(",")
+    };
+    let objects = |count: usize| vec![format!("{{{}}}", keys(100)); count].join(",");
     for (status, body) in [
-        (200, format!("{{\"n\":1,{}}}", keys.join(","))),
-        (200, format!("{{\"n\":1,\"x\":{}}}", "9".repeat(1_000_000))),
+        (200, format!("{{\"n\":1,{}}}", keys(16_000))),
+        (200, format!("{{\"n\":1,\"x\":[{}]}}", objects(6_000))),
+        (400, format!("{{\"n\":1,{}}}", keys(600_000))),
+        (400, format!("{{\"n\":1,\"x\":{}}}", "9".repeat(1_000_000))),
         (
             200,
             format!("{{\"n\":1,\"x\":\"{}\"}}", "\\u0041".repeat(500_000)),
