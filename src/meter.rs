@@ -10,6 +10,7 @@ pub mod fuzzing;
 pub mod json;
 pub mod listing;
 mod problem;
+pub mod units;
 
 pub use api::Api;
 pub use problem::Problem;

@@ -95,6 +95,9 @@ pub fn show_price(price: &Price) -> String {
         Price::Free => "free".to_owned(),
         Price::Fixed(amount) => format!("{amount} per request"),
         Price::Each { each, times } => format!("{each} x `{times}` of the body"),
+        Price::Measured { each, reported, hold } => {
+            format!("{each} x `{reported}` of the answer, up to {hold}")
+        }
         Price::Tokens(terms) => match terms.hold {
             HoldMode::Full => "by tokens".to_owned(),
             HoldMode::Growing => "by tokens, held as they flow".to_owned(),

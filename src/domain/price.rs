@@ -17,6 +17,15 @@ pub enum Price {
         /// The member of the body that counts them, absent meaning 1; dots lead into objects (`parameters.n`).
         times: String,
     },
+    /// So much for each unit, of which the JSON answer says how many, up to the hold.
+    Measured {
+        /// For one unit; above zero.
+        each: Credits,
+        /// The member of the answer that counts them; dots lead into objects (`usage.seconds`).
+        reported: String,
+        /// Held before, and charged when the answer does not say; above zero.
+        hold: Credits,
+    },
     /// The upstream says in a response header, up to the hold.
     Reported {
         /// The header's name, in lower case.
@@ -116,7 +125,9 @@ impl Price {
         let amount = match self {
             Price::Tokens(_) => return Err(TooDear { units }),
             Price::Free => Credits::ZERO,
-            Price::Fixed(amount) | Price::Reported { hold: amount, .. } => *amount,
+            Price::Fixed(amount)
+            | Price::Reported { hold: amount, .. }
+            | Price::Measured { hold: amount, .. } => *amount,
             Price::Each { each, .. } => {
                 let micros = i128::from(each.micros()) * i128::from(units);
                 let micros = i64::try_from(micros).map_err(|_| TooDear { units })?;
@@ -129,6 +140,13 @@ impl Price {
             tokens: 0,
         })
     }
+}
+
+/// What so many millionths of a unit cost, rounded up once; `None` beyond what can be charged.
+pub fn of_millionths(each: Credits, millionths: u64) -> Option<Credits> {
+    let micros = (i128::from(each.micros()) * i128::from(millionths)).max(0);
+    let micros = u128::try_from(micros).ok()?.div_ceil(1_000_000);
+    Credits::from_micros(i64::try_from(micros).ok()?).ok()
 }
 
 #[cfg(test)]
@@ -149,5 +167,24 @@ mod tests {
         };
         assert_eq!(cent.quote((1 << 53) - 1).unwrap().most, Credits::MAX);
         assert_eq!(cent.quote(1 << 53), Err(TooDear { units: 1 << 53 }));
+    }
+
+    #[test]
+    fn parts_of_units_are_rounded_up_once() {
+        let each: Credits = "0.006".parse().unwrap();
+        for (millionths, charge) in [
+            (0, 0),
+            (1, 1),
+            (1_000_000, 6_000),
+            (12_340_000, 74_040),
+            (12_340_001, 74_041),
+        ] {
+            assert_eq!(
+                of_millionths(each, millionths).unwrap().micros(),
+                charge,
+                "{millionths}"
+            );
+        }
+        assert_eq!(of_millionths(Credits::MAX, u64::MAX), None);
     }
 }

@@ -35,6 +35,8 @@ pub(super) enum ReplyBody {
 
 /// An upstream's body, frame by frame, untouched but for trailers that are not the client's.
 pub(super) struct Passed {
+    /// What was read of it before it was passed on.
+    begun: Bytes,
     /// None once it has been taken away from a client that left.
     body: Option<Incoming>,
     stall: Stall,
@@ -113,6 +115,7 @@ impl ReplyBody {
         exchange.worker.meters.streams.up();
         let tail = Some(Tail { exchange, lease });
         ReplyBody::Passed(Passed {
+            begun: Bytes::new(),
             body: Some(body),
             stall,
             tail,
@@ -144,6 +147,16 @@ impl ReplyBody {
             }
             _ => {}
         }
+    }
+}
+
+impl ReplyBody {
+    /// The same, of which so much was read before.
+    pub(super) fn begun(mut self, begun: Bytes) -> ReplyBody {
+        if let ReplyBody::Passed(passed) = &mut self {
+            passed.begun = begun;
+        }
+        self
     }
 }
 
@@ -188,6 +201,7 @@ impl Passed {
             tail.exchange.outcome = Outcome::ClientGone;
             let worker = Arc::clone(&tail.exchange.worker);
             let mut rest = Passed {
+                begun: Bytes::new(),
                 body: Some(body),
                 stall: self.stall.take(),
                 tail: self.tail.take(),
@@ -245,7 +259,9 @@ impl Body for ReplyBody {
             ReplyBody::Passed(passed) if passed.metered.is_some() => {
                 passed.body.is_none() && passed.trailers.is_none()
             }
-            ReplyBody::Passed(passed) => passed.body.as_ref().is_none_or(Body::is_end_stream),
+            ReplyBody::Passed(passed) => {
+                passed.begun.is_empty() && passed.body.as_ref().is_none_or(Body::is_end_stream)
+            }
         }
     }
 
@@ -254,7 +270,9 @@ impl Body for ReplyBody {
             ReplyBody::Own { bytes, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            ReplyBody::Passed(passed) if passed.metered.is_some() => SizeHint::default(),
+            ReplyBody::Passed(passed) if passed.metered.is_some() || !passed.begun.is_empty() => {
+                SizeHint::default()
+            }
             ReplyBody::Passed(passed) => passed
                 .body
                 .as_ref()
@@ -270,6 +288,10 @@ impl Passed {
         }
         if let Some(tail) = &self.tail {
             tail.exchange.in_flight.taken();
+        }
+        if !self.begun.is_empty() {
+            let begun = std::mem::take(&mut self.begun);
+            return self.give(Frame::data(begun), cx);
         }
         loop {
             match self.metered.as_mut().map(|metered| metered.next(cx)) {

@@ -3,6 +3,7 @@
 mod connect;
 mod endpoint;
 mod listing;
+mod measured;
 mod metered;
 mod outbound;
 mod send;
@@ -50,7 +51,7 @@ async fn exchange(paid: Paid) -> Result<Reply, Rejected> {
     let Exchange { head, live, .. } = &mut *exchange;
     let way = match &upgrade {
         Some(_) => Way::Upgrade,
-        None if payment.metered.is_some() || route.lists_models => Way::Read,
+        None if payment.metered.is_some() || route.reads_answers() => Way::Read,
         None => Way::Plain,
     };
     let message = Message::new(head, request, live, upstream, way);
@@ -73,6 +74,7 @@ async fn exchange(paid: Paid) -> Result<Reply, Rejected> {
             match upgrade {
                 None if answer.is_metered() => Box::pin(answer.settle_metered(end)).await,
                 None if answer.is_listing() => Box::pin(answer.settle_listing(end)).await,
+                None if answer.is_measured() => Box::pin(answer.settle_measured(end)).await,
                 None => answer.settle(end),
                 Some(client) => answer.settle_upgrade(client),
             }

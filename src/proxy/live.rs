@@ -81,7 +81,16 @@ impl Route {
     /// Whether a request goes on to the head of the answer when its client has left: where it shall be finished, and where only the upstream knows
     /// the price.
     pub(super) fn outlives_its_client(&self) -> bool {
-        self.on_disconnect == OnDisconnect::Finish || self.cost_header.is_some()
+        self.on_disconnect == OnDisconnect::Finish
+            || self.cost_header.is_some()
+            || matches!(self.price, Price::Measured { .. })
+    }
+}
+
+impl Route {
+    /// Whether answers have to be read, though not for tokens.
+    pub(super) fn reads_answers(&self) -> bool {
+        self.lists_models || matches!(self.price, Price::Measured { .. })
     }
 }
 

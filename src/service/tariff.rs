@@ -15,6 +15,9 @@ pub fn told(price: &Price) -> Value {
         Price::Free => json!({ "per_request": Credits::ZERO.to_string() }),
         Price::Fixed(amount) => json!({ "per_request": amount.to_string() }),
         Price::Each { each, times } => json!({ "each": each.to_string(), "times": times }),
+        Price::Measured { each, reported, hold } => {
+            json!({ "each": each.to_string(), "reported": reported, "up_to": hold.to_string() })
+        }
         Price::Tokens(_) => json!({ "tokens": "as the model is priced" }),
         Price::Reported { hold, .. } => json!({ "as_reported_up_to": hold.to_string() }),
     }

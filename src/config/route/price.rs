@@ -9,8 +9,8 @@ use super::super::section::{Bounds, Node, Section, within};
 use crate::domain::credits::Credits;
 use crate::domain::price::{Price, Terms};
 
-const COST: &str = "What a request costs, in credits: 0 for nothing; a number for each request; { each, times } per unit; { header, hold } as the upstream says; \"tokens\" as [models] says.";
-const FORMS: &str = "write cost = 0.002, cost = 0, cost = { each = 0.04, times = \"n\" }, cost = { header = \"x-credits-used\", hold = 0.5 } or cost = \"tokens\"";
+const COST: &str = "What a request costs, in credits: 0 for nothing; a number for each request; { each, times } per unit of the request; { each, reported, hold } per unit that the answer reports; { header, hold } as the upstream says; \"tokens\" as [models] says.";
+const FORMS: &str = "write cost = 0.002, cost = 0, cost = { each = 0.04, times = \"n\" }, cost = { each = 0.006, reported = \"usage.seconds\", hold = 0.5 }, cost = { header = \"x-credits-used\", hold = 0.5 } or cost = \"tokens\"";
 
 const ANY: Bounds<Credits> = within(
     Credits::ZERO,
@@ -56,11 +56,26 @@ fn wrong(s: &Section<'_>, node: &Node<'_>) {
     s.problem(&node.place, what, advice);
 }
 
+/// The kinds of price that are written as a table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `{ each, times }`
+    Each,
+    /// `{ each, reported, hold }`
+    Measured,
+    /// `{ header, hold }`
+    Reported,
+}
+
 fn read_table(s: &Section<'_>) -> Option<Price> {
     let each = s.credits("each", "The price of one unit.", SOME);
     let times = s.text(
         "times",
         "The member of the JSON body that counts the units, absent there meaning 1; dots lead into objects.",
+    );
+    let reported = s.text(
+        "reported",
+        "The member of the JSON answer that counts the units, which may be parts of one; dots lead into objects.",
     );
     let header = s.text(
         "header",
@@ -68,49 +83,66 @@ fn read_table(s: &Section<'_>) -> Option<Price> {
     );
     let hold = s.credits(
         "hold",
-        "Held before, the most that is charged, and charged when the header is missing.",
+        "Held before, the most that is charged, and charged when the upstream does not say.",
         SOME,
     );
-    let (by_unit, by_header) = (s.has("each") || s.has("times"), s.has("header") || s.has("hold"));
-    match (by_unit, by_header) {
-        (true, true) => {
+    match form(s)? {
+        Form::Each => {
+            let times = times.filter(|times| is_member(s, times));
+            Some(Price::Each {
+                each: each?,
+                times: times?.value,
+            })
+        }
+        Form::Measured => {
+            let reported = reported.filter(|reported| is_member(s, reported));
+            Some(Price::Measured {
+                each: each?,
+                reported: reported?.value,
+                hold: hold?,
+            })
+        }
+        Form::Reported => {
+            let header = header.and_then(|text| header_name(s, &text));
+            Some(Price::Reported {
+                header: header?.as_str().to_owned(),
+                hold: hold?,
+            })
+        }
+    }
+}
+
+/// Which form a table has; what it lacks of that is told.
+fn form(s: &Section<'_>) -> Option<Form> {
+    let each = ("each", "the price of one unit: each = 0.04");
+    let hold = ("hold", "the most that is charged: hold = 0.5");
+    let times = ("times", "the member of the body that counts units: times = \"n\"");
+    let header = (
+        "header",
+        "the header that says the price: header = \"x-credits-used\"",
+    );
+    let named = ["times", "reported", "header"].map(|name| s.has(name));
+    let form = match (named, s.has("each"), s.has("hold")) {
+        ([false, true, false], _, _) => Form::Measured,
+        ([true, false, false], _, false) | ([false, false, false], true, false) => Form::Each,
+        ([false, false, true], false, _) | ([false, false, false], false, true) => Form::Reported,
+        ([false, false, false], false, false) => {
+            if !s.describing() {
+                s.problem(&s.place, "is not a price", FORMS);
+            }
+            return None;
+        }
+        _ => {
             s.problem(&s.place, "mixes two kinds of price", FORMS);
             return None;
         }
-        (false, false) if !s.describing() => {
-            s.problem(&s.place, "is not a price", FORMS);
-            return None;
-        }
-        (true, false) => need(
-            s,
-            [
-                ("each", "the price of one unit: each = 0.04"),
-                ("times", "the member of the body that counts units: times = \"n\""),
-            ],
-        ),
-        _ => need(
-            s,
-            [
-                (
-                    "header",
-                    "the header that says the price: header = \"x-credits-used\"",
-                ),
-                ("hold", "the most that is charged: hold = 0.5"),
-            ],
-        ),
+    };
+    match form {
+        Form::Each => need(s, [each, times]),
+        Form::Measured => need(s, [each, hold]),
+        Form::Reported => need(s, [header, hold]),
     }
-    if by_unit {
-        let times = times.filter(|times| is_member(s, times));
-        return Some(Price::Each {
-            each: each?,
-            times: times?.value,
-        });
-    }
-    let header = header.and_then(|text| header_name(s, &text));
-    Some(Price::Reported {
-        header: header?.as_str().to_owned(),
-        hold: hold?,
-    })
+    Some(form)
 }
 
 fn need(s: &Section<'_>, keys: [(&str, &str); 2]) {

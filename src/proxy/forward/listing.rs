@@ -42,7 +42,7 @@ impl Answer<'_> {
             lease,
             mut exchange,
             ..
-        } = answer.charge();
+        } = answer.charge(None);
         lease.give_back();
         head.headers.remove(CONTENT_LENGTH);
         exchange.sent = list.len() as u64;

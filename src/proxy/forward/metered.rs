@@ -79,7 +79,7 @@ impl Answer<'_> {
             settle(
                 &mut metered,
                 held,
-                &course,
+                &mut course,
                 End::Whole,
                 limit,
                 &mut exchange,

@@ -70,7 +70,7 @@ impl Answer<'_> {
             body,
             lease,
             exchange,
-        } = self.fit()?.charge();
+        } = self.fit()?.charge(None);
         let stall = Stall::new(route.upstream.idle_timeout).until(end);
         Ok(Response::from_parts(
             head,
@@ -78,8 +78,8 @@ impl Answer<'_> {
         ))
     }
 
-    /// Charges for it by its head.
-    pub(super) fn charge(self) -> Charged {
+    /// Charges for it: as much as is said, else by its head.
+    pub(super) fn charge(self, said: Option<Credits>) -> Charged {
         let Answer {
             response,
             lease,
@@ -93,7 +93,7 @@ impl Answer<'_> {
         let charged = if failed {
             Credits::ZERO
         } else {
-            price(route, &head.headers, amount, &exchange)
+            said.unwrap_or_else(|| price(route, &head.headers, amount, &exchange))
         };
         if failed {
             lease.meters().refused.one();

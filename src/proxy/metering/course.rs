@@ -77,6 +77,23 @@ impl Course {
         }
     }
 
+    /// Nothing more is read, however it ended: what was kept undecoded is counted too.
+    pub(super) fn close(&mut self) {
+        if let Course::Compressed { beside, .. } = self {
+            // What cannot be read any more is known as far as it was.
+            let _ = beside.end();
+        }
+    }
+
+    /// Whether it is known only late how much has passed, so that a hold cannot grow with it.
+    pub(super) fn is_late(&self) -> bool {
+        match self {
+            Course::Plain(_) => false,
+            Course::Compressed { beside, .. } => beside.is_late(),
+            Course::Dark { .. } => true,
+        }
+    }
+
     /// The upstream has come to its end: what is still to be passed on.
     pub(in crate::proxy) fn end(&mut self) -> Bytes {
         match self {
@@ -101,8 +118,8 @@ impl Course {
     /// Ends it where it is; `None` where it cannot be ended well.
     pub(super) fn cut(&mut self, cut: &Cut<'_>) -> Option<Bytes> {
         match self {
-            Course::Plain(meter) => Some(meter.cut(cut)),
-            Course::Compressed { .. } | Course::Dark { .. } => None,
+            Course::Plain(meter) if meter.ends_well() => Some(meter.cut(cut)),
+            _ => None,
         }
     }
 

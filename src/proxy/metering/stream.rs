@@ -81,7 +81,7 @@ impl Streamed {
 
     /// What is to be done next.
     pub(in crate::proxy) fn next(&mut self, cx: &mut Context<'_>) -> Next {
-        if self.course.is_dark() && self.metered.hold == HoldMode::Growing {
+        if self.metered.hold == HoldMode::Growing && self.course.is_late() {
             // Nobody can tell when it has grown beyond what is held.
             return Next::Cut;
         }
@@ -227,7 +227,7 @@ impl Streamed {
         settle(
             &mut self.metered,
             held,
-            &self.course,
+            &mut self.course,
             end,
             self.limit,
             exchange,
@@ -254,12 +254,13 @@ fn covers(metered: &Metered, tally: &Tally, limit: u64, held: Credits, needed: &
 pub(in crate::proxy) fn settle(
     metered: &mut Metered,
     held: Held,
-    course: &Course,
+    course: &mut Course,
     end: End,
     limit: u64,
     exchange: &mut Exchange,
     route: &Route,
 ) {
+    course.close();
     let tally = course.tally();
     metered.answered_by(course.model().as_deref(), &tally, &exchange.live.models);
     let due = match course.is_dark() {

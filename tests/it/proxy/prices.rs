@@ -205,3 +205,52 @@ async fn p19_what_is_free_has_its_limits_all_the_same() {
         checked.stdout
     );
 }
+
+#[tokio::test]
+async fn units_that_an_answer_reports_are_charged_up_to_the_hold() {
+    let upstream = FakeUpstream::start().await;
+    let route = "[[routes]]\nid = \"t\"\nmatch = \"POST /v1/t\"\nupstream = \"models\"\napi = \"openai\"\ncost = { each = 0.006, reported = \"usage.seconds\", hold = 0.5 }\n";
+    let house = Gatehouse::start("10", &routes(&upstream, route)).await;
+    let mut left = 10_000_000;
+    let long = format!(
+        "{{\"text\":\"{}\",\"usage\":{{\"seconds\":1}}}}",
+        "x".repeat(2 << 20)
+    );
+    for (body, charge) in [
+        (r#"{"text":"Hi","usage":{"seconds":12.34}}"#, 74_040),
+        (r#"{"text":"","usage":{"seconds":0}}"#, 0),
+        // What cannot be believed costs the hold.
+        (r#"{"text":"Hi","usage":{"seconds":84}}"#, 500_000),
+        (r#"{"text":"Hi","usage":{"seconds":-1}}"#, 500_000),
+        (r#"{"text":"Hi"}"#, 500_000),
+        ("Hi", 500_000),
+        (&long, 500_000),
+    ] {
+        upstream.answer(Reply::ok(body.to_owned()));
+        let mut answer = house
+            .client()
+            .post("/v1/t", "sound")
+            .header("accept-encoding", "gzip")
+            .send()
+            .await;
+        left -= charge;
+        let said = |micros: i64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+        assert_eq!(answer.header("x-credits-charged"), Some(&*said(charge)));
+        assert_eq!(answer.bytes().await, body);
+        assert_eq!(
+            upstream.next_request().await.header("accept-encoding"),
+            Some("identity")
+        );
+        house.wait_available(&said(left)).await;
+    }
+    upstream.answer(Reply::status(500));
+    assert_eq!(
+        house
+            .client()
+            .post("/v1/t", "sound")
+            .send()
+            .await
+            .header("x-credits-charged"),
+        Some("0.000000")
+    );
+}

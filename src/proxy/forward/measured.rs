@@ -1,0 +1,70 @@
+//! Answers that are priced by the units that they report: read whole before they are passed on.
+
+use ::http::Response;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::domain::credits::Credits;
+use crate::domain::price::{Price, of_millionths};
+use crate::meter::units::reported;
+
+use super::super::body::ReplyBody;
+use super::super::fault::Rejected;
+use super::super::stage::Reply;
+use super::super::stall::Stall;
+use super::settle::{Answer, Charged};
+use super::whole::{Read, joined, read};
+
+impl Answer<'_> {
+    /// Whether its price is in its body.
+    pub(super) fn is_measured(&self) -> bool {
+        matches!(self.route.price, Price::Measured { .. }) && self.response.status().is_success()
+    }
+
+    /// Charges for what it reports, up to what is held; for all of that where it does not say, or is longer than what is read.
+    pub(super) async fn settle_measured(self, end: Option<Instant>) -> Result<Reply, Rejected> {
+        let mut answer = self.fit()?;
+        let route = answer.route;
+        let idle = route.upstream.idle_timeout;
+        let read = match read(answer.response.body_mut(), idle, end).await {
+            Ok(read) => read,
+            Err(fault) => return Err(answer.broken(fault)),
+        };
+        let held = answer.payment.held.amount();
+        let said = match &read {
+            Read::Whole(bytes) => answer.said(bytes).filter(|amount| *amount <= held),
+            Read::Part(_) => None,
+        };
+        if said.is_none() {
+            answer.exchange.worker.meters.reports_corrected.one();
+            tracing::warn!(route = %route.id, request = %answer.exchange.request, "the upstream's units are not there, or more than is held: the hold is charged");
+        }
+        let Charged {
+            head,
+            body,
+            lease,
+            mut exchange,
+        } = answer.charge(Some(said.unwrap_or(held)));
+        Ok(match read {
+            Read::Whole(bytes) => {
+                lease.give_back();
+                exchange.sent = bytes.len() as u64;
+                Response::from_parts(head, ReplyBody::own(bytes, exchange))
+            }
+            Read::Part(parts) => {
+                let stall = Stall::new(idle).until(end);
+                let passed = ReplyBody::passed(body, stall, exchange, lease, None);
+                Response::from_parts(head, passed.begun(joined(parts)))
+            }
+        })
+    }
+
+    fn said(&self, body: &Bytes) -> Option<Credits> {
+        match &self.route.price {
+            Price::Measured {
+                each, reported: path, ..
+            } => of_millionths(*each, reported(body, path)?),
+            _ => None,
+        }
+    }
+}
