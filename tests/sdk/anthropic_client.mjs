@@ -136,4 +136,11 @@ await run({
     same([code, top_up_url], ["insufficient_credits", "https://example.com/buy"]);
     return { ...id, written, charged };
   },
+  async stream_helper_cut_at_zero() {
+    const asking = ask({ max_tokens: 900 });
+    const stream = client("short-helped", "/growing").messages.stream(asking, upstream("anthropic/endless.sse", "repeat"));
+    const { content, stop_reason, usage } = await stream.finalMessage();
+    same([stop_reason, content[0].text.length + 1], ["max_tokens", usage.output_tokens]);
+    return { id: stream.request_id, written: usage.output_tokens };
+  },
 });

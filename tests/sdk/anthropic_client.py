@@ -166,8 +166,16 @@ def cut_at_zero():
     return id_of(stream) | {"written": written, "charged": why["charged"]}
 
 
+def stream_helper_cut_at_zero():
+    asking = ask("anthropic/endless.sse", "repeat", max_tokens=900)
+    with client("short-helped", "/growing").messages.stream(**asking) as stream:
+        answer = stream.get_final_message()
+        same((answer.stop_reason, len(answer.content[0].text) + 1), ("max_tokens", answer.usage.output_tokens))
+        return {"id": stream.request_id, "written": answer.usage.output_tokens}
+
+
 run([
     messages, messages_streamed, messages_stream_helper, tools, tools_streamed, parsed,
     unknown_key, no_credits, no_credits_streamed, paused, unpriced_model, rate_limited, waits_out_the_limit,
-    disconnect, broken_stream, cut_at_zero,
+    disconnect, broken_stream, cut_at_zero, stream_helper_cut_at_zero,
 ])  # fmt: skip

@@ -203,6 +203,14 @@ await run({
     same([code, top_up_url], ["insufficient_credits", "https://example.com/buy"]);
     return { ...id, written, charged };
   },
+  async stream_helper_cut_at_zero() {
+    const ask = { model: "small", messages: ASK, max_completion_tokens: 900 };
+    const [answer, id] = await watched(client("short-helped", "/growing/v1"), (of) =>
+      of.chat.completions.stream(ask, upstream("openai/chat_endless.sse", "repeat")).finalChatCompletion(),
+    );
+    same(answer.choices[0].finish_reason, "length");
+    return { ...id, written: answer.choices[0].message.content.length };
+  },
   async responses_cut_at_zero() {
     const ask = { model: "small", input: "Hi", stream: true, max_output_tokens: 900 };
     const cut = client("short-too", "/growing/v1").responses.create(ask, upstream("openai/responses_endless.sse", "repeat"));

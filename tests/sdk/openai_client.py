@@ -5,6 +5,7 @@ from openai import (
     APIStatusError,
     AuthenticationError,
     BadRequestError,
+    LengthFinishReasonError,
     OpenAI,
     PermissionDeniedError,
     RateLimitError,
@@ -257,6 +258,19 @@ def cut_at_zero():
     return id_of(stream) | {"written": written, "charged": why["charged"]}
 
 
+def stream_helper_cut_at_zero():
+    with client("short-helped", "/growing/v1").chat.completions.stream(
+        model="small",
+        messages=ASK,
+        max_completion_tokens=900,
+        extra_headers=upstream("openai/chat_endless.sse", "repeat"),
+    ) as stream:
+        # As at any limit: this helper gives an answer that is not whole by an exception of its own.
+        choice = raises(LengthFinishReasonError, stream.get_final_completion).completion.choices[0]
+        same(choice.finish_reason, "length")
+        return {"id": stream._response.headers["x-request-id"], "written": len(choice.message.content)}
+
+
 def responses_cut_at_zero():
     stream = client("short-too", "/growing/v1").responses.create(
         model="small",
@@ -279,5 +293,5 @@ run([
     completions, completions_streamed, embeddings,
     responses, responses_streamed, responses_stream_helper, responses_tools, responses_parsed,
     models, unknown_key, no_credits, no_credits_streamed, paused, unpriced_model, rate_limited, waits_out_the_limit,
-    disconnect, broken_stream, responses_disconnect, cut_at_zero, responses_cut_at_zero,
+    disconnect, broken_stream, responses_disconnect, cut_at_zero, stream_helper_cut_at_zero, responses_cut_at_zero,
 ])  # fmt: skip

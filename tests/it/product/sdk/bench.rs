@@ -52,7 +52,7 @@ const ROUTES: [(&str, &str); 5] = [
 ];
 
 /// Who buys, and what they have.
-const ACCOUNTS: [(&str, &str); 6] = [
+const ACCOUNTS: [(&str, &str); 7] = [
     ("acme", "1"),
     ("poor", "0"),
     ("paused", "1"),
@@ -60,6 +60,7 @@ const ACCOUNTS: [(&str, &str); 6] = [
     // Enough for the request and some of the answer.
     ("short", "0.001"),
     ("short-too", "0.001"),
+    ("short-helped", "0.001"),
 ];
 
 /// How long a client may take with all its cases.

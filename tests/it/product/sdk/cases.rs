@@ -64,6 +64,11 @@ pub(super) const OPENAI: &[Case] = &[
     ),
     case("cut_at_zero", "short", delivered("openai/chat_endless.sse", None)),
     case(
+        "stream_helper_cut_at_zero",
+        "short-helped",
+        delivered("openai/chat_endless.sse", None),
+    ),
+    case(
         "responses_cut_at_zero",
         "short-too",
         delivered("openai/responses_endless.sse", None),
@@ -94,6 +99,11 @@ pub(super) const ANTHROPIC: &[Case] = &[
     case(
         "cut_at_zero",
         "short",
+        delivered("anthropic/endless.sse", Some(16)),
+    ),
+    case(
+        "stream_helper_cut_at_zero",
+        "short-helped",
         delivered("anthropic/endless.sse", Some(16)),
     ),
 ];
