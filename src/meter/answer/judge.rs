@@ -95,6 +95,7 @@ impl Meter {
             marks: self.marks,
             hide_usage: self.setup.hide_usage,
             nameless: self.names.is_none(),
+            choices: self.setup.choices,
         };
         Some((self.setup.api.answers().event)(&told))
     }

@@ -18,6 +18,8 @@ pub(in crate::meter) struct Told<'e> {
     pub(in crate::meter) hide_usage: bool,
     /// Nothing is known yet of what names this answer.
     pub(in crate::meter) nameless: bool,
+    /// Choices that were asked for.
+    pub(in crate::meter) choices: u64,
 }
 
 /// What an event says.

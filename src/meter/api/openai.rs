@@ -50,7 +50,10 @@ fn event(told: &Told<'_>) -> Reading {
     }
     // Groq's place for it.
     let [of_groq] = pick(groq, ["usage"]);
+    let told_of_all = told.choices <= 1 || count == 0;
     reading.report = match (report.or(of_groq), timings) {
+        // What vLLM and SGLang say with each event is of its choice and prompt alone.
+        _ if !told_of_all => None,
         (Some(usage), _) => Some(reported(usage)),
         (None, Some(timings)) => Some(timed(timings)),
         (None, None) => None,

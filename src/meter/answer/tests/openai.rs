@@ -446,3 +446,30 @@ fn events_that_call_themselves_one_text_are_read_all_the_same() {
     assert_eq!((passed.out, passed.tally.exact()), (stream, Some(used())));
     assert_eq!(passed.tally.delivered.bytes, 11);
 }
+
+#[test]
+fn a14_what_an_event_says_of_one_of_several_answers_is_not_taken_for_all() {
+    let setup = Setup {
+        choices: 2,
+        ..setup(API, false)
+    };
+    let of_one = r#","usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}"#;
+    let first = delta("Hello", of_one);
+    let second = first.replace(r#"[{"index":0"#, r#"[{"index":1"#);
+    let want = Want {
+        counted: (10, 2),
+        cut: true,
+        ..Want::default()
+    };
+    case("of one", setup, &sse(&[&first, &second]), want);
+    let want = Want {
+        exact: Some(used()),
+        ..Want::default()
+    };
+    case(
+        "of all",
+        setup,
+        &sse(&[&first, &second, &usage(USAGE), "[DONE]"]),
+        want,
+    );
+}
