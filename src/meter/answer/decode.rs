@@ -124,8 +124,8 @@ impl Beside {
         self.decode(|decoder, out| decoder.feed(bytes, out))
     }
 
-    /// The answer has ended in whatever way, or nobody reads on: reads what the decoder still keeps. Whether the answer was complete by its own words. To be
-    /// called before the last [`Beside::tally`]; a second time says the same.
+    /// The answer has come to its end: reads what the decoder still keeps, and the last event, should its end be missing. Whether the answer was complete by
+    /// its own words. To be called before the last [`Beside::tally`]; a second time says the same.
     pub fn end(&mut self) -> Result<bool, Unreadable> {
         if let Some(ended) = self.ended {
             return ended;
@@ -135,6 +135,14 @@ impl Beside {
         let ended = decoded.map(|()| complete);
         self.ended = Some(ended);
         ended
+    }
+
+    /// The answer broke off, or nobody reads on: reads what the decoder still keeps. Half an event says nothing. Without effect after [`Beside::end`].
+    pub fn close(&mut self) {
+        if self.ended.is_none() {
+            let decoded = self.decode(|decoder, out| decoder.end(out));
+            self.ended = Some(decoded.map(|()| false));
+        }
     }
 
     /// What has been used by what was read; where [`Beside::is_late`], only once it has ended.

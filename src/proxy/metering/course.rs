@@ -80,8 +80,7 @@ impl Course {
     /// Nothing more is read, however it ended: what was kept undecoded is counted too.
     pub(super) fn close(&mut self) {
         if let Course::Compressed { beside, .. } = self {
-            // What cannot be read any more is known as far as it was.
-            let _ = beside.end();
+            beside.close();
         }
     }
 

@@ -220,3 +220,17 @@ fn codings_have_names() {
         assert_eq!(Coding::of(name), coding, "{name:?}");
     }
 }
+
+#[test]
+fn a13_half_an_event_says_nothing_when_the_answer_breaks_off() {
+    let event = r#"{"choices":[{"index":0,"delta":{"content":"Hello"}}]}"#;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    write!(encoder, "data: {event}\n\ndata: {}", &event[..20]).unwrap();
+    encoder.flush().unwrap();
+    let mut beside = beside(Coding::Gzip);
+    beside.read(encoder.get_ref()).unwrap();
+    beside.close();
+    let tally = beside.tally();
+    assert_eq!(tally.delivered, Counted { bytes: 5, events: 1 });
+    assert_eq!(tally.invalid, 0);
+}
