@@ -92,8 +92,10 @@ impl Metered {
         let room = limit
             .saturating_mul(bound.answers)
             .saturating_sub(tally.usage.output());
-        let written = tally.usage.get(Class::Output).saturating_add(counted.min(room));
-        let mut usage = tally.usage.with(Class::Output, written);
+        let rates = self.rates_at(tally);
+        let class = counted_as(rates);
+        let written = tally.usage.get(class).saturating_add(counted.min(room));
+        let mut usage = tally.usage.with(class, written);
         let mut input = Credits::ZERO;
         if !tally.input_reported {
             input = self.fare.input;
@@ -102,7 +104,6 @@ impl Metered {
                 .filter(|class| !class.is_output())
                 .fold(usage, |usage, class| usage.with(class, 0));
         }
-        let rates = self.rates_at(tally);
         let charge = rates.charge(&usage).unwrap_or(Credits::MAX);
         if !tally.input_reported {
             usage = usage.with(Class::Input, bound.input);
@@ -157,5 +158,14 @@ impl Metered {
                 due.usage.get(class) > 0
             }))
             .detail()
+    }
+}
+
+/// What text counts as of which nobody said what it was: the dearer of what is thought and what is answered.
+fn counted_as(rates: &Rates) -> Class {
+    if rates.get(Class::Reasoning) > rates.get(Class::Output) {
+        Class::Reasoning
+    } else {
+        Class::Output
     }
 }

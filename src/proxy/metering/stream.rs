@@ -86,11 +86,15 @@ impl Streamed {
             return Next::Cut;
         }
         loop {
-            let mut needed = Credits::ZERO;
+            let (mut needed, mut beyond) = (Credits::ZERO, false);
             let (metered, held, limit, passed) = (&self.metered, self.amount(), self.limit, self.passed);
             let step = self.course.next(|tally| {
                 // What brings no text costs nothing more.
-                tally.delivered == passed || covers(metered, tally, limit, held, &mut needed)
+                if tally.delivered == passed {
+                    return true;
+                }
+                beyond = is_beyond(metered, tally, limit);
+                !beyond && covers(metered, tally, limit, held, &mut needed)
             });
             match step {
                 Step::Pass(data) => {
@@ -99,6 +103,8 @@ impl Streamed {
                     return Next::Pass(data);
                 }
                 Step::Starved => return Next::More,
+                // More than the upstream was told, whatever is held.
+                Step::Stopped if beyond => return Next::Cut,
                 Step::Stopped => match self.room(needed, cx) {
                     Room::Some => {}
                     Room::Wait => return Next::Wait,
@@ -236,13 +242,17 @@ impl Streamed {
     }
 }
 
-/// Whether what is held covers all this. What an upstream writes beyond the limit that it was told is not passed on, whatever is held.
+/// Whether an upstream has written more than it was told.
+fn is_beyond(metered: &Metered, tally: &Tally, limit: u64) -> bool {
+    let written = tally.usage.output().max(tally.delivered.events);
+    written > limit.saturating_mul(metered.fare.bound().answers)
+}
+
+/// Whether what is held covers all this.
 fn covers(metered: &Metered, tally: &Tally, limit: u64, held: Credits, needed: &mut Credits) -> bool {
     match metered.hold {
-        HoldMode::Full => {
-            let written = tally.usage.output().max(tally.delivered.events);
-            written <= limit.saturating_mul(metered.fare.bound().answers)
-        }
+        // It covers all that the upstream was told.
+        HoldMode::Full => true,
         HoldMode::Growing => {
             *needed = metered.so_far(tally, limit).amount;
             *needed <= held

@@ -297,3 +297,38 @@ async fn a15_an_upstream_that_writes_more_than_it_was_told_is_cut_off() {
     assert_eq!(house.charged_of(1_000_000).await, bytes(&ask) + 3 * 4);
     house.upstream.wait_cancelled(1).await;
 }
+
+#[tokio::test]
+async fn a15_an_upstream_that_writes_more_than_it_was_told_is_cut_off_under_a_growing_hold_too() {
+    let house = House::open("1", "hold = \"growing\"\nslice = 10\noutput_min = 1").await;
+    let mut ask = ask_streamed();
+    ask["max_tokens"] = json!(30);
+    let (sender, reply) = Reply::stepped();
+    house
+        .upstream
+        .answer(reply.header("content-type", "text/event-stream"));
+    let mut answer = house.chat(&ask).await;
+    let endless = async { while sender.send(sse(&[chunk("word ")])).await {} };
+    let ((), text) = tokio::join!(endless, answer.text());
+    assert_eq!(text.matches(r#""content":"word ""#).count(), 30);
+    assert!(
+        text.contains(r#""code":"output_limit""#) && text.ends_with("data: [DONE]\n\n"),
+        "{text}"
+    );
+    assert_eq!(house.charged_of(1_000_000).await, bytes(&ask) + 30 * 4);
+    house.upstream.wait_cancelled(1).await;
+}
+
+#[tokio::test]
+async fn a14_text_of_which_nobody_says_what_it_was_costs_as_reasoning_where_that_is_dearer() {
+    let upstream = FakeUpstream::start().await;
+    let dearer = config(&upstream, "").replace("reasoning = 3", "reasoning = 6");
+    let gate = Gatehouse::start("1", &dearer).await;
+    let house = House { gate, upstream };
+    house
+        .upstream
+        .answer(streams(&[chunk("Hello"), last_chunk(), "[DONE]".to_owned()]));
+    house.chat(&ask_streamed()).await.text().await;
+    assert_eq!(house.charged_of(1_000_000).await, bytes(&ask_streamed()) + 6 * 5);
+    assert_eq!(house.detail()["usage"]["reasoning"], 5);
+}
