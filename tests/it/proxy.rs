@@ -1,5 +1,6 @@
 //! The data plane over real sockets, with a ledger in memory and a model server that does as it is told.
 
+mod accuracy;
 mod basics;
 mod corpus;
 mod draining;

@@ -1,0 +1,129 @@
+//! What a call is to cost: `docs/metering.md` once more, over what the witness knows.
+
+use super::plan::{Ending, Plan};
+use super::price::{OUTPUT_MAX, Used};
+use super::upstream::Known;
+
+/// What a client saw.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) status: u16,
+    pub(super) request: Option<String>,
+    /// Events that came whole.
+    pub(super) events: usize,
+    /// It came to its end.
+    pub(super) clean: bool,
+}
+
+/// A charge that the documentation allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Due {
+    pub(super) amount: u64,
+    /// The upstream has said all of it, as far as the proxy can know.
+    pub(super) reported: bool,
+    /// And that is so.
+    pub(super) exact: bool,
+    /// What was truly used, and the part of it that shows; `None` where nothing is due whatever was used.
+    pub(super) used: Option<(Used, Used)>,
+    /// It is more than what was held.
+    pub(super) capped: bool,
+}
+
+impl Due {
+    const NOTHING: Due = Due {
+        amount: 0,
+        reported: false,
+        exact: false,
+        used: None,
+        capped: false,
+    };
+}
+
+/// What is due when so many events count.
+fn due(plan: &Plan, known: &Known, events: usize, broken: bool, cap: u64) -> Due {
+    let (mut input, mut output) = (None, None);
+    let (mut counted, mut delivered) = (0, 0);
+    let facts = &known.facts[..events];
+    for fact in facts {
+        counted += fact.text;
+        delivered += fact.text;
+        let Some(report) = fact.report else { continue };
+        input = report.input.or(input);
+        if let Some(written) = report.output
+            && (written.written() > 0 || delivered == 0)
+        {
+            output = Some(written);
+            counted = 0;
+        }
+    }
+    if broken && input.is_none() && output.is_none() && delivered == 0 {
+        return Due::NOTHING;
+    }
+    let reported = input.is_some() && output.is_some() && counted == 0;
+    let mut told = input.unwrap_or_default();
+    let written = output.unwrap_or_default();
+    (told.output, told.reasoning) = (written.output, written.reasoning);
+    let room = (known.told * plan.answers).saturating_sub(written.written());
+    let bound = plan.input_bound();
+    let read = input.map_or(bound, |input| input.read());
+    let mut amount = plan.model.counted(read, &told, counted.min(room));
+    if input.is_none() {
+        amount += plan.model.dearest_input(bound, plan.writes_cache);
+    }
+    let (used, shown) = facts
+        .last()
+        .map_or((known.read, known.read), |fact| (fact.used, fact.shown));
+    Due {
+        amount: amount.min(cap),
+        reported,
+        // What came after the report and left no text is not in it.
+        exact: reported && told == used,
+        used: Some((used, shown)),
+        capped: amount > cap,
+    }
+}
+
+/// The most that is held for a call.
+pub(super) fn cap(plan: &Plan, funds: u64) -> u64 {
+    if plan.route.growing && plan.stream {
+        return funds;
+    }
+    funds.min(most(plan))
+}
+
+/// What a call can cost at most.
+pub(super) fn most(plan: &Plan) -> u64 {
+    at(plan, plan.limit.unwrap_or(OUTPUT_MAX))
+}
+
+/// What an answer of so many tokens can cost at most.
+pub(super) fn at(plan: &Plan, output: u64) -> u64 {
+    let bound = plan.input_bound();
+    plan.model.dearest_input(bound, plan.writes_cache)
+        + plan.model.dearest_output(bound, output * plan.answers)
+}
+
+/// All that may be charged for a call: one amount, unless nobody but the proxy knows how much has passed.
+pub(super) fn dues(plan: &Plan, known: &Known, seen: &Seen, funds: u64) -> Vec<Due> {
+    let cap = cap(plan, funds);
+    let all = known.facts.len();
+    let some = |from: usize, to: usize, broken: bool| -> Vec<Due> {
+        (from.min(to)..=to.min(all))
+            .map(|events| due(plan, known, events, broken, cap))
+            .collect()
+    };
+    match plan.ending {
+        Ending::Refused(_) => vec![Due::NOTHING],
+        Ending::GoneBefore if !plan.route.finish => some(0, 0, false),
+        Ending::Broken(..) | Ending::Failed(_) if !plan.stream => vec![Due::NOTHING],
+        Ending::Broken(..) => some(seen.events, known.written, true),
+        Ending::Failed(_) => some(all, all, true),
+        Ending::GoneAt(..) if !plan.route.finish => some(seen.events, known.written, false),
+        // A hold that has grown with the text may be less than what is reported at last.
+        Ending::Excess if plan.stream && plan.route.growing => {
+            some(seen.events.saturating_sub(4), known.written, false)
+        }
+        Ending::Excess | Ending::Poor(_) if plan.stream => some(seen.events, known.written, false),
+        _ => some(all, all, false),
+    }
+}
