@@ -1,7 +1,8 @@
 """Drives 100 requests through a running Faregate to a running model server, and compares what each used with what it was charged, token by token.
 
-`SERVER` and `GATE` are their addresses, `KEY_FILE` what `faregate key create --json` said. What a stream used is asked of the server itself: the same
-request again, unstreamed and with the same seed. A token costs a micro-credit; a token of output is a byte of text.
+`SERVER` and `GATE` are their addresses, `KEY_FILE` what `faregate key create --json` said, `POOR_KEY_FILE` the same for an account with 200 micro-credits.
+What a stream used is asked of the server itself: the same request again, unstreamed and with the same seed. A token costs a micro-credit; a token of output
+is a byte of text.
 """
 
 import http.client
@@ -66,7 +67,7 @@ def written(choice):
 
 
 def read(answer, leaves):
-    """The text of a stream, and what usage it reported, up to its end or the event after which the client leaves."""
+    """The text of a stream, what usage it reported, and whether the client left: up to its end, or to the event after which the client leaves."""
     text, usage, events = "", None, 0
     for line in answer:
         if not line.startswith(b"data: {"):
@@ -76,8 +77,8 @@ def read(answer, leaves):
         usage = event.get("usage") or usage
         events += 1
         if events == leaves:
-            break
-    return text, usage
+            return text, usage, True
+    return text, usage, False
 
 
 def charge(gate, key, request):
@@ -114,16 +115,15 @@ def one(server, gate, key, path, body, leaves):
         sys.exit(f"{path} {body}: {answer.status} {answer.read()}")
     stream = body.get("stream", False)
     if stream:
-        text, reported = read(answer, leaves)
+        text, reported, cut = read(answer, leaves)
     else:
         told = json.load(answer)
-        text, reported = written(told["choices"][0]), told["usage"]
+        text, reported, cut = written(told["choices"][0]), told["usage"], False
     # The answer has the connection open as well: until both are closed, nobody has left.
     answer.close()
     connection.close()
     told = charge(gate, key, answer.headers["x-request-id"])
     entry = next(entry for entry in told["entries"] if entry["kind"] == "capture")
-    cut = entry["cause"] == "client_gone"
     truth, whole = again(server, path, body)
     row = {
         "path": path.removeprefix("/v1/"),
@@ -162,6 +162,28 @@ def wrong(row, body, reported, truth, text, whole):
         yield "a token is no byte of text, and no stop text was held back"
 
 
+def at_zero(gate):
+    """A stream of a customer with 200 micro-credits, whose model would write on: what is wrong with its end."""
+    key = key_in("POOR_KEY_FILE")
+    messages = [{"role": "user", "content": "Hi"}]
+    body = {"model": "tiny", "messages": messages, "logit_bias": {"2": -100}, "stream": True}
+    answer, _ = send(gate, "POST", "/v1/chat/completions", body, key)
+    stream = answer.read().decode()
+    text, *_ = read(stream.encode().splitlines(), None)
+    told = charge(gate, key, answer.headers["x-request-id"])
+    entry = next(entry for entry in told["entries"] if entry["kind"] == "capture")
+    print(f"at zero: {entry['usage']}, {len(text)} bytes came, charged {micro(told['charged'])} of 200")
+    if micro(told["charged"]) != 200 or entry["usage"]["input"] + len(text) != 200:
+        yield "not all that there was, to the last byte that came"
+    if '"insufficient_credits"' not in stream or '"finish_reason":"length"' not in stream or "[DONE]" not in stream:
+        yield f"no end that says why: {stream[-300:]}"
+
+
+def key_in(variable):
+    with open(os.environ[variable], encoding="utf-8") as file:
+        return json.load(file)["key"]
+
+
 def stop_max(body):
     """The most tokens that the server writes and holds back: the longest of the texts at which it stops."""
     stops = body.get("stop", [])
@@ -169,9 +191,7 @@ def stop_max(body):
 
 
 def main():
-    server, gate = os.environ["SERVER"], os.environ["GATE"]
-    with open(os.environ["KEY_FILE"], encoding="utf-8") as file:
-        key = json.load(file)["key"]
+    server, gate, key = os.environ["SERVER"], os.environ["GATE"], key_in("KEY_FILE")
     rows, failed = [], 0
     print("  n request          how         read  written  charged for it  credits")
     for number, (path, body, leaves) in enumerate(requests()):
@@ -190,6 +210,9 @@ def main():
         sums = [sum(row[name][n] for row in some) for name in ["used", "charged"] for n in range(2)]
         print(f"{how:10} {len(some):9} {exact:6} {output:13} {sums[0]:7} {sums[1]:8} {sums[2]:15} {sums[3]:7}")
     print(f"used {sum(sum(row['used']) for row in rows)}, charged {sum(row['credits'] for row in rows)}; wrong: {failed}")
+    for problem in at_zero(gate):
+        failed += 1
+        print(f"    WRONG: {problem}")
     sys.exit(1 if failed or len(rows) != REQUESTS else 0)
 
 
