@@ -47,6 +47,8 @@ pub(super) struct Passed {
     trailers: Option<Box<HeaderMap>>,
     /// Its client has left.
     alone: bool,
+    /// The upstream has come to its end, and that is not seen to yet.
+    over: bool,
     /// How it broke off, until that is said.
     broken: Option<PassError>,
 }
@@ -122,6 +124,7 @@ impl ReplyBody {
             metered,
             trailers: None,
             alone: false,
+            over: false,
             broken: None,
         })
     }
@@ -208,6 +211,7 @@ impl Passed {
                 metered: self.metered.take(),
                 trailers: None,
                 alone: true,
+                over: self.over,
                 broken: None,
             };
             outlive::see_through(&worker, async move {
@@ -300,6 +304,9 @@ impl Passed {
                 Some(Next::Cut) => return self.cut(cx),
                 Some(Next::More) | None => {}
             }
+            if self.over {
+                return self.finish(cx);
+            }
             let Some(body) = &mut self.body else {
                 return Poll::Ready(
                     self.trailers
@@ -320,13 +327,17 @@ impl Passed {
                     Err(frame) => self.keep(frame),
                 },
                 (Some(Err(error)), _) => return self.break_off(PassError::Cut(error), cx),
-                (None, _) => return self.finish(cx),
+                (None, _) => self.over = true,
             }
         }
     }
 
     /// The upstream has come to its end.
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
+        if let Some(metered) = &mut self.metered {
+            std::task::ready!(metered.poll_covered(cx));
+        }
+        self.over = false;
         let rest = self
             .metered
             .as_mut()

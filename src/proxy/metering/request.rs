@@ -139,6 +139,12 @@ impl Metered {
         }
     }
 
+    /// The most that it may cost, whatever is reported: what a full hold is.
+    pub(super) fn most(&self) -> Credits {
+        let output = self.fare.bound().output;
+        self.fare.quote(output, output).most
+    }
+
     /// Tokens that each answer may have: what the hold affords, or all that was asked for where the hold grows.
     pub(in crate::proxy) fn limit(&self, held: Credits) -> u64 {
         match self.hold {

@@ -38,6 +38,8 @@ pub(in crate::proxy) struct Streamed {
     /// Why nothing more may pass; none when the upstream was told no more.
     refused: Option<Code>,
     cut: bool,
+    /// The ledger was asked for what was reported at last.
+    asked_at_last: bool,
 }
 
 /// What is to be done.
@@ -71,6 +73,7 @@ impl Streamed {
             silent: 0,
             refused: None,
             cut: false,
+            asked_at_last: false,
         }
     }
 
@@ -141,6 +144,29 @@ impl Streamed {
     /// The upstream has come to its end: what is still to be passed on.
     pub(in crate::proxy) fn end(&mut self) -> Bytes {
         self.course.end()
+    }
+
+    /// Waits, when all has passed, until a growing hold covers what was reported at last, as far as there are credits: what leaves no text (reasoning that is
+    /// not shown) is told only then.
+    pub(in crate::proxy) fn poll_covered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.metered.hold != HoldMode::Growing {
+            return Poll::Ready(());
+        }
+        let due = self.metered.so_far(&self.course.tally(), self.limit);
+        let needed = due.amount.min(self.metered.most());
+        while let Some(held) = &mut self.held
+            && held.amount() < needed
+        {
+            if held.is_growing() {
+                let _ = std::task::ready!(held.poll_grown(cx));
+            } else if self.asked_at_last {
+                break;
+            } else {
+                self.asked_at_last = true;
+                held.grow(Credits::MICRO, needed.saturating_sub(held.amount()));
+            }
+        }
+        Poll::Ready(())
     }
 
     fn amount(&self) -> Credits {
@@ -254,7 +280,7 @@ fn covers(metered: &Metered, tally: &Tally, limit: u64, held: Credits, needed: &
         // It covers all that the upstream was told.
         HoldMode::Full => true,
         HoldMode::Growing => {
-            *needed = metered.so_far(tally, limit).amount;
+            *needed = metered.so_far(tally, limit).amount.min(metered.most());
             *needed <= held
         }
     }
@@ -277,7 +303,7 @@ pub(in crate::proxy) fn settle(
         true => metered.unknown(held.amount(), end),
         false => metered.due(&tally, end, limit),
     };
-    let charged = due.amount.min(held.amount());
+    let charged = due.amount.min(held.amount()).min(metered.most());
     let meters = &exchange.worker.meters;
     if due.amount > charged || tally.invalid > 0 {
         meters.reports_corrected.one();

@@ -237,10 +237,11 @@ fn judge(call: &Call, seen: &Seen, charged: Charged) -> Result<Due, String> {
     let amounts: Vec<u64> = dues.iter().map(|due| due.amount).collect();
     let fits = dues.iter().find(|due| due.amount == charged.amount);
     // How far a hold has grown is known to the proxy alone; it is charged whole where more is reported than the upstream was told, and where credits run out
-    // within a frame that nobody can take apart.
+    // or the client leaves within a frame that nobody can take apart.
     let growing = plan.route.growing && plan.stream;
     let loose = growing
-        && (plan.ending == Ending::Excess || (plan.layout.gzip && matches!(plan.ending, Ending::Poor(_))));
+        && (plan.ending == Ending::Excess
+            || (plan.layout.gzip && matches!(plan.ending, Ending::Poor(_) | Ending::GoneAt(..))));
     let fits = match fits {
         Some(due) => *due,
         None if loose

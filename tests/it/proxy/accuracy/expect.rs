@@ -83,11 +83,8 @@ fn due(plan: &Plan, known: &Known, events: usize, broken: bool, cap: u64) -> Due
     }
 }
 
-/// The most that is held for a call.
+/// The most that is charged for a call, whatever is reported.
 pub(super) fn cap(plan: &Plan, funds: u64) -> u64 {
-    if plan.route.growing && plan.stream {
-        return funds;
-    }
     funds.min(most(plan))
 }
 

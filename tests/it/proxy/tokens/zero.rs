@@ -72,6 +72,42 @@ async fn a_growing_hold_begins_small_grows_with_the_answer_and_gives_back_what_i
 }
 
 #[tokio::test]
+async fn a_growing_hold_covers_what_is_told_at_the_end_and_has_left_no_text() {
+    for (credits, charge) in [("1", 10 + 3 * 700 + 4 * 2), ("0.000500", 500)] {
+        let house = House::open(credits, GROWING).await;
+        let usage = json!({
+            "prompt_tokens": 10, "completion_tokens": 702, "total_tokens": 712,
+            "completion_tokens_details": { "reasoning_tokens": 700 },
+        });
+        let mut last: Value = serde_json::from_str(&usage_chunk(10, 702)).unwrap();
+        last["usage"] = usage;
+        let events = [
+            chunk("Hello"),
+            last_chunk(),
+            last.to_string(),
+            "[DONE]".to_owned(),
+        ];
+        house.upstream.answer(streams(&events));
+        let text = house.chat(&ask_streamed()).await.text().await;
+        assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+        assert_eq!(house.charged_of(micros(credits)).await, charge);
+    }
+}
+
+#[tokio::test]
+async fn a14_a_growing_hold_does_not_grow_for_a_report_beyond_what_was_asked_for() {
+    let house = House::open("1", GROWING).await;
+    let events = [chunk("Hello"), usage_chunk(10, 90_000), "[DONE]".to_owned()];
+    house.upstream.answer(streams(&events));
+    house.chat(&ask_streamed()).await.text().await;
+    // As much as a full hold.
+    assert_eq!(
+        house.charged_of(1_000_000).await,
+        bytes(&ask_streamed()) + 4 * 1000
+    );
+}
+
+#[tokio::test]
 async fn an_unstreamed_request_is_held_for_whole() {
     let house = House::open("1", GROWING).await;
     house.upstream.answer(Reply::json(&completion(
