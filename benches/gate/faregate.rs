@@ -12,6 +12,8 @@ use std::{env, fs, io, thread};
 
 /// Credits of one request on every paid route.
 const PRICE: f64 = 0.002;
+/// How much is held for a stream that is priced by tokens: the dearer way, with trips to the ledger in mid-stream.
+const HOLD: &str = "growing";
 /// Accounts with credits, each with one key: connections take turns with them.
 const ACCOUNTS: usize = 32;
 const TOKEN: &str = "bench-admin-token";
@@ -213,6 +215,19 @@ cost = {PRICE}
 match = "POST /v1/stream"
 upstream = "models"
 cost = {PRICE}
+
+[models."bench"]
+input = 20
+output = 20
+output_tokens_max = 1000
+
+[[routes]]
+match = "POST /v1/chat"
+upstream = "models"
+api = "openai-chat"
+cost = "tokens"
+hold = "{HOLD}"
+query = ["events", "every"]
 "#
     )
 }

@@ -71,15 +71,30 @@ impl Target {
         );
         let mut request = head.into_bytes();
         let start = request.len();
-        request.extend_from_slice(br#"{"model":"bench","query":""#);
-        request.resize(start + self.body_bytes - 2, b'x');
-        request.extend_from_slice(br#""}"#);
+        let (before, after): (&[u8], &[u8]) = match self.path.as_str() {
+            "/v1/chat" => (
+                br#"{"model":"bench","messages":[{"role":"user","content":""#,
+                br#""}]}"#,
+            ),
+            path if path.starts_with("/v1/chat?") => (
+                br#"{"model":"bench","stream":true,"messages":[{"role":"user","content":""#,
+                br#""}]}"#,
+            ),
+            _ => (br#"{"model":"bench","query":""#, br#""}"#),
+        };
+        request.extend_from_slice(before);
+        request.resize(start + self.body_bytes - after.len(), b'x');
+        request.extend_from_slice(after);
         request
     }
 
     /// Whether an answer is the one awaited; says what it was instead.
     fn check(&self, answer: &wire::Answer) -> Result<(), String> {
-        let right_body = self.status != 200 || answer.body == crate::upstream::ANSWER;
+        let awaited = match self.path.as_str() {
+            "/v1/chat" => crate::upstream::CHAT,
+            _ => crate::upstream::ANSWER,
+        };
+        let right_body = self.status != 200 || answer.body == awaited;
         if answer.status == self.status && right_body && !answer.body.is_empty() {
             return Ok(());
         }

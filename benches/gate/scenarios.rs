@@ -3,6 +3,7 @@
 mod measure;
 mod report;
 mod streams;
+mod tokens;
 
 use crate::Args;
 use crate::figures::Figure;
@@ -60,11 +61,12 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
         .filter(|word| !word.starts_with("--"))
         .unwrap_or("all");
     let mut known = false;
-    let steps: [(&str, Scenario); 6] = [
+    let steps: [(&str, Scenario); 7] = [
         ("small", small),
         ("rate", rate),
         ("body32k", body),
         ("streams", streams::run),
+        ("tokens", tokens::run),
         ("refuse", refuse),
         ("start", start),
     ];

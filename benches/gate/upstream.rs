@@ -22,6 +22,14 @@ pub(crate) const ANSWER: &[u8] = br#"{"id":"rr-0001","object":"rerank","model":"
 pub(crate) const EVENT: &[u8] =
     b"data: {\"id\":\"c-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"}}]}\n\n";
 
+/// What ends a stream that is priced by tokens.
+pub(crate) const DONE: &[u8] = b"data: [DONE]\n\n";
+/// Said before that where it is asked for.
+const USAGE: &[u8] =
+    b"data: {\"id\":\"c-1\",\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":{\"prompt_tokens\":50,\"completion_tokens\":50,\"total_tokens\":100}}\n\n";
+/// A small answer that is priced by tokens.
+pub(crate) const CHAT: &[u8] = br#"{"id":"c-1","object":"chat.completion","model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"word word word"},"finish_reason":"stop"}],"usage":{"prompt_tokens":50,"completion_tokens":50,"total_tokens":100}}"#;
+
 /// Requests answered so far, for `GET /count`.
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
@@ -68,11 +76,22 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, hyper::E
     }
     REQUESTS.fetch_add(1, Ordering::Relaxed);
     let (head, mut body) = request.into_parts();
+    let mut asks_usage = false;
     while let Some(frame) = body.frame().await {
-        frame?;
+        let frame = frame?;
+        let data = frame.data_ref().map_or(&[][..], |data| data);
+        asks_usage |= memchr::memmem::find(data, b"include_usage").is_some();
     }
     let (kind, body) = match (head.uri.path(), head.uri.query()) {
-        ("/v1/stream", Some(query)) => ("text/event-stream", Answer::Events(Events::new(query))),
+        ("/v1/stream", Some(query)) => ("text/event-stream", Answer::Events(Events::new(query, &[]))),
+        ("/v1/chat", Some(query)) => {
+            let end = if asks_usage { &[DONE, USAGE][..] } else { &[DONE] };
+            ("text/event-stream", Answer::Events(Events::new(query, end)))
+        }
+        ("/v1/chat", None) => (
+            "application/json",
+            Answer::Whole(Full::new(Bytes::from_static(CHAT))),
+        ),
         _ => (
             "application/json",
             Answer::Whole(Full::new(Bytes::from_static(ANSWER))),
@@ -94,12 +113,14 @@ enum Answer {
 /// Events at an interval, the first at once.
 struct Events {
     left: u64,
+    /// What follows them, the last first.
+    end: Vec<&'static [u8]>,
     timer: Interval,
 }
 
 impl Events {
     /// From `events=N&every=MILLISECONDS`.
-    fn new(query: &str) -> Self {
+    fn new(query: &str, end: &[&'static [u8]]) -> Self {
         let of = |name: &str| {
             let pair = query
                 .split('&')
@@ -110,6 +131,7 @@ impl Events {
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             left: of("events"),
+            end: end.to_vec(),
             timer,
         }
     }
@@ -125,7 +147,12 @@ impl Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Answer::Whole(body) => Pin::new(body).poll_frame(cx),
-            Answer::Events(events) if events.left == 0 => Poll::Ready(None),
+            Answer::Events(events) if events.left == 0 => Poll::Ready(
+                events
+                    .end
+                    .pop()
+                    .map(|end| Ok(Frame::data(Bytes::from_static(end)))),
+            ),
             Answer::Events(events) => {
                 ready!(events.timer.poll_tick(cx));
                 events.left -= 1;
@@ -137,7 +164,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Answer::Whole(body) => body.is_end_stream(),
-            Answer::Events(events) => events.left == 0,
+            Answer::Events(events) => events.left == 0 && events.end.is_empty(),
         }
     }
 

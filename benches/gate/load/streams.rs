@@ -3,7 +3,7 @@
 use super::wire::Connection;
 use super::{Tally, Target, runtime};
 use crate::roles;
-use crate::upstream::EVENT;
+use crate::upstream::{DONE, EVENT};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,12 @@ pub(super) fn read(target: &Target, count: usize, events: usize) -> io::Result<(
     roles::wait_for_go()?;
     let start = Instant::now();
     let mut tally = Tally::default();
-    let awaited = events * EVENT.len();
+    let end = if target.path.starts_with("/v1/chat") {
+        DONE.len()
+    } else {
+        0
+    };
+    let awaited = events * EVENT.len() + end;
     runtime()?.block_on(LocalSet::new().run_until(async {
         for (_, status, got, elapsed) in open(target, count, usize::MAX).await? {
             let right = status == target.status && got == awaited;

@@ -27,6 +27,13 @@ impl<'a> Load<'a> {
         Self::new(title, "/v1/rerank".into(), body_bytes, &args)
     }
 
+    /// The same, priced by tokens where there is a price.
+    pub(crate) fn by_tokens(mut self) -> Self {
+        let query = self.path.split_once('?').map(|(_, query)| format!("?{query}"));
+        self.path = format!("/v1/chat{}", query.unwrap_or_default());
+        self
+    }
+
     /// So many requests a second, whatever the answers do.
     pub(crate) fn rate(title: &'a str, rate: u32, seconds: u32) -> Self {
         let args = format!("--kind rate --rate {rate} --seconds {seconds}");

@@ -8,10 +8,10 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-const EVENTS: usize = 50;
-const EVERY: Duration = Duration::from_millis(20);
+pub(super) const EVENTS: usize = 50;
+pub(super) const EVERY: Duration = Duration::from_millis(20);
 /// Memory must have been given back so long after the clients have left.
-const GIVEN_BACK: Duration = Duration::from_secs(5);
+pub(super) const GIVEN_BACK: Duration = Duration::from_secs(5);
 
 pub(super) fn run(plan: &Plan<'_>, upstream: &Upstream) -> io::Result<()> {
     let mut systems = systems::start(upstream.port, wanted(plan))?;
@@ -58,7 +58,7 @@ pub(super) fn run(plan: &Plan<'_>, upstream: &Upstream) -> io::Result<()> {
 }
 
 /// The proxy's memory before, with all streams open, and some time after all clients have left; KiB.
-fn open_and_close(
+pub(super) fn open_and_close(
     system: &mut System,
     upstream: &Upstream,
     load: &Load<'_>,
