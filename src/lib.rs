@@ -5,7 +5,7 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | L0 | [`domain`]: values and decisions, no I/O |
-//! | L1 | [`clock`], [`config`], [`telemetry`], [`http`], [`meter`]: bodies to tokens and back |
+//! | L1 | [`clock`], [`config`], [`telemetry`], [`http`], [`meter`]: bodies to tokens and back, [`tokenizer`] |
 //! | L2 | [`ledger`]: the port and its two stores |
 //! | L3 | [`service`]: the one place where things are done |
 //! | L4 | [`proxy`], [`api`] |
@@ -24,3 +24,4 @@ pub mod meter;
 pub mod proxy;
 pub mod service;
 pub mod telemetry;
+pub mod tokenizer;

@@ -29,6 +29,7 @@ const REASONING: &str = "Tokens of reasoning, where they are reported apart; abs
 const AUDIO_OUT: &str = "Tokens of sound written; absent: as output.";
 const LONG: &str = "What tokens cost, all of them, in a request that reads more than `above`.";
 const ABOVE: &str = "Tokens read that make a request long.";
+const TOKENIZER: &str = "Counts the text of requests closely: o200k_base, o200k_harmony, cl100k_base, p50k_base, r50k_base, or a tokenizer.json file; absent: a token for each byte.";
 const OUTPUT_MAX: &str = "The most tokens of one answer: the limit of a request that sets none.";
 const ALIASES: &str = "Other names that customers may use; the upstream is told the name of the table.";
 const UPSTREAM_NAME: &str = "What the upstream is told instead of the name that was asked for.";
@@ -70,6 +71,7 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawModel> {
     }
     let aliases = s.texts("aliases", ALIASES, &[], ALIASES_MAX);
     let upstream_name = s.text("upstream_name", UPSTREAM_NAME);
+    let tokenizer = s.text("tokenizer", TOKENIZER);
     let part = |name, doc| s.integer_or(name, doc, None, TOKENS);
     let declared = Declared {
         image: part("image_tokens", IMAGE),
@@ -91,6 +93,7 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawModel> {
         upstream_name: told,
         rates: Rates::new(input?, output?, |class| own[class as usize]),
         long,
+        tokenizer: tokenizer.map(|name| name.value.into()),
         output_max: output_max.unwrap_or(0),
         declared,
     };

@@ -325,6 +325,7 @@ fn of_model(names: &[NamePattern], model: &Model) -> Settings {
         upstream_name,
         rates,
         long,
+        tokenizer,
         output_max,
         declared,
     } = model;
@@ -347,6 +348,7 @@ fn of_model(names: &[NamePattern], model: &Model) -> Settings {
             list.put(&join("long", class.as_str()), rates.get(class));
         }
     }
+    list.maybe("tokenizer", tokenizer.as_ref());
     list.put("output_tokens_max", output_max);
     list.maybe("image_tokens", *image);
     list.maybe("audio_tokens", *audio);

@@ -19,6 +19,8 @@ pub struct Model {
     pub rates: Rates,
     /// What they cost in a request that reads more than so many.
     pub long: Option<(u64, Rates)>,
+    /// The tokenizer that its requests are counted by; none for bytes.
+    pub tokenizer: Option<Arc<str>>,
     /// The most tokens of one answer: the limit of a request that sets none. Zero for models that write nothing.
     pub output_max: u64,
     /// What each part of a request counts that is not counted by its text.
@@ -265,6 +267,7 @@ mod tests {
             upstream_name: None,
             rates: Rates::new(Credits::MICRO, Credits::MICRO, |_| None),
             long: None,
+            tokenizer: None,
             output_max: 1,
             declared: Declared::default(),
         };

@@ -12,6 +12,8 @@ mod spec;
 
 pub use edit::Change;
 
+use std::ops::Range;
+
 use super::Api;
 use super::json::Ends;
 use super::problem::Problem;
@@ -58,6 +60,8 @@ pub struct Asked {
     /// Whether the client asked for usage in each event of its stream.
     pub continuous_usage: bool,
     spots: Spots,
+    /// Where what is counted apart stands in the body, in order.
+    apart: Vec<Range<usize>>,
 }
 
 /// Reads a body of this API. Members that are refused by name are taken when their name is in `allowed`: the name in the body (`service_tier`, in an
@@ -70,6 +74,45 @@ pub fn read<A: AsRef<str>>(api: Api, body: &[u8], allowed: &[A]) -> Result<Asked
         .map_err(|problem| Problem::new(format!("the body is not JSON with one reading: {problem}")))?;
     let allowed: Vec<&str> = allowed.iter().map(AsRef::as_ref).collect();
     Reader::new(api, &allowed).read(whole)
+}
+
+/// Shorter strings are not worth a tokenizer's time, in bytes.
+const REFINED_MIN: usize = 64;
+
+/// What a tokenizer may miss at a string's ends.
+const ENDS: u64 = 2;
+
+impl Asked {
+    /// [`Asked::text`] with the longer strings of the body, which has to be the one that was read, counted by `count` instead of bounded by their bytes. All else,
+    /// names and brackets too, stays as it is, which pays for what a chat template puts around messages.
+    pub fn refined(&self, body: &[u8], count: impl Fn(&str) -> u64) -> u64 {
+        let Ok(whole) = super::json::loose(body) else {
+            return self.text;
+        };
+        let (mut waiting, mut text) = (vec![whole], self.text);
+        while let Some(value) = waiting.pop() {
+            if self.is_apart(&value) {
+                continue;
+            }
+            waiting.extend(value.items());
+            waiting.extend(value.members().map(|(_, value)| value));
+            if let Some(string) = value.str().filter(|string| string.len() >= REFINED_MIN) {
+                let bound = super::bound::of_json(value.inner());
+                text =
+                    text.saturating_sub(bound.saturating_sub(bound.min(count(&string).saturating_add(ENDS))));
+            }
+        }
+        text
+    }
+
+    /// Whether a value is within what is counted apart: of a string that is, only what is between its quotes.
+    fn is_apart(&self, value: &super::json::Value<'_>) -> bool {
+        let (start, end) = (value.span().start, value.span().end);
+        let next = self
+            .apart
+            .partition_point(|apart| apart.end < end.saturating_sub(1));
+        self.apart.get(next).is_some_and(|apart| apart.start <= start + 1)
+    }
 }
 
 /// The name of the limit that is spliced into bodies of this API, unless another is configured; in `options` for Ollama's own.

@@ -19,6 +19,7 @@ use crate::ledger::detail::Note;
 use crate::service::plans::Plans;
 use crate::service::tariff::{self, Tariff, Tariffed};
 use crate::telemetry::metrics::{DataPlane, RouteMeters};
+use crate::tokenizer::{Tokenizer, TokenizerError};
 
 use super::forward::{Setup, Upstream, UpstreamError};
 use super::metering::{self, Metering};
@@ -30,6 +31,8 @@ pub(super) struct Live {
     pub(super) routes: Matcher<Arc<Route>>,
     pub(super) plans: Arc<Plans>,
     pub(super) models: Models,
+    /// By name, those that models name.
+    pub(super) tokenizers: HashMap<Arc<str>, Arc<Tokenizer>>,
     /// The same, as in the configuration, for people.
     models_in_order: Vec<(Vec<NamePattern>, Arc<Model>)>,
     pub(super) request_rules: RequestRules,
@@ -122,6 +125,9 @@ pub enum LiveError {
         /// What.
         error: UpstreamError,
     },
+    /// A tokenizer that a model names.
+    #[error(transparent)]
+    Tokenizer(TokenizerError),
     /// A route without an upstream, or twice the same; a mistake in the code, since the configuration was checked.
     #[error("the routes do not fit together: {0}")]
     Routes(String),
@@ -170,6 +176,7 @@ impl Live {
             routes,
             plans: Arc::clone(plans),
             models: models(config),
+            tokenizers: tokenizers(config)?,
             models_in_order: config.models.clone(),
             key_headers: config.server.key_headers.clone(),
             top_up_url: config.server.top_up_url.clone(),
@@ -245,6 +252,17 @@ fn metering(given: &crate::config::Route, upstream: &Upstream) -> Option<Meterin
     }
 }
 
+fn tokenizers(config: &Config) -> Result<HashMap<Arc<str>, Arc<Tokenizer>>, LiveError> {
+    let named = config
+        .models
+        .iter()
+        .filter_map(|(_, model)| model.tokenizer.clone());
+    let load = |name: Arc<str>| Tokenizer::load(&name).map(|tokenizer| (name, tokenizer));
+    named
+        .map(|name| load(name).map_err(LiveError::Tokenizer))
+        .collect()
+}
+
 fn models(config: &Config) -> Models {
     let named = config
         .models
@@ -318,7 +336,7 @@ impl Tariff for Live {
             return Err(format!("no route serves {method} {path}"));
         };
         if let Some(metering) = &route.metering {
-            let read = metering::read(metering, &self.models, Bytes::copy_from_slice(body));
+            let read = metering::read(metering, self, Bytes::copy_from_slice(body));
             let quote = read.map_err(|unpriced| unpriced.to_string())?.quote;
             return Ok((route.id.to_string(), quote));
         }

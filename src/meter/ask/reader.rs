@@ -63,6 +63,7 @@ impl<'r> Reader<'r> {
                 usage: false,
                 continuous_usage: false,
                 spots: Spots::default(),
+                apart: Vec::new(),
             },
             each: None,
             prompts: 1,
@@ -90,6 +91,7 @@ impl<'r> Reader<'r> {
             .saturating_add(self.longest_tool.saturating_mul(self.tool_references));
         self.asked.text = self.text(whole);
         self.asked.writes_cache = whole.says("cache_control");
+        self.asked.apart = self.apart;
         Ok(self.asked)
     }
 

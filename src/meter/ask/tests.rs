@@ -291,3 +291,30 @@ fn what_may_be_allowed_is_known_by_name() {
         assert_eq!(is_refusable(api, name), known, "{name}");
     }
 }
+
+#[test]
+fn a_tokenizer_counts_long_strings_and_nothing_that_is_counted_apart() {
+    let words = "word ".repeat(100);
+    let body = serde_json::json!({
+        "model": "m",
+        "messages": [
+            { "role": "user", "content": words },
+            { "role": "user", "content": [
+                { "type": "text", "text": "short" },
+                { "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{}", "A".repeat(1_000)) } },
+            ] },
+        ],
+        "tools": [{ "type": "function", "function": { "name": "f", "description": words, "parameters": {} } }],
+    })
+    .to_string();
+    let asked = read::<&str>(Api::OpenAiChat, body.as_bytes(), &[]).unwrap();
+    let counted = std::cell::RefCell::new(Vec::new());
+    let text = asked.refined(body.as_bytes(), |text| {
+        counted.borrow_mut().push(text.to_owned());
+        100
+    });
+    assert_eq!(*counted.borrow(), [words.as_str()]);
+    assert_eq!(text, asked.text - (500 - 102));
+    // More than the bound is not believed.
+    assert_eq!(asked.refined(body.as_bytes(), |_| u64::MAX), asked.text);
+}

@@ -6,15 +6,19 @@ use bytes::Bytes;
 
 use crate::config::Kind;
 use crate::domain::credits::Credits;
-use crate::domain::model::{Bound, Declared, Fare, Model, Models};
+use crate::domain::model::{Bound, Declared, Fare, Model};
 use crate::domain::price::{HoldMode, Quote};
 use crate::meter::Api;
 use crate::meter::answer::{Framing, Setup};
 use crate::meter::ask::{self, Asked, Change, limit_name};
 
 use super::super::fault::Fault;
+use super::super::live::Live;
 use super::super::upload::Upload;
 use super::Metering;
+
+/// The longest body whose text is counted by a tokenizer: at some 5 MiB/s, a longer one would take a thread for too long before anything is paid.
+const TOKENIZED_MAX: usize = 256 * 1024;
 
 /// See the module.
 pub(in crate::proxy) struct Metered {
@@ -52,7 +56,7 @@ impl From<Unpriced> for Fault {
 }
 
 /// Reads what a request may use, and what that costs.
-pub(in crate::proxy) fn read(metering: &Metering, models: &Models, body: Bytes) -> Result<Metered, Unpriced> {
+pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> Result<Metered, Unpriced> {
     let unreadable = |what: String| Unpriced::Unreadable(what);
     let asked =
         ask::read(metering.api, &body, &metering.allow).map_err(|problem| unreadable(problem.to_string()))?;
@@ -60,11 +64,12 @@ pub(in crate::proxy) fn read(metering: &Metering, models: &Models, body: Bytes) 
     let name: Arc<str> = name
         .ok_or_else(|| unreadable("`model` is missing: name a model".to_owned()))?
         .into();
-    let model = models
+    let model = live
+        .models
         .find(&name)
         .ok_or_else(|| Unpriced::Model(name.to_string()))?;
     let bound = Bound {
-        input: input(&asked, &model.declared).map_err(unreadable)?,
+        input: input(&asked, text(&asked, model, live, &body), &model.declared).map_err(unreadable)?,
         writes_cache: asked.writes_cache,
         output: match asked.choices {
             0 => 0,
@@ -93,9 +98,21 @@ pub(in crate::proxy) fn read(metering: &Metering, models: &Models, body: Bytes) 
     })
 }
 
+/// Tokens of the text, at most: by a tokenizer where the model has one and the body is not too long for it, else by bytes.
+fn text(asked: &Asked, model: &Model, live: &Live, body: &[u8]) -> u64 {
+    let tokenizer = model
+        .tokenizer
+        .as_ref()
+        .and_then(|name| live.tokenizers.get(name));
+    match tokenizer.filter(|_| body.len() <= TOKENIZED_MAX) {
+        Some(tokenizer) => asked.refined(body, |text| tokenizer.count(text)),
+        None => asked.text,
+    }
+}
+
 /// Tokens that are read, at most.
-fn input(asked: &Asked, declared: &Declared) -> Result<u64, String> {
-    let mut tokens = asked.text.saturating_add(declared.request);
+fn input(asked: &Asked, text: u64, declared: &Declared) -> Result<u64, String> {
+    let mut tokens = text.saturating_add(declared.request);
     tokens = tokens.saturating_add(asked.tools.saturating_mul(declared.tool));
     for (what, count, each) in [
         ("images", asked.images, declared.image),

@@ -10,6 +10,8 @@ use super::units;
 
 /// Bodies longer than this are looked at on a thread of their own: it takes longer than others should wait.
 const LONG: usize = 512 * 1024;
+/// The same where text may be counted by a tokenizer.
+const COUNTED: usize = 1_024;
 
 /// Reads the body whole, and from it what the request may use.
 pub(super) async fn read(
@@ -21,13 +23,14 @@ pub(super) async fn read(
     check_beta(&routed.exchange.head.headers, metering)?;
     let body = units::whole(routed, body).await?;
     let live = &routed.exchange.live;
-    if body.len() <= LONG {
-        return Ok(Box::new(metering::read(metering, &live.models, body)?));
+    let most = if live.tokenizers.is_empty() { LONG } else { COUNTED };
+    if body.len() <= most {
+        return Ok(Box::new(metering::read(metering, live, body)?));
     }
     let (live, route) = (std::sync::Arc::clone(live), std::sync::Arc::clone(&routed.route));
     let read = tokio::task::spawn_blocking(move || {
         let metering = route.metering.as_ref()?;
-        Some(metering::read(metering, &live.models, body))
+        Some(metering::read(metering, &live, body))
     });
     match read.await {
         Ok(Some(read)) => Ok(Box::new(read?)),

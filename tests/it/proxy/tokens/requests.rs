@@ -308,3 +308,33 @@ async fn p10_a_dearer_model_that_answers_is_charged_as_itself_up_to_the_hold() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_tokenizer_holds_close_to_what_is_read() {
+    let upstream = FakeUpstream::start().await;
+    let text = config(&upstream, "").replace("aliases = [\"mini\"]", "tokenizer = \"o200k_base\"");
+    let house = Gatehouse::start("1", &text).await;
+    upstream.answer(Reply::json(&completion(
+        &json!({ "prompt_tokens": 460, "completion_tokens": 2 }),
+    )));
+    let content = "The quick brown fox jumps over the lazy dog. ".repeat(45);
+    let ask =
+        json!({ "model": "small", "max_tokens": 10, "messages": [{ "role": "user", "content": content }] });
+    let answer = house
+        .client()
+        .post_json("/v1/chat/completions", &ask)
+        .send()
+        .await;
+    assert_eq!(answer.header("x-credits-charged"), Some("0.000468"));
+    let entries = house.ledger.entries();
+    let hold = entries
+        .iter()
+        .find(|entry| entry.kind == EntryKind::Hold)
+        .unwrap();
+    let (held, others) = (
+        hold.amount.micros(),
+        bytes(&ask) - i64::try_from(content.len()).unwrap(),
+    );
+    // 451 tokens, what cuts may hide, and all that is not text, by its bytes.
+    assert!((451 + 40..=451 + 40 + others + 20).contains(&held), "{held}");
+}
