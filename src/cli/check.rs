@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::app;
-use crate::config::Summary;
+use crate::config::{ModelRow, Summary};
 
 use super::Failure;
 use super::output::{Output, table};
@@ -40,10 +40,11 @@ fn json(summary: &Summary) -> serde_json::Value {
     let plans = summary
         .plans
         .iter()
-        .map(|plan| json!({ "name": plan.name, "routes": plan.routes, "limits": plan.limits, "default": plan.default }));
+        .map(|plan| json!({ "name": plan.name, "routes": plan.routes, "models": plan.models, "limits": plan.limits, "default": plan.default }));
     json!({
         "listen": summary.listen, "admin": summary.admin, "ledger": summary.ledger,
         "routes": routes.collect::<Vec<_>>(), "upstreams": upstreams.collect::<Vec<_>>(),
+        "models": summary.models,
         "plans": plans.collect::<Vec<_>>(), "free": summary.free, "notes": summary.notes,
     })
 }
@@ -84,25 +85,14 @@ fn text(summary: &Summary) -> String {
         &["UPSTREAM", "URLS", "ADDS HEADERS", "ROUTES"],
         &upstreams,
     ));
-    if !summary.plans.is_empty() {
-        let plans: Vec<Vec<String>> = summary
-            .plans
-            .iter()
-            .map(|plan| {
-                let routes = plan
-                    .routes
-                    .as_ref()
-                    .map_or_else(|| "all".to_owned(), |routes| routes.join(", "));
-                let name = if plan.default {
-                    format!("{} (default)", plan.name)
-                } else {
-                    plan.name.clone()
-                };
-                vec![name, routes, plan.limits.join(", ")]
-            })
-            .collect();
+    if !summary.models.is_empty() {
+        let models: Vec<Vec<String>> = summary.models.iter().map(ModelRow::cells).collect();
         text.push('\n');
-        text.push_str(&table(&["PLAN", "ROUTES", "LIMITS"], &plans));
+        text.push_str(&table(&ModelRow::TITLES, &models));
+    }
+    if !summary.plans.is_empty() {
+        text.push('\n');
+        text.push_str(&plans(summary));
     }
     for free in &summary.free {
         text.push_str(&format!("\nfree: {free} costs nothing"));
@@ -111,4 +101,28 @@ fn text(summary: &Summary) -> String {
         text.push_str(&format!("\nnote: {note}"));
     }
     text
+}
+
+fn plans(summary: &Summary) -> String {
+    let plans: Vec<Vec<String>> = summary
+        .plans
+        .iter()
+        .map(|plan| {
+            let routes = plan
+                .routes
+                .as_ref()
+                .map_or_else(|| "all".to_owned(), |routes| routes.join(", "));
+            let name = if plan.default {
+                format!("{} (default)", plan.name)
+            } else {
+                plan.name.clone()
+            };
+            let models = plan
+                .models
+                .as_ref()
+                .map_or_else(|| "all".to_owned(), |models| models.join(", "));
+            vec![name, routes, models, plan.limits.join(", ")]
+        })
+        .collect();
+    table(&["PLAN", "ROUTES", "MODELS", "LIMITS"], &plans)
 }

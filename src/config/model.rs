@@ -62,7 +62,11 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawModel> {
     let own = own_rates(s);
     let long = s.table("long", LONG, read_long);
     let output_max = s.integer_or("output_tokens_max", OUTPUT_MAX, None, TOKENS);
-    let writes = output.is_none_or(|output| !output.is_zero());
+    let writes = output.is_none_or(|output| {
+        let dearest = |rates: &Rates| !rates.dearest_output().is_zero();
+        let rates = Rates::new(Credits::ZERO, output, |class| own[class as usize]);
+        dearest(&rates) || long.as_ref().is_some_and(|(_, rates)| dearest(rates))
+    });
     if writes && !s.has("output_tokens_max") && !s.describing() {
         s.missing(
             "output_tokens_max",

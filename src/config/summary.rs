@@ -207,6 +207,11 @@ impl Config {
                 upstream.name
             ));
         }
+        for (_, model) in &self.models {
+            if Class::ALL.iter().all(|class| model.rates.get(*class).is_zero()) && model.long.is_none() {
+                notes.push(format!("the model {} costs nothing", model.name));
+            }
+        }
         if self.default_plan.is_none() && !self.plans.is_empty() {
             notes.push(
                 "there is no default_plan: accounts without a plan may use every route, without caps"
@@ -302,13 +307,11 @@ impl fmt::Display for Summary {
             &titles,
             self.upstreams.iter().map(UpstreamRow::cells).collect(),
         )?;
-        let titles = [
-            "MODEL",
-            "CREDITS FOR A MILLION TOKENS",
-            "LONGEST ANSWER",
-            "ALIASES",
-        ];
-        table(f, &titles, self.models.iter().map(ModelRow::cells).collect())?;
+        table(
+            f,
+            &ModelRow::TITLES,
+            self.models.iter().map(ModelRow::cells).collect(),
+        )?;
         let titles = ["PLAN", "ROUTES", "MODELS", "CAPS"];
         table(f, &titles, self.plans.iter().map(PlanRow::cells).collect())?;
         table(
@@ -354,7 +357,16 @@ impl UpstreamRow {
 }
 
 impl ModelRow {
-    fn cells(&self) -> Vec<String> {
+    /// What is in [`ModelRow::cells`].
+    pub const TITLES: [&'static str; 4] = [
+        "MODEL",
+        "CREDITS FOR A MILLION TOKENS",
+        "LONGEST ANSWER",
+        "ALIASES",
+    ];
+
+    /// It as a row of a table.
+    pub fn cells(&self) -> Vec<String> {
         let rates: Vec<String> = self
             .rates
             .iter()

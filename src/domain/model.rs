@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::credits::Credits;
 use super::price::{Quote, TooDear};
-use super::usage::{Rates, Usage, affordable, cost};
+use super::usage::{Class, Rates, Usage, affordable, cost};
 
 /// A model's price, and what has to be known of it to say beforehand what a request may cost.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -184,12 +184,28 @@ impl Models {
 pub struct Bound {
     /// To be read, once for all answers.
     pub input: u64,
+    /// Of which sound, by what the model declares.
+    pub audio: u64,
     /// Some of what is read may be written to the upstream's cache.
     pub writes_cache: bool,
     /// To be written in each answer, as far as the request or the model limits it.
     pub output: u64,
     /// Answers.
     pub answers: u64,
+}
+
+impl Bound {
+    /// All that is read, each token as the dearest kind that it may be at these rates.
+    pub fn read(&self, rates: &Rates) -> Usage {
+        let plain = rates.dearest_input(self.writes_cache);
+        let sound = if rates.get(Class::AudioInput) > rates.get(plain) {
+            Class::AudioInput
+        } else {
+            plain
+        };
+        let audio = self.audio.min(self.input);
+        Usage::default().with(sound, audio).and(plain, self.input - audio)
+    }
 }
 
 /// What a metered request costs beforehand: its input, and each token of its output.
@@ -209,7 +225,7 @@ impl Fare {
     /// It is beyond what an account could hold.
     pub fn new(rates: &Rates, bound: Bound) -> Result<Fare, TooDear> {
         let dear = TooDear { units: bound.input };
-        let input = cost(bound.input, rates.dearest_input(bound.writes_cache)).ok_or(dear)?;
+        let input = rates.charge(&bound.read(rates)).ok_or(dear)?;
         let fare = Fare {
             input,
             rate: rates.dearest_output(),
@@ -237,6 +253,11 @@ impl Fare {
         let left = credits.saturating_sub(self.input);
         let tokens = affordable(left, self.rate).unwrap_or(u64::MAX);
         (tokens / self.bound.answers.max(1)).min(self.bound.output)
+    }
+
+    /// What it may cost at most.
+    pub fn most(&self) -> Credits {
+        self.up_to(self.bound.output).unwrap_or(Credits::MAX)
     }
 
     /// What so many tokens cost that are written, over all answers.
@@ -334,6 +355,7 @@ mod tests {
         let rates = Rates::new("2".parse().unwrap(), "8".parse().unwrap(), |_| None);
         let bound = Bound {
             input,
+            audio: 0,
             writes_cache: false,
             output,
             answers,
@@ -368,6 +390,7 @@ mod tests {
         let rates = Rates::new(Credits::MAX, Credits::MICRO, |_| None);
         let bound = |input, output, answers| Bound {
             input,
+            audio: 0,
             writes_cache: false,
             output,
             answers,
@@ -388,7 +411,7 @@ mod tests {
             let rates_of = Rates::new(micros(rates.0), micros(rates.1), |class| {
                 (class == crate::domain::usage::Class::Reasoning).then(|| micros(rates.2))
             });
-            let bound = Bound { input, writes_cache: false, output, answers };
+            let bound = Bound { input, audio: 0, writes_cache: false, output, answers };
             let fare = Fare::new(&rates_of, bound).unwrap();
             let held = micros(held);
             prop_assume!(held >= fare.input);

@@ -117,6 +117,11 @@ pub struct TooDear {
 }
 
 impl Price {
+    /// Whether it is for what an answer says was used, so that one which says nothing costs nothing.
+    pub fn is_used(&self) -> bool {
+        matches!(self, Price::Tokens(_) | Price::Measured { .. })
+    }
+
     /// The quote for a request that asks for `units` (1 where the price does not count any).
     ///
     /// # Errors

@@ -84,6 +84,13 @@ impl Usage {
         self
     }
 
+    /// The same, with so many of one kind more.
+    #[must_use]
+    pub const fn and(self, class: Class, tokens: u64) -> Usage {
+        let sum = self.get(class).saturating_add(tokens);
+        self.with(class, sum)
+    }
+
     /// Of one kind.
     pub const fn get(&self, class: Class) -> u64 {
         self.0[class as usize]
@@ -136,15 +143,26 @@ impl Rates {
         self.0[class as usize]
     }
 
-    /// The highest of the kinds that are read and not sound; `writes_cache` says whether some may be written to a cache.
-    pub fn dearest_input(&self, writes_cache: bool) -> Credits {
-        let plain = self.get(Class::Input).max(self.get(Class::CachedInput));
-        if writes_cache {
-            let write = self.get(Class::CacheWrite).max(self.get(Class::CacheWriteLong));
-            plain.max(write)
+    /// The dearest of the kinds that are read and not sound; `writes_cache` says whether some may be written to a cache.
+    pub fn dearest_input(&self, writes_cache: bool) -> Class {
+        let kinds: &[Class] = if writes_cache {
+            &[
+                Class::Input,
+                Class::CachedInput,
+                Class::CacheWrite,
+                Class::CacheWriteLong,
+            ]
         } else {
-            plain
-        }
+            &[Class::Input, Class::CachedInput]
+        };
+        let dearer = |one: Class, other: &Class| {
+            if self.get(*other) > self.get(one) {
+                *other
+            } else {
+                one
+            }
+        };
+        kinds.iter().fold(Class::Input, dearer)
     }
 
     /// The highest of the kinds that are written.
@@ -226,8 +244,8 @@ mod tests {
         ] {
             assert_eq!(rates.get(class), credits(rate), "{class:?}");
         }
-        assert_eq!(rates.dearest_input(false), credits("1"));
-        assert_eq!(rates.dearest_input(true), credits("1.25"));
+        assert_eq!(rates.dearest_input(false), Class::Input);
+        assert_eq!(rates.dearest_input(true), Class::CacheWrite);
         assert_eq!(rates.dearest_output(), credits("4"));
     }
 

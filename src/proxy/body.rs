@@ -223,21 +223,27 @@ impl Passed {
     }
 }
 
+impl Passed {
+    /// Whether all that an upstream that has ended has said was passed on.
+    fn all_passed(&mut self) -> bool {
+        let Some(metered) = &mut self.metered else {
+            return true;
+        };
+        let drained = metered.is_drained();
+        if drained {
+            metered.end();
+        }
+        drained
+    }
+}
+
 impl Drop for Passed {
     fn drop(&mut self) {
         // hyper does not ask again after the last frame; what was dropped before is a client that left.
-        match &self.body {
-            Some(body) if body.is_end_stream() => {
-                if let Some(metered) = &mut self.metered {
-                    metered.end();
-                    // Of what was kept back, nothing passes any more.
-                    if let Some(tail) = &mut self.tail {
-                        tail.exchange.record = None;
-                    }
-                }
-                self.ended(None);
-            }
-            _ => self.abandoned(),
+        let over = self.body.as_ref().is_some_and(Body::is_end_stream);
+        match over && self.all_passed() {
+            true => self.ended(None),
+            false => self.abandoned(),
         }
     }
 }
@@ -334,15 +340,11 @@ impl Passed {
 
     /// The upstream has come to its end.
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
-        if let Some(metered) = &mut self.metered {
-            std::task::ready!(metered.poll_covered(cx));
-        }
+        let rest = match &mut self.metered {
+            Some(metered) => std::task::ready!(metered.finish(cx)),
+            None => Bytes::new(),
+        };
         self.over = false;
-        let rest = self
-            .metered
-            .as_mut()
-            .map(|metered| metered.end())
-            .unwrap_or_default();
         let given = (!rest.is_empty()).then(|| self.give(Frame::data(rest), cx));
         self.ended(None);
         if self.metered.is_none() {

@@ -2,6 +2,7 @@
 
 mod course;
 mod due;
+mod purse;
 mod request;
 mod stream;
 
@@ -13,6 +14,7 @@ use crate::meter::Api;
 
 pub(super) use course::Course;
 pub(super) use due::End;
+pub(super) use purse::{Purse, Room};
 pub(super) use request::{Metered, read};
 pub(super) use stream::{Next, Streamed, settle};
 

@@ -79,6 +79,13 @@ pub(super) fn read(s: &Section<'_>, price: Option<Price>, api: Api) -> (Option<P
             format!("cost = \"tokens\" takes one of {}", apis.join(", ")),
         );
     }
+    if terms.hold == HoldMode::Growing && terms.when_short == WhenShort::Refuse {
+        s.problem(
+            &s.place_or("when_short"),
+            "a hold that grows covers an answer only as far as it has come, so it may always end short",
+            "say hold = \"full\", or take when_short out",
+        );
+    }
     (Some(Price::Tokens(terms)), tokens)
 }
 

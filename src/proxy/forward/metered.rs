@@ -1,20 +1,25 @@
 //! Answers that are priced by tokens: charged by what they report. A short one is read whole before it is passed on, so that its head says what it cost.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use ::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER};
 use ::http::{HeaderMap, Response};
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::domain::credits::Credits;
+use crate::domain::refusal::Refusal;
 use crate::meter::answer::{Framing, Step};
+use crate::service::denial::Denial;
 
 use super::super::body::ReplyBody;
 use super::super::exchange::Charge;
-use super::super::fault::Rejected;
-use super::super::metering::{Course, End, Metered, Streamed, settle};
+use super::super::fault::{Fault, Rejected};
+use super::super::metering::{Course, End, Metered, Purse, Room, Streamed, settle};
 use super::super::stage::{Payment, Reply};
 use super::super::stall::Stall;
-use super::settle::{Answer, abandoned, pass};
+use super::settle::{Answer, abandoned, pass, released};
 use super::whole::{Read, joined, read};
 
 impl Answer<'_> {
@@ -48,13 +53,13 @@ impl Answer<'_> {
         let route = self.route;
         match read(self.response.body_mut(), route.upstream.idle_timeout, end).await {
             Ok(Read::Part(parts)) => Ok(self.streamed(Framing::Whole, parts, end)),
-            Ok(Read::Whole(bytes)) => Ok(self.charged(bytes)),
+            Ok(Read::Whole(bytes)) => self.charged(bytes).await,
             Err(fault) => Err(self.broken(fault)),
         }
     }
 
-    /// It was read whole: its head says what it cost.
-    fn charged(self, bytes: Bytes) -> Reply {
+    /// It was read whole: its head says what it cost. A hold that was to grow with a stream which is none grows now, or the answer is kept back.
+    async fn charged(self, bytes: Bytes) -> Result<Reply, Rejected> {
         let Answer {
             response,
             lease,
@@ -67,32 +72,55 @@ impl Answer<'_> {
                     metered,
                 },
         } = self;
+        let Some(mut metered) = metered else {
+            return Err(exchange.reject(Fault::UpstreamBroken));
+        };
         let (mut head, _) = response.into_parts();
         lease.give_back();
         let had = available.saturating_add(held.amount());
-        if let Some(mut metered) = metered {
-            let mut course = course(&metered, Framing::Whole, &head.headers);
-            course.feed(bytes.clone());
-            while let Step::Pass(_) = course.next(|_| true) {}
-            course.end();
-            let limit = metered.limit(held.amount());
-            settle(
-                &mut metered,
-                held,
-                &mut course,
-                End::Whole,
-                limit,
-                &mut exchange,
-                route,
-            );
+        let mut course = course(&metered, Framing::Whole, &head.headers);
+        course.feed(bytes.clone());
+        while let Step::Pass(_) = course.next(|_| true) {}
+        course.end();
+        let limit = metered.limit(held.amount());
+        let mut purse = Purse::new(held, &metered);
+        let due = metered.due(&course.tally(), End::Whole, limit).amount;
+        let grown = if purse.grows() {
+            poll_fn(|cx| match purse.room(due, Credits::ZERO, cx) {
+                Room::Wait => Poll::Pending,
+                room => Poll::Ready(room == Room::Some),
+            })
+            .await
+        } else {
+            true
+        };
+        let available = purse.available().saturating_add(purse.amount());
+        let Some(held) = purse.take() else {
+            return Err(exchange.reject(Fault::UpstreamBroken));
+        };
+        if !grown {
+            exchange.charge = Charge::Released;
+            let required = due;
+            held.settle(released(route, "insufficient_credits"));
+            let refusal = Refusal::InsufficientCredits { available, required };
+            return Err(exchange.reject(Fault::Denied(Denial::Refused(refusal))));
         }
+        settle(
+            &mut metered,
+            held,
+            &mut course,
+            End::Whole,
+            limit,
+            &mut exchange,
+            route,
+        );
         let charged = match exchange.charge {
             Charge::Charged(amount) => amount,
             _ => Credits::ZERO,
         };
         pass(&mut head, &mut exchange, route, had.saturating_sub(charged));
         exchange.sent = bytes.len() as u64;
-        Response::from_parts(head, ReplyBody::own(bytes, exchange))
+        Ok(Response::from_parts(head, ReplyBody::own(bytes, exchange)))
     }
 
     /// It is counted while it passes.

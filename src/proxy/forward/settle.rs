@@ -89,7 +89,7 @@ impl Answer<'_> {
         } = self;
         let (mut head, body) = response.into_parts();
         let amount = held.amount();
-        let failed = is_failure(head.status);
+        let failed = is_failure(head.status) || (route.price.is_used() && !head.status.is_success());
         let charged = if failed {
             Credits::ZERO
         } else {

@@ -123,7 +123,7 @@ impl Course {
     }
 
     /// What is known of what it has used.
-    pub(super) fn tally(&self) -> Tally {
+    pub(in crate::proxy) fn tally(&self) -> Tally {
         match self {
             Course::Plain(meter) => meter.tally(),
             Course::Compressed { beside, .. } => beside.tally(),

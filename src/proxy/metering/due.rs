@@ -45,6 +45,8 @@ pub(in crate::proxy) struct Due {
     /// What it costs; perhaps more than is held.
     pub(in crate::proxy) amount: Credits,
     pub(super) usage: Usage,
+    /// By which it was charged.
+    rates: Rates,
     /// Some of it was not reported.
     pub(super) estimated: bool,
     end: End,
@@ -63,6 +65,7 @@ impl Metered {
             return Due {
                 amount: Credits::ZERO,
                 usage: Usage::default(),
+                rates: self.model.rates,
                 estimated: false,
                 end,
             };
@@ -79,6 +82,7 @@ impl Metered {
         Due {
             amount: held,
             usage: Usage::of(bound.input, 0),
+            rates: self.model.rates,
             estimated: true,
             end,
         }
@@ -92,38 +96,25 @@ impl Metered {
         let room = limit
             .saturating_mul(bound.answers)
             .saturating_sub(tally.usage.output());
-        let rates = self.rates_at(tally);
-        let class = counted_as(rates);
-        let written = tally.usage.get(class).saturating_add(counted.min(room));
-        let mut usage = tally.usage.with(class, written);
-        let mut input = Credits::ZERO;
+        let mut rates = *self.model.rates_at(tally.usage.input());
+        let mut usage = tally.usage;
         if !tally.input_reported {
-            input = self.fare.input;
+            // As it was quoted.
+            rates = self.model.dearest_up_to(bound.input);
+            let read = bound.read(&rates);
             usage = Class::ALL
                 .into_iter()
                 .filter(|class| !class.is_output())
-                .fold(usage, |usage, class| usage.with(class, 0));
+                .fold(usage, |usage, class| usage.with(class, read.get(class)));
         }
-        let charge = rates.charge(&usage).unwrap_or(Credits::MAX);
-        if !tally.input_reported {
-            usage = usage.with(Class::Input, bound.input);
-        }
+        let usage = usage.and(counted_as(&rates), counted.min(room));
         Due {
-            amount: charge.saturating_add(input),
+            amount: rates.charge(&usage).unwrap_or(Credits::MAX),
             usage,
+            rates,
             estimated: tally.exact().is_none(),
             end: End::Whole,
         }
-    }
-
-    /// By the tokens that were read, or what was quoted where nobody said.
-    fn rates_at(&self, tally: &Tally) -> &Rates {
-        let input = if tally.input_reported {
-            tally.usage.input()
-        } else {
-            self.fare.bound().input
-        };
-        self.model.rates_at(input)
     }
 
     /// An upstream that answers by another model, which is priced and dearer, is paid for that one (P10).
@@ -154,9 +145,7 @@ impl Metered {
             .route(route)
             .model(&self.name)
             .usage(Value::Object(used))
-            .price(tariff::told_of(self.model.rates_at(due.usage.input()), |class| {
-                due.usage.get(class) > 0
-            }))
+            .price(tariff::told_of(&due.rates, |class| due.usage.get(class) > 0))
             .detail()
     }
 }

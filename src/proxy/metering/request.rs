@@ -70,10 +70,16 @@ pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> R
         .ok_or_else(|| Unpriced::Model(name.to_string()))?;
     let bound = Bound {
         input: input(&asked, text(&asked, model, live, &body), &model.declared).map_err(unreadable)?,
+        audio: asked
+            .audios
+            .saturating_mul(model.declared.audio.unwrap_or(0))
+            .saturating_mul(asked.input_times),
         writes_cache: asked.writes_cache,
-        output: match asked.choices {
-            0 => 0,
-            _ => asked.output_max.unwrap_or(model.output_max),
+        // A limit beyond what the model can write is none.
+        output: match (asked.choices, asked.output_max) {
+            (0, _) => 0,
+            (_, Some(limit)) => limit.min(model.output_max),
+            (_, None) => model.output_max,
         },
         answers: asked.choices.max(1),
     };
@@ -154,12 +160,6 @@ impl Metered {
             hide_usage: self.kind != Kind::Plain && !self.asked.usage,
             choices: self.asked.choices,
         }
-    }
-
-    /// The most that it may cost, whatever is reported: what a full hold is.
-    pub(super) fn most(&self) -> Credits {
-        let output = self.fare.bound().output;
-        self.fare.quote(output, output).most
     }
 
     /// Tokens that each answer may have: what the hold affords, or all that was asked for where the hold grows.

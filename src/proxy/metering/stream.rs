@@ -8,38 +8,33 @@ use serde_json::json;
 use crate::domain::credits::Credits;
 use crate::domain::price::HoldMode;
 use crate::meter::answer::{Counted, Cut, Step, Tally};
-use crate::service::charge::{Ending, Growth, Held};
+use crate::service::charge::{Ending, Held};
 
 use super::super::code::Code;
 use super::super::exchange::{Charge, Exchange};
-use super::super::fault::Fault;
 use super::super::live::Route;
 use super::course::Course;
 use super::due::End;
+use super::purse::{Purse, Room};
 use super::request::Metered;
 
-/// How often the ledger is asked for more when it does not answer, until the stream ends. Each time takes as long as a request waits for it.
-const SILENT_MAX: u32 = 8;
+/// Events that an upstream may send for each token that it was told it may write, and besides: some send the bytes of a character, or letters, one by one. Where nothing
+/// is reported, that many more are still its own doing.
+const EVENTS_PER_TOKEN: u64 = 4;
+const EVENTS_FREE: u64 = 64;
 
 /// See the module.
 pub(in crate::proxy) struct Streamed {
     course: Course,
     metered: Box<Metered>,
-    /// None once it is settled.
-    held: Option<Held>,
+    purse: Purse,
     /// Tokens that each answer may have, at most.
     limit: u64,
     /// What was passed on.
     passed: Counted,
-    /// The ledger has said that there is no more; until it is asked in need.
-    exhausted: bool,
-    /// Questions in need that had no answer.
-    silent: u32,
-    /// Why nothing more may pass; none when the upstream was told no more.
-    refused: Option<Code>,
+    /// What is left behind the upstream's end, once that has come.
+    rest: Option<Bytes>,
     cut: bool,
-    /// The ledger was asked for what was reported at last.
-    asked_at_last: bool,
 }
 
 /// What is to be done.
@@ -55,25 +50,25 @@ pub(in crate::proxy) enum Next {
 }
 
 /// Whether more may pass.
-enum Room {
-    Some,
-    Wait,
-    None,
+#[derive(Clone, Copy)]
+enum Covered {
+    Yes,
+    /// When so much is held.
+    With(Credits),
+    /// It is more than the upstream was told.
+    Never,
 }
 
 impl Streamed {
     pub(in crate::proxy) fn new(course: Course, metered: Box<Metered>, held: Held) -> Streamed {
         Streamed {
             limit: metered.limit(held.amount()),
+            purse: Purse::new(held, &metered),
             course,
             metered,
-            held: Some(held),
             passed: Counted::default(),
-            exhausted: false,
-            silent: 0,
-            refused: None,
+            rest: None,
             cut: false,
-            asked_at_last: false,
         }
     }
 
@@ -84,35 +79,39 @@ impl Streamed {
 
     /// What is to be done next.
     pub(in crate::proxy) fn next(&mut self, cx: &mut Context<'_>) -> Next {
-        if self.metered.hold == HoldMode::Growing && self.course.is_late() {
+        if self.purse.grows() && self.course.is_late() {
             // Nobody can tell when it has grown beyond what is held.
             return Next::Cut;
         }
         loop {
-            let (mut needed, mut beyond) = (Credits::ZERO, false);
-            let (metered, held, limit, passed) = (&self.metered, self.amount(), self.limit, self.passed);
+            let mut stopped = Covered::Yes;
+            let (metered, held, limit, passed) =
+                (&self.metered, self.purse.amount(), self.limit, self.passed);
             let step = self.course.next(|tally| {
                 // What brings no text costs nothing more.
-                if tally.delivered == passed {
-                    return true;
+                if tally.delivered != passed {
+                    stopped = metered.covers(tally, limit, held);
                 }
-                beyond = is_beyond(metered, tally, limit);
-                !beyond && covers(metered, tally, limit, held, &mut needed)
+                matches!(stopped, Covered::Yes)
             });
-            match step {
-                Step::Pass(data) => {
+            match (step, stopped) {
+                (Step::Pass(data), _) => {
                     self.passed = self.course.tally().delivered;
-                    self.grow_ahead(cx);
+                    let due = self.metered.so_far(&self.course.tally(), self.limit);
+                    let step = self.step(due.usage.output());
+                    self.purse.ahead(due.amount, step, cx);
                     return Next::Pass(data);
                 }
-                Step::Starved => return Next::More,
-                // More than the upstream was told, whatever is held.
-                Step::Stopped if beyond => return Next::Cut,
-                Step::Stopped => match self.room(needed, cx) {
-                    Room::Some => {}
-                    Room::Wait => return Next::Wait,
-                    Room::None => return Next::Cut,
-                },
+                (Step::Starved, _) => return Next::More,
+                (Step::Stopped, Covered::With(needed)) => {
+                    let step = self.step(self.course.tally().usage.output());
+                    match self.purse.room(needed, step, cx) {
+                        Room::Some => {}
+                        Room::Wait => return Next::Wait,
+                        Room::None => return Next::Cut,
+                    }
+                }
+                (Step::Stopped, _) => return Next::Cut,
             }
         }
     }
@@ -121,14 +120,10 @@ impl Streamed {
     pub(in crate::proxy) fn cut(&mut self, exchange: &Exchange) -> Option<Bytes> {
         self.cut = true;
         let due = self.metered.so_far(&self.course.tally(), self.limit);
-        let (charged, available) = (
-            due.amount.min(self.amount()),
-            self.held.as_ref().map(Held::available),
-        );
         let reason = json!({
-            "code": self.refused.map_or("output_limit", Code::as_str),
-            "charged": charged.to_string(),
-            "available": available.unwrap_or(Credits::ZERO).to_string(),
+            "code": self.purse.refused().map_or("output_limit", Code::as_str),
+            "charged": due.amount.min(self.purse.amount()).to_string(),
+            "available": self.purse.available().to_string(),
             "top_up_url": exchange.live.top_up_url,
         });
         let now = exchange.worker.clock.now();
@@ -141,54 +136,31 @@ impl Streamed {
         })
     }
 
-    /// The upstream has come to its end: what is still to be passed on.
-    pub(in crate::proxy) fn end(&mut self) -> Bytes {
-        self.course.end()
+    /// The upstream has come to its end: what is still to be passed on. First, what is known only now is held too, as far as there is.
+    pub(in crate::proxy) fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        if self.rest.is_none() {
+            self.rest = Some(self.course.end());
+        }
+        let due = self.metered.so_far(&self.course.tally(), self.limit).amount;
+        let due = due.min(self.metered.fare.most());
+        std::task::ready!(self.purse.collect(due, cx));
+        Poll::Ready(self.rest.take().unwrap_or_default())
     }
 
-    /// Waits, when all has passed, until a growing hold covers what was reported at last, as far as there are credits: what leaves no text (reasoning that is
-    /// not shown) is told only then.
-    pub(in crate::proxy) fn poll_covered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.metered.hold != HoldMode::Growing {
-            return Poll::Ready(());
-        }
-        let due = self.metered.so_far(&self.course.tally(), self.limit);
-        let needed = due.amount.min(self.metered.most());
-        while let Some(held) = &mut self.held
-            && held.amount() < needed
-        {
-            if held.is_growing() {
-                let _ = std::task::ready!(held.poll_grown(cx));
-            } else if self.asked_at_last {
-                break;
-            } else {
-                self.asked_at_last = true;
-                held.grow(Credits::MICRO, needed.saturating_sub(held.amount()));
+    /// Whether all that the upstream has said has passed, so that its end is the answer's.
+    pub(in crate::proxy) fn is_drained(&mut self) -> bool {
+        loop {
+            match self.course.next(|_| false) {
+                Step::Pass(_) => {}
+                Step::Starved => return true,
+                Step::Stopped => return false,
             }
         }
-        Poll::Ready(())
     }
 
-    fn amount(&self) -> Credits {
-        self.held.as_ref().map_or(Credits::ZERO, Held::amount)
-    }
-
-    /// Asks for more before it is needed.
-    fn grow_ahead(&mut self, cx: &mut Context<'_>) {
-        if self.metered.hold != HoldMode::Growing || self.exhausted {
-            return;
-        }
-        let due = self.metered.so_far(&self.course.tally(), self.limit);
-        let step = self.step(due.usage.output());
-        let Some(held) = &mut self.held else { return };
-        if held.is_growing() {
-            self.exhausted = matches!(held.poll_grown(cx), Poll::Ready(Growth::Refused(_)));
-            return;
-        }
-        let left = held.amount().saturating_sub(due.amount);
-        if left.micros() <= step.micros() / 2 {
-            held.grow(Credits::MICRO, step);
-        }
+    /// Nobody is there any more to whom the rest could be passed on.
+    pub(in crate::proxy) fn end(&mut self) {
+        self.course.end();
     }
 
     /// What a hold grows by: for as much output as there was already.
@@ -200,61 +172,9 @@ impl Streamed {
         self.metered.fare.output(tokens.max(output))
     }
 
-    /// Whether there is room for what costs `needed` in all.
-    fn room(&mut self, needed: Credits, cx: &mut Context<'_>) -> Room {
-        if self.metered.hold != HoldMode::Growing {
-            return Room::None;
-        }
-        let step = self.step(self.course.tally().usage.output());
-        let Some(held) = &mut self.held else {
-            return Room::None;
-        };
-        let least = needed.saturating_sub(held.amount());
-        if held.is_growing() {
-            return match held.poll_grown(cx) {
-                Poll::Pending => Room::Wait,
-                Poll::Ready(Growth::To(amount)) => {
-                    (self.exhausted, self.silent) = (false, 0);
-                    if amount < needed {
-                        // It was asked before it was known how much is needed.
-                        held.grow(needed.saturating_sub(amount), step.max(least));
-                    }
-                    Room::Some
-                }
-                Poll::Ready(Growth::Refused(denial)) if self.exhausted => {
-                    self.refused = Some(Fault::Denied(denial).code());
-                    Room::None
-                }
-                Poll::Ready(Growth::Refused(_)) => {
-                    self.ask_in_need(least, step);
-                    Room::Some
-                }
-                Poll::Ready(Growth::Failed) if self.silent >= SILENT_MAX => {
-                    self.refused = Some(Code::LedgerUnavailable);
-                    Room::None
-                }
-                Poll::Ready(Growth::Failed) => {
-                    self.silent += 1;
-                    self.ask_in_need(least, step);
-                    Room::Some
-                }
-            };
-        }
-        self.ask_in_need(least, step);
-        Room::Some
-    }
-
-    /// What is refused now ends the stream.
-    fn ask_in_need(&mut self, least: Credits, step: Credits) {
-        self.exhausted = true;
-        if let Some(held) = &mut self.held {
-            held.grow(least, step.max(least));
-        }
-    }
-
     /// Charges for it.
     pub(in crate::proxy) fn settle(&mut self, end: End, exchange: &mut Exchange, route: &Route) {
-        let Some(held) = self.held.take() else { return };
+        let Some(held) = self.purse.take() else { return };
         let end = if self.cut { End::CutOff } else { end };
         settle(
             &mut self.metered,
@@ -268,20 +188,22 @@ impl Streamed {
     }
 }
 
-/// Whether an upstream has written more than it was told.
-fn is_beyond(metered: &Metered, tally: &Tally, limit: u64) -> bool {
-    let written = tally.usage.output().max(tally.delivered.events);
-    written > limit.saturating_mul(metered.fare.bound().answers)
-}
-
-/// Whether what is held covers all this.
-fn covers(metered: &Metered, tally: &Tally, limit: u64, held: Credits, needed: &mut Credits) -> bool {
-    match metered.hold {
-        // It covers all that the upstream was told.
-        HoldMode::Full => true,
-        HoldMode::Growing => {
-            *needed = metered.so_far(tally, limit).amount.min(metered.most());
-            *needed <= held
+impl Metered {
+    /// Whether what is held covers all this. What an upstream writes beyond the limit that it was told is not passed on, whatever is held.
+    fn covers(&self, tally: &Tally, limit: u64, held: Credits) -> Covered {
+        let told = limit.saturating_mul(self.fare.bound().answers);
+        let events = told.saturating_mul(EVENTS_PER_TOKEN).saturating_add(EVENTS_FREE);
+        if tally.usage.output() > told || tally.delivered.events > events {
+            return Covered::Never;
+        }
+        let needed = match self.hold {
+            HoldMode::Full => return Covered::Yes,
+            HoldMode::Growing => self.so_far(tally, limit).amount.min(self.fare.most()),
+        };
+        if needed <= held {
+            Covered::Yes
+        } else {
+            Covered::With(needed)
         }
     }
 }
@@ -303,7 +225,7 @@ pub(in crate::proxy) fn settle(
         true => metered.unknown(held.amount(), end),
         false => metered.due(&tally, end, limit),
     };
-    let charged = due.amount.min(held.amount()).min(metered.most());
+    let charged = due.amount.min(held.amount()).min(metered.fare.most());
     let meters = &exchange.worker.meters;
     if due.amount > charged || tally.invalid > 0 {
         meters.reports_corrected.one();

@@ -65,11 +65,11 @@ fn due(plan: &Plan, known: &Known, events: usize, broken: bool, cap: u64) -> Due
     (told.output, told.reasoning) = (written.output, written.reasoning);
     let room = (known.told * plan.answers).saturating_sub(written.written());
     let bound = plan.input_bound();
-    let read = input.map_or(bound, |input| input.read());
-    let mut amount = plan.model.counted(read, &told, counted.min(room));
-    if input.is_none() {
-        amount += plan.model.dearest_input(bound, plan.writes_cache);
-    }
+    let counted = counted.min(room);
+    let amount = match input {
+        Some(input) => plan.model.counted(input.read(), &told, counted),
+        None => plan.model.guessed(bound, plan.writes_cache, &told, counted),
+    };
     let (used, shown) = facts
         .last()
         .map_or((known.read, known.read), |fact| (fact.used, fact.shown));

@@ -188,6 +188,27 @@ impl Model {
         rounded_up(times(written, rate))
     }
 
+    /// What a call costs of which nobody said what it read: that as it was held, and what it has written by the same rates, rounded up once.
+    pub(super) fn guessed(&self, bound: u64, writes_cache: bool, written: &Used, counted: u64) -> u64 {
+        let long = self.rates_at(bound);
+        let dearer = |of: fn(&Rates) -> u64| of(&self.rates).max(of(long));
+        let (output, reasoning) = (dearer(|rates| rates.output), dearer(|rates| rates.reasoning));
+        let write = if writes_cache {
+            dearer(|rates| rates.cache_write)
+        } else {
+            0
+        };
+        let input = dearer(|rates| rates.input)
+            .max(dearer(|rates| rates.cached))
+            .max(write);
+        rounded_up(
+            times(bound, input)
+                + times(written.output, output)
+                + times(written.reasoning, reasoning)
+                + times(counted, output.max(reasoning)),
+        )
+    }
+
     /// What tokens cost of which nobody said what they are: the dearest that such a call writes.
     pub(super) fn counted(&self, read: u64, used: &Used, counted: u64) -> u64 {
         let rates = self.rates_at(read);

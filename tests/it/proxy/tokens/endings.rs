@@ -279,44 +279,111 @@ async fn a14_a_stream_that_reports_nothing_is_charged_by_its_text() {
 
 #[tokio::test]
 async fn a15_an_upstream_that_writes_more_than_it_was_told_is_cut_off() {
-    let house = House::open("1", "").await;
-    let (sender, reply) = Reply::stepped();
-    house
-        .upstream
-        .answer(reply.header("content-type", "text/event-stream"));
-    let mut ask = ask_streamed();
-    ask["max_tokens"] = json!(3);
-    let mut answer = house.chat(&ask).await;
-    let endless = async { while sender.send(sse(&[chunk("x")])).await {} };
-    let ((), text) = tokio::join!(endless, answer.text());
-    assert_eq!(text.matches(r#""content":"x""#).count(), 3);
-    assert!(
-        text.contains(r#""finish_reason":"length""#) && text.ends_with("data: [DONE]\n\n"),
-        "{text}"
-    );
-    assert_eq!(house.charged_of(1_000_000).await, bytes(&ask) + 3 * 4);
-    house.upstream.wait_cancelled(1).await;
+    for settings in ["", "hold = \"growing\"\nslice = 2\noutput_min = 1"] {
+        for (reports, passes) in [(true, 3), (false, 3 * 4 + 64)] {
+            let house = House::kind("1", settings, "vllm").await;
+            let (sender, reply) = Reply::stepped();
+            house
+                .upstream
+                .answer(reply.header("content-type", "text/event-stream"));
+            let mut ask = ask_streamed();
+            ask["max_tokens"] = json!(3);
+            let mut answer = house.chat(&ask).await;
+            let endless = async {
+                for n in 1.. {
+                    let mut event: Value = serde_json::from_str(&chunk("x")).unwrap();
+                    if reports {
+                        event["usage"] = json!({ "prompt_tokens": 10, "completion_tokens": n });
+                    }
+                    if !sender.send(sse(&[event.to_string()])).await {
+                        break;
+                    }
+                }
+            };
+            let ((), text) = tokio::join!(endless, answer.text());
+            assert_eq!(
+                text.matches(r#""content":"x""#).count(),
+                passes,
+                "{settings} {reports}"
+            );
+            assert!(
+                text.contains(r#""finish_reason":"length""#) && text.ends_with("data: [DONE]\n\n"),
+                "{text}"
+            );
+            let read = if reports { 10 } else { bytes(&ask) };
+            assert_eq!(house.charged_of(1_000_000).await, read + 3 * 4);
+            house.upstream.wait_cancelled(1).await;
+        }
+    }
 }
 
 #[tokio::test]
-async fn a15_an_upstream_that_writes_more_than_it_was_told_is_cut_off_under_a_growing_hold_too() {
-    let house = House::open("1", "hold = \"growing\"\nslice = 10\noutput_min = 1").await;
-    let mut ask = ask_streamed();
-    ask["max_tokens"] = json!(30);
-    let (sender, reply) = Reply::stepped();
-    house
-        .upstream
-        .answer(reply.header("content-type", "text/event-stream"));
-    let mut answer = house.chat(&ask).await;
-    let endless = async { while sender.send(sse(&[chunk("word ")])).await {} };
-    let ((), text) = tokio::join!(endless, answer.text());
-    assert_eq!(text.matches(r#""content":"word ""#).count(), 30);
-    assert!(
-        text.contains(r#""code":"output_limit""#) && text.ends_with("data: [DONE]\n\n"),
-        "{text}"
-    );
-    assert_eq!(house.charged_of(1_000_000).await, bytes(&ask) + 30 * 4);
-    house.upstream.wait_cancelled(1).await;
+async fn a_growing_hold_is_paid_for_what_is_known_at_the_end_only() {
+    let growing = "hold = \"growing\"\nslice = 10\noutput_min = 1";
+    // Reasoning that nobody sees; then the same without an end of the last line.
+    for end in ["data: [DONE]\n\n", ""] {
+        for (credits, charge) in [(1_000_000, 10 + 4 * 500), (1_000, 1_000)] {
+            let house = House::open(
+                &format!("{}.{:06}", credits / 1_000_000, credits % 1_000_000),
+                growing,
+            )
+            .await;
+            let text = sse(&[chunk("Hi")])
+                + "data: "
+                + &usage_chunk(10, 500)
+                + if end.is_empty() { "" } else { "\n\n" }
+                + end;
+            house
+                .upstream
+                .answer(Reply::ok(text).header("content-type", "text/event-stream"));
+            house.chat(&ask_streamed()).await.text().await;
+            assert_eq!(house.charged_of(credits).await, charge, "{end:?} {credits}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_growing_hold_covers_a_streamed_request_that_is_answered_by_one_text() {
+    for (credits, status, charge) in [(1_000_000, 200, 10 + 4 * 500), (1_000, 402, 0)] {
+        let growing = "hold = \"growing\"\nslice = 10\noutput_min = 1";
+        let house = House::open(
+            &format!("{}.{:06}", credits / 1_000_000, credits % 1_000_000),
+            growing,
+        )
+        .await;
+        house.upstream.answer(Reply::json(&completion(
+            &json!({ "prompt_tokens": 10, "completion_tokens": 500 }),
+        )));
+        assert_eq!(house.chat(&ask_streamed()).await.status(), status);
+        assert_eq!(house.charged_of(credits).await, charge);
+    }
+}
+
+#[tokio::test]
+async fn a_hold_of_nothing_does_not_hang_the_gate() {
+    let upstream = FakeUpstream::start().await;
+    let text = config(&upstream, "hold = \"growing\"\nslice = 10\noutput_min = 1");
+    let text = text
+        .replace(
+            "input = 1\ncached_input = 0.5\noutput = 4\n",
+            "input = 0\noutput = 0\n",
+        )
+        .replace(
+            "reasoning = 3",
+            "reasoning = 0\nlong = { above = 20, input = 1, output = 1 }",
+        );
+    let gate = Gatehouse::start("1", &text).await;
+    upstream.answer(streams(&[
+        chunk("Hello"),
+        usage_chunk(3_000, 2),
+        "[DONE]".to_owned(),
+    ]));
+    let answer = gate
+        .client()
+        .post_json("/v1/chat/completions", &ask_streamed())
+        .send();
+    assert!(answer.await.text().await.ends_with("data: [DONE]\n\n"));
+    assert_eq!(gate.client().get("/v1/none").send().await.status(), 404);
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ async fn every_api_is_charged_by_its_own_usage() {
 #[tokio::test]
 async fn what_fails_costs_nothing() {
     let house = House::open("1", "").await;
-    for status in [400, 429, 500, 529] {
+    for status in [302, 304, 400, 429, 500, 529] {
         house.upstream.answer_next(Reply::status(status));
         let answer = house.chat(&ask()).await;
         assert_eq!(
@@ -175,4 +175,30 @@ async fn a20_a_request_keeps_the_price_it_began_with() {
     )));
     house.chat(&ask()).await;
     assert_eq!(house.charged_of(1_000_000).await, 18 + 10 + 16);
+}
+
+#[tokio::test]
+async fn sound_is_held_and_an_estimate_charged_at_its_own_rate() {
+    let upstream = FakeUpstream::start().await;
+    let sounding = "[models.\"sounding\"]\ninput = 1\naudio_input = 40\ncache_write = 5\noutput = 4\noutput_tokens_max = 10\naudio_tokens = 100\nrequest_tokens = 0\n";
+    let house = Gatehouse::start("1", &(config(&upstream, "") + sounding)).await;
+    upstream.answer(Reply::json(&completion(&Value::Null)));
+    let ask = json!({ "model": "sounding", "messages": [{ "role": "user", "content": [
+        { "type": "input_audio", "input_audio": { "data": "AAAA", "format": "wav" } } ] }] });
+    let answer = house
+        .client()
+        .post_json("/v1/chat/completions", &ask)
+        .send()
+        .await;
+    let charged = micros(answer.header("x-credits-charged").unwrap());
+    let text = bytes(&ask) - 4;
+    assert_eq!(charged, text + 100 * 40 + 5 * 4);
+    house.settled().await;
+    let entries = house.ledger.entries();
+    let detail: Value = serde_json::from_str(entries.last().unwrap().detail.as_str()).unwrap();
+    assert_eq!(
+        detail["usage"],
+        json!({ "input": text, "audio_input": 100, "output": 5, "estimated": true })
+    );
+    assert_eq!(detail["price"]["audio_input"], "40.000000");
 }

@@ -118,7 +118,7 @@ async fn p2_where_the_route_says_the_model_the_body_says_no_other() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_in_one_way_is_refused_before_anything_is_held() {
+async fn p2_to_p9_what_cannot_be_read_in_one_way_or_is_deferred_is_refused_before_anything_is_held() {
     let house = House::open("1", "").await;
     for (name, body) in [
         ("p3 twice", r#"{"model":"small","model":"large-1","messages":[]}"#),
