@@ -32,7 +32,7 @@ impl Room {
     }
 
     /// A body's part, empty at first.
-    pub(super) fn share(self: &Arc<Self>) -> Share {
+    pub fn share(self: &Arc<Self>) -> Share {
         Share {
             room: Arc::clone(self),
             bytes: 0,
@@ -42,7 +42,7 @@ impl Room {
 
 /// What one body takes.
 #[derive(Debug)]
-pub(super) struct Share {
+pub struct Share {
     room: Arc<Room>,
     bytes: usize,
 }
@@ -58,7 +58,7 @@ impl Share {
     }
 
     /// Takes so many bytes more, if they have room.
-    pub(super) fn grow(&mut self, more: usize) -> bool {
+    pub fn grow(&mut self, more: usize) -> bool {
         let grown = |taken: usize| self.fits_beside(taken, more).then(|| taken.saturating_add(more));
         let done = self
             .room
@@ -72,7 +72,8 @@ impl Share {
     }
 
     /// The body, which takes its part until it is dropped, here or wherever a copy of it went.
-    pub(super) fn keep(self, bytes: Bytes) -> Bytes {
+    #[must_use]
+    pub fn keep(self, bytes: Bytes) -> Bytes {
         struct Kept(Bytes, #[allow(dead_code, reason = "held for its drop")] Share);
         impl AsRef<[u8]> for Kept {
             fn as_ref(&self) -> &[u8] {

@@ -1,5 +1,7 @@
 //! Lists of models: a customer sees those that it may use, under the names that it may use.
 
+use std::sync::Arc;
+
 use ::http::Response;
 use ::http::StatusCode;
 use ::http::header::CONTENT_LENGTH;
@@ -23,11 +25,9 @@ impl Answer<'_> {
     /// Passes on what the customer may see of it.
     pub(super) async fn settle_listing(self, end: Option<Instant>) -> Result<Reply, Rejected> {
         let mut answer = self.fit()?;
-        let read = read(
-            answer.response.body_mut(),
-            answer.route.upstream.idle_timeout,
-            end,
-        );
+        let room = Arc::clone(&answer.exchange.worker.room);
+        let idle = answer.route.upstream.idle_timeout;
+        let read = read(answer.response.body_mut(), idle, end, &room);
         let list = match read.await {
             Ok(Read::Whole(bytes)) => answer.filter(&bytes),
             Ok(Read::Part(_)) => None,

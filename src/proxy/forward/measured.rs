@@ -1,5 +1,7 @@
 //! Answers that are priced by the units that they report: read whole before they are passed on.
 
+use std::sync::Arc;
+
 use ::http::Response;
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -13,7 +15,7 @@ use super::super::fault::Rejected;
 use super::super::stage::Reply;
 use super::super::stall::Stall;
 use super::settle::{Answer, Charged};
-use super::whole::{Read, joined, read};
+use super::whole::{Read, read};
 
 impl Answer<'_> {
     /// Whether its price is in its body.
@@ -26,7 +28,8 @@ impl Answer<'_> {
         let mut answer = self.fit()?;
         let route = answer.route;
         let idle = route.upstream.idle_timeout;
-        let read = match read(answer.response.body_mut(), idle, end).await {
+        let room = Arc::clone(&answer.exchange.worker.room);
+        let read = match read(answer.response.body_mut(), idle, end, &room).await {
             Ok(read) => read,
             Err(fault) => return Err(answer.broken(fault)),
         };
@@ -51,10 +54,10 @@ impl Answer<'_> {
                 exchange.sent = bytes.len() as u64;
                 Response::from_parts(head, ReplyBody::own(bytes, exchange))
             }
-            Read::Part(parts) => {
+            Read::Part(part) => {
                 let stall = Stall::new(idle).until(end);
                 let passed = ReplyBody::passed(body, stall, exchange, lease, None);
-                Response::from_parts(head, passed.begun(joined(parts)))
+                Response::from_parts(head, passed.begun(part))
             }
         })
     }

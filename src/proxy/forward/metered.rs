@@ -1,6 +1,7 @@
 //! Answers that are priced by tokens: charged by what they report. A short one is read whole before it is passed on, so that its head says what it cost.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use ::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER};
@@ -20,7 +21,7 @@ use super::super::metering::{Course, End, Metered, Purse, Room, Streamed, settle
 use super::super::stage::{Payment, Reply};
 use super::super::stall::Stall;
 use super::settle::{Answer, abandoned, pass, released};
-use super::whole::{Read, joined, read};
+use super::whole::{Read, read};
 
 impl Answer<'_> {
     /// Whether it is priced by tokens.
@@ -34,7 +35,7 @@ impl Answer<'_> {
         let framing = answer.framing();
         match framing {
             Framing::Whole => answer.whole(end).await,
-            Framing::Sse | Framing::Lines => Ok(answer.streamed(framing, Vec::new(), end)),
+            Framing::Sse | Framing::Lines => Ok(answer.streamed(framing, Bytes::new(), end)),
         }
     }
 }
@@ -51,7 +52,8 @@ impl Answer<'_> {
         let ending = abandoned(self.route, &self.payment);
         self.payment.held.on_drop(ending);
         let route = self.route;
-        match read(self.response.body_mut(), route.upstream.idle_timeout, end).await {
+        let room = Arc::clone(&self.exchange.worker.room);
+        match read(self.response.body_mut(), route.upstream.idle_timeout, end, &room).await {
             Ok(Read::Part(parts)) => Ok(self.streamed(Framing::Whole, parts, end)),
             Ok(Read::Whole(bytes)) => self.charged(bytes).await,
             Err(fault) => Err(self.broken(fault)),
@@ -124,7 +126,7 @@ impl Answer<'_> {
     }
 
     /// It is counted while it passes.
-    fn streamed(self, framing: Framing, begun: Vec<Bytes>, end: Option<Instant>) -> Reply {
+    fn streamed(self, framing: Framing, begun: Bytes, end: Option<Instant>) -> Reply {
         let Answer {
             response,
             lease,
@@ -142,7 +144,7 @@ impl Answer<'_> {
             let course = course(&metered, framing, &head.headers);
             let mut streamed = Streamed::new(course, metered, held);
             if !begun.is_empty() {
-                streamed.feed(joined(begun));
+                streamed.feed(begun);
             }
             Box::new(streamed)
         });

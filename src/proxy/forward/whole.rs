@@ -1,11 +1,14 @@
 //! Answers that are read whole before they are passed on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
+
+use crate::http::body::Room;
 
 use super::super::exchange::Charge;
 use super::super::fault::{Fault, Rejected};
@@ -18,7 +21,7 @@ const WHOLE_MAX: usize = 1024 * 1024;
 pub(super) enum Read {
     Whole(Bytes),
     /// It is longer than [`WHOLE_MAX`]: its beginning.
-    Part(Vec<Bytes>),
+    Part(Bytes),
 }
 
 impl Answer<'_> {
@@ -33,6 +36,7 @@ impl Answer<'_> {
         } = self;
         match fault {
             Fault::UpstreamTimeout => lease.meters().timeouts.one(),
+            Fault::NoRoom => {}
             _ => lease.meters().broken.one(),
         }
         if exchange.charge != Charge::None {
@@ -43,12 +47,17 @@ impl Answer<'_> {
     }
 }
 
-/// Reads a body as far as [`WHOLE_MAX`].
-pub(super) async fn read(body: &mut Incoming, idle: Duration, end: Option<Instant>) -> Result<Read, Fault> {
-    let mut parts: Vec<Bytes> = Vec::new();
-    let mut length = 0_usize;
+/// Reads a body as far as [`WHOLE_MAX`], within the room that there is for all bodies in memory (H14).
+pub(super) async fn read(
+    body: &mut Incoming,
+    idle: Duration,
+    end: Option<Instant>,
+    room: &Arc<Room>,
+) -> Result<Read, Fault> {
+    let mut share = room.share();
+    let mut whole = Gathered::default();
     if body.size_hint().lower() > WHOLE_MAX as u64 {
-        return Ok(Read::Part(parts));
+        return Ok(Read::Part(Bytes::new()));
     }
     loop {
         let due = Instant::now() + idle;
@@ -59,21 +68,45 @@ pub(super) async fn read(body: &mut Incoming, idle: Duration, end: Option<Instan
             Ok(None) => break,
             Ok(Some(Ok(frame))) => frame,
         };
-        if let Ok(data) = frame.into_data() {
-            length = length.saturating_add(data.len());
-            parts.push(data);
-            if length > WHOLE_MAX {
-                return Ok(Read::Part(parts));
-            }
+        let Ok(data) = frame.into_data() else { continue };
+        if !share.grow(data.len()) {
+            return Err(Fault::NoRoom);
+        }
+        whole.add(data);
+        if whole.len() > WHOLE_MAX {
+            return Ok(Read::Part(whole.bytes()));
         }
     }
-    Ok(Read::Whole(joined(parts)))
+    Ok(Read::Whole(share.keep(whole.bytes())))
 }
 
-/// The parts as one; not copied where there is but one.
-pub(super) fn joined(mut parts: Vec<Bytes>) -> Bytes {
-    match parts.len() {
-        1 => parts.swap_remove(0),
-        _ => parts.concat().into(),
+/// Frames of a body, in one piece; not copied where there is but one.
+#[derive(Default)]
+struct Gathered {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.first.len().max(self.all.len())
+    }
+
+    fn add(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+        } else {
+            let first = std::mem::take(&mut self.first);
+            self.all.extend_from_slice(&first);
+            self.all.extend_from_slice(&data);
+        }
+    }
+
+    fn bytes(self) -> Bytes {
+        if self.all.is_empty() {
+            self.first
+        } else {
+            self.all.freeze()
+        }
     }
 }
