@@ -97,9 +97,11 @@ impl Streamed {
             match (step, stopped) {
                 (Step::Pass(data), _) => {
                     self.passed = self.course.tally().delivered;
-                    let due = self.metered.so_far(&self.course.tally(), self.limit);
-                    let step = self.step(due.usage.output());
-                    self.purse.ahead(due.amount, step, cx);
+                    if self.purse.grows() {
+                        let due = self.metered.so_far(&self.course.tally(), self.limit);
+                        let step = self.step(due.usage.output());
+                        self.purse.ahead(due.amount, step, cx);
+                    }
                     return Next::Pass(data);
                 }
                 (Step::Starved, _) => return Next::More,
