@@ -154,3 +154,38 @@ async fn many_streams_at_once_end_at_exactly_zero() {
     assert_eq!(credits - left, served * input + passed * 4);
     assert!((0..4).contains(&left), "{left}");
 }
+
+#[tokio::test]
+async fn a_growing_hold_takes_few_trips_to_the_ledger() {
+    for (tokens, most) in [(1_000_u64, 5), (4_000, 8)] {
+        let upstream = FakeUpstream::start().await;
+        let text = config(&upstream, "hold = \"growing\"")
+            .replace("output_tokens_max = 1000", "output_tokens_max = 8000");
+        let text = text.replace("[upstreams.models]\n", "[upstreams.models]\nkind = \"vllm\"\n");
+        let house = Gatehouse::start("1", &text).await;
+        let mut events: Vec<String> = (1..=tokens)
+            .map(|n| {
+                let mut event: Value = serde_json::from_str(&chunk("word ")).unwrap();
+                event["usage"] = json!({ "prompt_tokens": 10, "completion_tokens": n });
+                event.to_string()
+            })
+            .collect();
+        events.push("[DONE]".to_owned());
+        upstream.answer(streams(&events));
+        let mut answer = house
+            .client()
+            .post_json("/v1/chat/completions", &ask_streamed())
+            .send()
+            .await;
+        assert!(answer.text().await.ends_with("data: [DONE]\n\n"));
+        house.settled().await;
+        // The grant is one more entry; each other is a trip.
+        let entries = house.ledger.entries();
+        let trips = entries.iter().filter(|entry| {
+            use faregate::domain::entry::EntryKind::{Capture, Extend, Hold};
+            matches!(entry.kind, Hold | Extend | Capture)
+        });
+        let trips = trips.count();
+        assert!((3..=most).contains(&trips), "{trips} for {tokens}");
+    }
+}
