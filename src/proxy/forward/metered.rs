@@ -38,9 +38,7 @@ impl Answer<'_> {
             Framing::Sse | Framing::Lines => Ok(answer.streamed(framing, Bytes::new(), end)),
         }
     }
-}
 
-impl Answer<'_> {
     fn framing(&self) -> Framing {
         let content_type = self.response.headers().get(CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok());
@@ -86,16 +84,15 @@ impl Answer<'_> {
         course.end();
         let limit = metered.limit(held.amount());
         let mut purse = Purse::new(held, &metered);
-        let due = metered.due(&course.tally(), End::Whole, limit).amount;
-        let grown = if purse.grows() {
-            poll_fn(|cx| match purse.room(due, Credits::ZERO, cx) {
-                Room::Wait => Poll::Pending,
-                room => Poll::Ready(room == Room::Some),
-            })
-            .await
-        } else {
-            true
+        // Of what cannot be read, as much is due as there may be.
+        let due = match course.is_dark() {
+            true => metered.fare.most(),
+            false => metered
+                .due(&course.tally(), End::Whole, limit)
+                .amount
+                .min(metered.fare.most()),
         };
+        let grown = grown(&mut purse, due).await;
         let available = purse.available().saturating_add(purse.amount());
         let Some(held) = purse.take() else {
             return Err(exchange.reject(Fault::UpstreamBroken));
@@ -163,6 +160,16 @@ impl Answer<'_> {
         let body = ReplyBody::passed(body, stall, exchange, lease, streamed);
         Response::from_parts(head, body)
     }
+}
+
+/// Whether what is held covers this, when it has grown as far as it may.
+async fn grown(purse: &mut Purse, due: Credits) -> bool {
+    !purse.grows()
+        || poll_fn(|cx| match purse.room(due, Credits::ZERO, cx) {
+            Room::Wait => Poll::Pending,
+            room => Poll::Ready(room == Room::Some),
+        })
+        .await
 }
 
 fn course(metered: &Metered, framing: Framing, headers: &HeaderMap) -> Course {

@@ -63,6 +63,21 @@ async fn h16_an_answer_that_nobody_here_can_read_costs_all_that_is_held() {
 }
 
 #[tokio::test]
+async fn h16_a_hold_that_was_to_grow_covers_all_that_one_such_text_may_cost() {
+    let most = bytes(&ask_streamed()) + 4_000;
+    for (had, status, charge) in [(1_000_000, 200, most), (most - 1, 402, 0)] {
+        let credits = format!("{}.{:06}", had / 1_000_000, had % 1_000_000);
+        let house = House::open(&credits, "hold = \"growing\"\nslice = 10\noutput_min = 1").await;
+        let reply = Reply::ok("whatever").header("content-type", "application/json");
+        house
+            .upstream
+            .answer(reply.header("content-encoding", "compress"));
+        assert_eq!(house.chat(&ask_streamed()).await.status(), status);
+        assert_eq!(house.charged_of(had).await, charge);
+    }
+}
+
+#[tokio::test]
 async fn h16_a_hold_does_not_grow_for_what_nobody_here_can_read() {
     let house = House::open("1", "hold = \"growing\"\nslice = 10\noutput_min = 1").await;
     let reply = Reply::ok("whatever").header("content-type", "text/event-stream");
