@@ -290,7 +290,7 @@ fn model_row(names: &[NamePattern], model: &Model) -> ModelRow {
 }
 
 impl fmt::Display for Summary {
-    /// Tables of routes, upstreams and plans, then free routes and notes; each line ends with a newline.
+    /// Tables of routes, upstreams, models and plans, then free routes and notes; each line ends with a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cell = |text: &str| text.to_owned();
         let head = [
@@ -314,16 +314,13 @@ impl fmt::Display for Summary {
         )?;
         let titles = ["PLAN", "ROUTES", "MODELS", "CAPS"];
         table(f, &titles, self.plans.iter().map(PlanRow::cells).collect())?;
-        table(
-            f,
-            &["FREE"],
-            self.free.iter().map(|id| vec![id.clone()]).collect(),
-        )?;
-        table(
-            f,
-            &["NOTE"],
-            self.notes.iter().map(|note| vec![note.clone()]).collect(),
-        )
+        let free = self.free.iter().map(|id| format!("free: {id} costs nothing"));
+        let notes = self.notes.iter().map(|note| format!("note: {note}"));
+        let lines: Vec<String> = free.chain(notes).collect();
+        if !lines.is_empty() {
+            writeln!(f)?;
+        }
+        lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
@@ -358,15 +355,14 @@ impl UpstreamRow {
 
 impl ModelRow {
     /// What is in [`ModelRow::cells`].
-    pub const TITLES: [&'static str; 4] = [
+    const TITLES: [&'static str; 4] = [
         "MODEL",
         "CREDITS FOR A MILLION TOKENS",
         "LONGEST ANSWER",
         "ALIASES",
     ];
 
-    /// It as a row of a table.
-    pub fn cells(&self) -> Vec<String> {
+    fn cells(&self) -> Vec<String> {
         let rates: Vec<String> = self
             .rates
             .iter()

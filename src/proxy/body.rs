@@ -128,9 +128,7 @@ impl ReplyBody {
             broken: None,
         })
     }
-}
 
-impl ReplyBody {
     /// The exchange that ends with it.
     pub(super) fn exchange(&self) -> Option<&Exchange> {
         match self {
@@ -151,9 +149,7 @@ impl ReplyBody {
             _ => {}
         }
     }
-}
 
-impl ReplyBody {
     /// The same, of which so much was read before.
     pub(super) fn begun(mut self, begun: Bytes) -> ReplyBody {
         if let ReplyBody::Passed(passed) = &mut self {

@@ -88,9 +88,7 @@ impl Route {
             || self.cost_header.is_some()
             || matches!(self.price, Price::Measured { .. })
     }
-}
 
-impl Route {
     /// Whether answers have to be read, though not for tokens.
     pub(super) fn reads_answers(&self) -> bool {
         self.lists_models || matches!(self.price, Price::Measured { .. })

@@ -156,6 +156,28 @@ async fn what_is_no_configuration_file_is_told_and_not_read_for_ever() {
 }
 
 #[tokio::test]
+async fn check_tells_what_models_cost_and_which_tokenizer_there_is_not() {
+    let shop = Shop::open().await;
+    let file = shop.faregate.dir().join("tokens.toml");
+    for (tokenizer, code, says) in [
+        ("o200k_base", 0, "input 2.500000"),
+        ("o201k_base", 1, "o200k_base"),
+    ] {
+        let text = format!(
+            "[models.\"big\"]\ninput = 2.5\noutput = 10\noutput_tokens_max = 100\ntokenizer = \"{tokenizer}\"\n\
+             [upstreams.m]\nurl = \"http://127.0.0.1:1\"\n\
+             [[routes]]\nmatch = \"POST /v1/chat/completions\"\nupstream = \"m\"\napi = \"openai-chat\"\ncost = \"tokens\"\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let answer = shop.faregate.cli(["check", "--config", file]).run().await;
+        assert_eq!(answer.code(), code);
+        let said = format!("{}{}", answer.stdout, answer.stderr);
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn completions_and_man_pages_come_with_the_binary() {
     let shop = Shop::open().await;
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
