@@ -42,7 +42,11 @@ fn event(told: &Told<'_>) -> Reading {
         "message_start" => {
             let [id, model, usage] = pick(message, ["id", "model", "usage"]);
             marks.begun = 1;
-            reading.report = usage.map(|usage| reported(usage, false));
+            // Of what is written it says where the count begins (1, as a rule), before anything is.
+            reading.report = usage.map(|usage| Report {
+                output: None,
+                ..reported(usage, false)
+            });
             if told.nameless {
                 reading.names = Names::of(id, None, model);
             }

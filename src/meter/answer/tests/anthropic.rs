@@ -100,8 +100,22 @@ fn usage_comes_in_two_parts() {
     };
     case("broken off", setup(API, true), &with(&first, None), want);
     let tally = pass_all(setup(API, true), &with(&first, None)).tally;
-    assert_eq!(tally.usage, read.with(Class::Output, 1));
-    assert!(tally.input_reported && tally.output_reported);
+    // What it says at its beginning is where its count starts, and no report of what came behind it.
+    assert_eq!(tally.usage, read);
+    assert!(tally.input_reported && !tally.output_reported);
+
+    let want = Want {
+        exact: Some(read.with(Class::Output, 15)),
+        ..Want::default()
+    };
+    let middle = events(&[&end(r#"{"output_tokens":15}"#)]);
+    let stream = with(&first, None) + &middle;
+    case(
+        "reported before it broke off",
+        setup(API, true),
+        &stream,
+        Want { cut: true, ..want },
+    );
 }
 
 #[test]

@@ -301,9 +301,14 @@ impl<'p> Answer<'p> {
                 let mut message = json!({ "id": "m1", "type": "message", "role": "assistant", "model": self.asked.model, "content": [], "stop_reason": null });
                 let mut told = None;
                 if !self.is_silent() {
-                    let (usage, report) = self.usage(None);
+                    let (mut usage, report) = self.usage(None);
+                    // Where the count begins, before anything is written.
+                    usage["output_tokens"] = json!(1 + self.plan.number % 3);
                     message["usage"] = usage;
-                    told = Some(report);
+                    told = Some(Report {
+                        output: None,
+                        ..report
+                    });
                 }
                 self.say(json!({ "type": "message_start", "message": message }), 0, told);
                 self.say(json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }), 0, None);
