@@ -21,17 +21,22 @@ pub(super) fn put(mut draft: Draft<'_>, facts: &GrantFacts, detail: &Detail) -> 
         .map_or_else(|| facts.clone(), |grant| merge(grant, facts));
     let repeated = known.as_ref().is_some_and(|grant| grant.facts == merged);
     let counts = !repeated && merged.voided_at.is_none() && merged.expires_at > draft.now;
-    if let Some(refusal) = objection(&mut draft, known.as_ref(), facts, counts) {
+    let voided = known
+        .as_ref()
+        .filter(|grant| grant.facts.voided_at.is_none() && merged.voided_at.is_some());
+    let objection = objection(&mut draft, known.as_ref(), facts, counts)
+        .or_else(|| voided.and_then(|grant| cannot_void(&draft, grant)));
+    if let Some(refusal) = objection {
         return draft.refuse(refusal);
     }
     if repeated {
         let receipt = receipt(&draft);
         return draft.replayed(receipt);
     }
+    let voided = voided.is_some();
     let mut grant = known.unwrap_or_else(|| Grant::new(facts.clone()));
-    let newly_voided = grant.facts.voided_at.is_none() && merged.voided_at.is_some();
     grant.facts = merged;
-    let (entry, amount) = if newly_voided {
+    let (entry, amount) = if voided {
         void(&mut draft, &mut grant)
     } else {
         date(&mut draft, &mut grant)
@@ -81,6 +86,21 @@ fn no_room(draft: &mut Draft<'_>, amount: Credits) -> Option<Refusal> {
     None
 }
 
+/// Why what is unspent of a grant cannot go: under open holds an account may owe all that a number can say already.
+fn cannot_void(draft: &Draft<'_>, grant: &Grant) -> Option<Refusal> {
+    let left = draft.account.available().checked_sub(unspent(grant));
+    left.is_none().then_some(Refusal::OutOfRange("the void's amount"))
+}
+
+/// What a void takes of a grant.
+fn unspent(grant: &Grant) -> Credits {
+    if grant.is_open() {
+        grant.remaining()
+    } else {
+        Credits::ZERO
+    }
+}
+
 /// Of two tellings the newer counts (of two of the same date the first), but a void is final whichever says it, and a grant that has started keeps its start.
 fn merge(known: &Grant, told: &GrantFacts) -> GrantFacts {
     let newer = if told.updated_at > known.facts.updated_at {
@@ -101,11 +121,7 @@ fn merge(known: &Grant, told: &GrantFacts) -> GrantFacts {
 
 /// Ends a grant early: what is unspent goes, also from under open holds.
 fn void(draft: &mut Draft<'_>, grant: &mut Grant) -> (EntryKind, Credits) {
-    let amount = if grant.is_open() {
-        grant.remaining()
-    } else {
-        Credits::ZERO
-    };
+    let amount = unspent(grant);
     let available = draft.account.available();
     grant.voided = grant.voided.saturating_add(amount);
     grant.end();

@@ -152,6 +152,7 @@ pub(super) const CODES: &[(&str, u8, Code)] = &[
     ("id_length_out_of_range", 86, Code::Refused),
     ("reasons_out_of_range", 87, Code::Refused),
     ("keys_out_of_range", 88, Code::Refused),
+    ("void_out_of_range", 89, Code::Refused),
 ];
 
 impl Code {
@@ -184,6 +185,7 @@ pub(super) fn refusal(byte: u8) -> Option<Refusal> {
         86 => Refusal::OutOfRange("the length of the idempotency key"),
         87 => Refusal::OutOfRange("the number of reasons"),
         88 => Refusal::OutOfRange("the number of keys"),
+        89 => Refusal::OutOfRange("the void's amount"),
         _ => return None,
     })
 }

@@ -96,6 +96,7 @@ promises! {
         a_debt_is_paid_by_a_grant_whose_end_went_by_unseen
         an_account_has_so_many_live_grants_and_no_more
         all_that_was_ever_granted_stays_exact
+        a_void_that_no_number_can_say_is_refused
         news_of_a_grant_that_never_counted_moves_nothing;
     callers:
         a_revoked_key_stops_at_once

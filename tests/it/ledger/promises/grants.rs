@@ -407,6 +407,32 @@ pub(crate) async fn all_that_was_ever_granted_stays_exact(ledger: &dyn Ledger, c
     teller.prove().await;
 }
 
+pub(crate) async fn a_void_that_no_number_can_say_is_refused(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    let facts = GrantFacts {
+        expires_at: after(clock, 20),
+        ..teller.facts("g", micros(25))
+    };
+    applied(&teller.put(facts.clone()).await);
+    let hold = teller.hold(micros(1)).await;
+    clock.advance(Span::from_secs(20));
+    // One micro-credit of the grant is left, under the hold; the account owes all that it can.
+    applied(&teller.adjust("fee", Credits::MAX.negated()).await);
+    assert_eq!(teller.available().await, Credits::MAX.negated());
+    let void = GrantFacts {
+        voided_at: Some(clock.now()),
+        updated_at: after(clock, 1),
+        ..facts
+    };
+    let refusal = Refusal::OutOfRange("the void's amount");
+    assert_eq!(refused(teller.put(void.clone()).await), refusal);
+    assert_eq!(parts(&teller, "g").await, (0, 24, 0));
+    applied(&teller.release(hold).await);
+    applied(&teller.put(void).await);
+    assert_eq!(teller.available().await, Credits::MAX.negated());
+    teller.prove().await;
+}
+
 pub(crate) async fn news_of_a_grant_that_never_counted_moves_nothing(
     ledger: &dyn Ledger,
     clock: &dyn TestClock,

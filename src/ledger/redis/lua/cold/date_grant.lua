@@ -25,12 +25,13 @@ local function operation(op, tail)
   local merged = known and merge(known, told) or told
   local repeated = known and same(known, merged)
   local counts = not repeated and merged[G.voided_at] == 0 and merged[G.expires_at] > now
-  answer = objection(a, known, told, counts)
+  local voided = known and known[G.voided_at] == 0 and merged[G.voided_at] > 0
+  answer = objection(a, known, told, counts, voided)
   if answer or repeated then
     return answer or replayed(p, a)
   end
   local kind, amount
-  if known and known[G.voided_at] == 0 and merged[G.voided_at] > 0 then
+  if voided then
     kind, amount = void(a, merged)
   else
     kind, amount = dated_grant(a, merged, now)

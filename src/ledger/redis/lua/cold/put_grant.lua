@@ -27,7 +27,12 @@ local function same(x, y)
   return true
 end
 
-local function objection(a, known, told, counts)
+-- What a void takes of a grant.
+local function unspent(g)
+  return is_open(g) and remaining(g) or 0
+end
+
+local function objection(a, known, told, counts, voided)
   if known and known[G.amount] ~= told[G.amount] then
     return R.id_conflict
   elseif told[G.amount] <= 0 then
@@ -36,12 +41,16 @@ local function objection(a, known, told, counts)
     return R.priority_out_of_range
   end
   local counted = known and (known[G.state] == S.pending or has_started(known))
-  return counts and not counted and no_room(a, told[G.amount]) or nil
+  if counts and not counted then
+    return no_room(a, told[G.amount])
+  end
+  -- Under open holds an account may owe all that a number can say already.
+  return voided and available(a) - unspent(known) < -M.max and R.void_out_of_range or nil
 end
 
 -- Ends a grant early: what is unspent goes, also from under open holds.
 local function void(a, g)
-  local amount, before = is_open(g) and remaining(g) or 0, available(a)
+  local amount, before = unspent(g), available(a)
   g[G.voided] = g[G.voided] + amount
   end_grant(g)
   a[A.voided], a[A.bound] = a[A.voided] + amount, a[A.bound] - amount
