@@ -65,7 +65,8 @@ pub(super) fn for_name(name: &str, kind: &str, known: &[&str]) -> String {
     }
 }
 
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+/// The known name that is spelled nearly like this one.
+pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let near = known.iter().map(|known| (distance(name, known), *known));
     near.filter(|(distance, known)| *distance <= 1 + known.len() / 4)
         .min()

@@ -125,9 +125,20 @@ pub fn is_limit_name(api: Api, name: &str) -> bool {
     edit::is_limit(api.asked(), name)
 }
 
-/// Whether there is anything of this name that a route of this API may allow.
-pub fn is_refusable(api: Api, name: &str) -> bool {
-    reader::refusable(api.asked(), name)
+/// What headers may ask for that is dearer than it looks, by the beginning of its name: a longer context, a faster service (both Anthropic's).
+pub const DEAR_BETAS: [&str; 2] = ["context-1m", "fast-mode"];
+
+/// What requests of this API are refused for unless a route allows it, by name. The type of a part, an item or a tool that is not known here may be allowed too.
+pub fn refusable(api: Api) -> Vec<String> {
+    let mut names = reader::refusable(api.asked());
+    names.extend(DEAR_BETAS.map(str::to_owned));
+    names
+}
+
+/// Whether bodies of this API have parts, items or tools, and so types that are not known here.
+pub fn has_types(api: Api) -> bool {
+    let spec = api.asked();
+    !(spec.parts.is_empty() && spec.items.is_empty() && spec.tools.is_empty())
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::super::context::Placed;
 use super::super::section::{Section, within};
+use super::super::suggest;
 use super::Api;
 use crate::domain::price::{HoldMode, Price, Terms, WhenShort};
 use crate::domain::usage::TOKENS_MAX;
+use crate::meter;
 
 const LISTED_MAX: usize = 64;
 
@@ -55,21 +57,23 @@ pub(super) fn read(s: &Section<'_>, price: Option<Price>, api: Api) -> (Option<P
         output_min: s.integer("output_min", OUTPUT_MIN, usual.output_min, bounds),
         slice: s.integer("slice", SLICE, usual.slice, bounds),
     };
-    let listed = |name, doc, default| {
-        let texts = s.texts(name, doc, default, LISTED_MAX);
-        texts.map(|texts| texts.value.into_iter().map(|text| text.value.into()).collect())
-    };
+    let allow = s.texts("allow", ALLOW, &[], LISTED_MAX);
+    let query = s.texts("query", QUERY, QUERY_USUAL, LISTED_MAX);
+    let plain = |texts: Placed<Vec<Placed<String>>>| texts.value.into_iter().map(|text| text.value.into());
+    if let (Some(allow), Api::Metered(api)) = (&allow, api) {
+        known(s, &allow.value, api);
+    }
     let usual_query = || QUERY_USUAL.iter().map(|text| Arc::from(*text)).collect();
     let tokens = Tokens {
-        allow: listed("allow", ALLOW, &[]).unwrap_or_default(),
-        query: listed("query", QUERY, QUERY_USUAL).unwrap_or_else(usual_query),
+        allow: allow.map(|texts| plain(texts).collect()).unwrap_or_default(),
+        query: query.map_or_else(usual_query, |texts| plain(texts).collect()),
     };
     let Some(Price::Tokens(_)) = price else {
         only_by_tokens(s, price.is_some());
         return (price, tokens);
     };
     if !matches!(api, Api::Metered(_)) {
-        let apis: Vec<String> = crate::meter::Api::ALL
+        let apis: Vec<String> = meter::Api::ALL
             .iter()
             .map(|api| format!("{:?}", api.as_str()))
             .collect();
@@ -92,6 +96,23 @@ pub(super) fn read(s: &Section<'_>, price: Option<Price>, api: Api) -> (Option<P
 /// The model of a route that has one.
 pub(super) fn model(s: &Section<'_>) -> Option<Placed<String>> {
     s.text("model", MODEL)
+}
+
+/// What is allowed has to be something that would be refused. Types of parts and tools may have names that are not known yet, but not nearly a known one.
+fn known(s: &Section<'_>, allowed: &[Placed<String>], api: meter::Api) {
+    let names = meter::ask::refusable(api);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for Placed { value: name, place } in allowed {
+        let near = suggest::nearest(name, &names);
+        if !names.contains(&name.as_str()) && (near.is_some() || !meter::ask::has_types(api)) {
+            let what = format!("{name:?} is nothing that these requests are refused for");
+            let advice = near.map_or_else(
+                || format!("known: {}", names.join(", ")),
+                |near| format!("did you mean {near:?}?"),
+            );
+            s.problem(place, what, advice);
+        }
+    }
 }
 
 fn only_by_tokens(s: &Section<'_>, priced: bool) {

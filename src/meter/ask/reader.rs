@@ -263,22 +263,35 @@ fn other_spelling(path: &Path<'_>, name: &str) -> Problem {
     path.problem(format_args!("is spelled {}: send it in lower case", Quoted(name)))
 }
 
-/// Whether this name may be allowed for an API; a part's or tool's type may be any.
-pub(super) fn refusable(spec: &Spec, name: &str) -> bool {
-    fn listed(members: &[Member], name: &str) -> bool {
-        members.iter().any(|(known, means)| match means {
-            Means::Refused(_) | Means::Only(..) => *known == name,
-            Means::Inside(inside) | Means::Within(inside) => name
-                .strip_prefix(known)
-                .and_then(|rest| rest.strip_prefix('.'))
-                .is_some_and(|rest| listed(inside, rest)),
-            _ => false,
-        })
+/// What a route may allow by name for an API, in no order.
+pub(super) fn refusable(spec: &Spec) -> Vec<String> {
+    fn types(table: &[Typed], found: &mut Vec<String>) {
+        let refused = table.iter().filter(|(_, kind)| matches!(kind, Kind::Refused(_)));
+        found.extend(refused.map(|(name, _)| name.trim_end_matches(['*', '_']).to_owned()));
     }
-    let of_message = name.strip_prefix("messages.").or(name.strip_prefix("input."));
-    spec.members.iter().any(|members| listed(members, name))
-        || of_message.is_some_and(|name| listed(spec.message, name))
-        || !(spec.parts.is_empty() && spec.tools.is_empty())
+    fn list(members: &[Member], within: &str, found: &mut Vec<String>) {
+        for (name, means) in members {
+            match means {
+                Means::Refused(_) | Means::Only(..) => found.push(format!("{within}{name}")),
+                Means::Inside(inside) | Means::Within(inside) => {
+                    list(inside, &format!("{within}{name}."), found);
+                }
+                Means::Kinds(table) => types(table, found),
+                _ => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for members in spec.members {
+        list(members, "", &mut found);
+    }
+    for within in ["messages.", "input."] {
+        list(spec.message, within, &mut found);
+    }
+    for table in [spec.parts, spec.items, spec.tools] {
+        types(table, &mut found);
+    }
+    found
 }
 
 /// An object, or nothing.

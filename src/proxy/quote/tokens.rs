@@ -7,6 +7,7 @@ use super::super::incoming::ClientBody;
 use super::super::metering::{self, Metered, Metering};
 use super::super::stage::Routed;
 use super::units;
+use crate::meter::ask;
 
 /// Bodies longer than this are looked at on a thread of their own: it takes longer than others should wait.
 const LONG: usize = 512 * 1024;
@@ -59,17 +60,15 @@ fn check_query(query: Option<&str>, metering: &Metering) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Headers in which clients ask for what is not in every account yet, and some of what they ask for there is dearer than it looks (P9): a longer context, a
-/// faster service (both Anthropic's).
+/// Headers in which clients ask for what is not in every account yet, and some of what they ask for there is dearer than it looks (P9).
 const BETA: [&str; 2] = ["anthropic-beta", "openai-beta"];
-const DEAR: [&str; 2] = ["context-1m", "fast-mode"];
 
 fn check_beta(headers: &HeaderMap, metering: &Metering) -> Result<(), Fault> {
     let values = BETA.iter().flat_map(|name| headers.get_all(*name));
     let asked = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
     for asked in asked {
         let asked = asked.trim_ascii().to_ascii_lowercase();
-        let dear = DEAR.into_iter().find(|dear| asked.starts_with(dear.as_bytes()));
+        let dear = ask::DEAR_BETAS.into_iter().find(|dear| asked.starts_with(dear.as_bytes()));
         let taken = |dear: &str| metering.allow.iter().any(|allowed| **allowed == *dear);
         if let Some(dear) = dear.filter(|dear| !taken(dear)) {
             return Err(unreadable(format!(
