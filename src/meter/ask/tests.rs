@@ -85,7 +85,10 @@ fn are_refused_unless_allowed(api: Api, body: &str, cases: &[(&str, &str, &str)]
     for (name, member, wanted) in cases {
         let body = body.replacen('{', &format!("{{{member},"), 1);
         are_refused(api, &[(&body, wanted)]);
-        assert!(has_types(api) || refusable(api).iter().any(|known| known == name), "{name}");
+        assert!(
+            has_types(api) || refusable(api).iter().any(|known| known == name),
+            "{name}"
+        );
         read(api, body.as_bytes(), &["other", name]).unwrap_or_else(|problem| panic!("{body}\n{problem}"));
     }
 }

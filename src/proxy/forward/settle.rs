@@ -239,7 +239,9 @@ fn price(route: &Route, headers: &HeaderMap, held: Credits, exchange: &Exchange)
     match (first, said.next()) {
         (Some(amount), None) if !amount.is_negative() && amount <= held => amount,
         (said, again) => {
-            exchange.worker.meters.reports_corrected.one();
+            let meters = &exchange.worker.meters;
+            meters.reports_corrected.one();
+            meters.unpaid(said.unwrap_or(held), held);
             tracing::warn!(route = %route.id, request = %exchange.request, ?said, twice = again.is_some(), "the upstream's price was replaced by the hold");
             held
         }

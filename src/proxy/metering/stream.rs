@@ -231,6 +231,7 @@ pub(in crate::proxy) fn settle(
     let meters = &exchange.worker.meters;
     if due.amount > charged || tally.invalid > 0 {
         meters.reports_corrected.one();
+        meters.unpaid(due.amount, charged);
         tracing::warn!(route = %route.id, request = %exchange.request, due = %due.amount, %charged, invalid = tally.invalid, "what the upstream reports was corrected");
     }
     let detail = metered.detail(&route.id, &due);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+use crate::domain::credits::Credits;
+
 use super::cells::{Count, Level, Timing, TimingSum};
 
 /// What a worker counts, whatever the route.
@@ -26,6 +28,8 @@ pub struct WorkerMeters {
     pub tunnels: Level,
     /// Prices that upstreams reported missing, twice, unreadable or above the hold.
     pub reports_corrected: Count,
+    /// Micro-credits due beyond what was held.
+    unpaid: Count,
     /// Requests that found no route.
     pub unrouted: RouteMeters,
 }
@@ -55,6 +59,14 @@ pub struct UpstreamMeters {
     pub refused: Count,
     /// Requests that found every connection in use.
     pub waited: Count,
+}
+
+impl WorkerMeters {
+    /// An answer was worth `due`, and `charged` is all that was held for it.
+    pub fn unpaid(&self, due: Credits, charged: Credits) {
+        let lost = due.saturating_sub(charged).at_least_zero();
+        self.unpaid.add(lost.micros().unsigned_abs());
+    }
 }
 
 impl RouteMeters {
@@ -110,31 +122,38 @@ const FIRST_BYTE: Named = (
     "From a request's head to the head of the upstream's answer.",
 );
 
-type WorkerCount = (Named, fn(&WorkerMeters) -> u64);
+type WorkerCount = (Named, fn(&WorkerMeters) -> f64);
 type WorkerLevel = (Named, fn(&WorkerMeters) -> i64);
 type UpstreamCount = (&'static str, fn(&UpstreamMeters) -> u64);
 
-const WORKER_COUNTS: [WorkerCount; 3] = [
+const WORKER_COUNTS: [WorkerCount; 4] = [
     (
         (
             "faregate_connections_accepted_total",
             "Connections of clients accepted.",
         ),
-        |w| w.accepted.get(),
+        |w| w.accepted.get() as f64,
     ),
     (
         (
             "faregate_connections_turned_away_total",
             "Connections closed over a limit or for what is not HTTP, and HTTP/2 answers ended because nobody took them.",
         ),
-        |w| w.turned_away.get(),
+        |w| w.turned_away.get() as f64,
     ),
     (
         (
             "faregate_reported_prices_corrected_total",
             "Prices reported by upstreams that were missing, twice, unreadable or above the hold.",
         ),
-        |w| w.reports_corrected.get(),
+        |w| w.reports_corrected.get() as f64,
+    ),
+    (
+        (
+            "faregate_credits_unpaid_total",
+            "Credits that answers came to beyond their holds, which nobody pays.",
+        ),
+        |w| w.unpaid.get() as f64 / 1e6,
     ),
 ];
 const WORKER_LEVELS: [WorkerLevel; 4] = [
@@ -226,6 +245,7 @@ impl DataPlane {
             streams: Level::default(),
             tunnels: Level::default(),
             reports_corrected: Count::default(),
+            unpaid: Count::default(),
             unrouted: RouteMeters::new(self.outcomes.len()),
         });
         self.lock().workers.push(Arc::clone(&meters));
@@ -269,7 +289,7 @@ impl DataPlane {
                     .map(Count::get)
                     .sum();
                 if count > 0 || *outcome == "ok" {
-                    requests.push(counter(&[("route", route), ("outcome", outcome)], count));
+                    requests.push(counter(&[("route", route), ("outcome", outcome)], count as f64));
                 }
             }
             took.push(timing(route, of.iter().map(|meters| &meters.took)));
@@ -311,7 +331,7 @@ fn of_upstreams(shards: &Shards, families: &mut Vec<MetricFamily>) {
     let (mut errors, mut connected, mut waited, mut connections) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (upstream, of) in &shards.upstreams {
-        let sum = |read: fn(&UpstreamMeters) -> u64| of.values().map(|meters| read(meters)).sum();
+        let sum = |read: fn(&UpstreamMeters) -> u64| of.values().map(|meters| read(meters) as f64).sum();
         for (kind, read) in UPSTREAM_ERROR_KINDS {
             errors.push(counter(&[("upstream", upstream), ("kind", kind)], sum(read)));
         }
@@ -354,10 +374,10 @@ fn labelled(labels: &[(&str, &str)]) -> Metric {
     metric
 }
 
-fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
+fn counter(labels: &[(&str, &str)], value: f64) -> Metric {
     let mut metric = labelled(labels);
     let mut counter = Counter::default();
-    counter.set_value(value as f64);
+    counter.set_value(value);
     metric.set_counter(counter);
     metric
 }
@@ -398,6 +418,9 @@ mod tests {
         one.connections.up();
         let upstream: Arc<str> = "models".into();
         plane.upstream(0, &upstream).timeouts.one();
+        let credits = |micros| Credits::from_micros(micros).unwrap();
+        one.unpaid(credits(2_500_000), credits(1_000_000));
+        two.unpaid(credits(1), credits(5));
         let text = String::from_utf8(metrics.render().unwrap()).unwrap();
         for line in [
             "faregate_requests_total{route=\"POST /v1/x\",outcome=\"ok\"} 2",
@@ -408,6 +431,7 @@ mod tests {
             "faregate_request_duration_seconds_sum{route=\"POST /v1/x\"} 600.003",
             "faregate_first_byte_seconds_count{route=\"POST /v1/x\"} 1",
             "faregate_connections 2",
+            "faregate_credits_unpaid_total 1.5",
             "faregate_upstream_errors_total{upstream=\"models\",kind=\"timeout\"} 1",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");

@@ -241,6 +241,7 @@ cost = { header = "x-cost", hold = 0.5 }
     }
     house.wait_available("6.375000").await;
     assert_eq!(house.metric("faregate_reported_prices_corrected_total", &[]), 6.0);
+    assert_eq!(house.metric("faregate_credits_unpaid_total", &[]), 0.000_001);
 }
 
 #[tokio::test]

@@ -101,10 +101,10 @@ async fn a14_a_growing_hold_does_not_grow_for_a_report_beyond_what_was_asked_for
     house.upstream.answer(streams(&events));
     house.chat(&ask_streamed()).await.text().await;
     // As much as a full hold.
-    assert_eq!(
-        house.charged_of(1_000_000).await,
-        bytes(&ask_streamed()) + 4 * 1000
-    );
+    let charged = bytes(&ask_streamed()) + 4 * 1000;
+    assert_eq!(house.charged_of(1_000_000).await, charged);
+    let unpaid = (10 + 4 * 90_000 - charged) as f64 / 1e6;
+    assert_eq!(house.gate.metric("faregate_credits_unpaid_total", &[]), unpaid);
 }
 
 #[tokio::test]
