@@ -14,6 +14,7 @@ mod report;
 mod scan;
 mod sse;
 mod tally;
+mod words;
 
 use bytes::{Buf, Bytes};
 
@@ -22,13 +23,13 @@ use super::Api;
 pub use cut::Cut;
 pub use framing::Framing;
 pub use tally::{Counted, Tally};
+pub use words::{WORDS_MAX, Words};
 
 pub(in crate::meter) use cut::{Ending, Said};
-pub(in crate::meter) use reading::{
-    Hide, Marks, Names, Reading, Told, parts_of, sound_in, text_in, without_members,
-};
+pub(in crate::meter) use reading::{Hide, Marks, Names, Reading, Told, parts_of, sound_in, without_members};
 pub(in crate::meter) use report::{Reader, Report, Tokens, openai, pick};
 pub(in crate::meter) use scan::{NO_TEXT, Wanted};
+pub(in crate::meter) use words::Text;
 
 use framing::Splitter;
 use judge::Verdict;
@@ -50,6 +51,8 @@ pub struct Setup {
     pub hide_usage: bool,
     /// How many choices were asked for (`n`); 1 where there is no such thing.
     pub choices: u64,
+    /// What passes is kept as words, for a tokenizer to count.
+    pub keep_words: bool,
 }
 
 /// What [`Meter::next`] gives.
@@ -92,6 +95,7 @@ pub struct Meter {
     tally: Tally,
     marks: Marks,
     names: Option<Box<Names>>,
+    words: Option<Box<Words>>,
 }
 
 impl Meter {
@@ -109,6 +113,7 @@ impl Meter {
             tally: Tally::default(),
             marks: Marks::default(),
             names: None,
+            words: setup.keep_words.then(|| Box::new(Words::new(0))),
         }
     }
 
@@ -175,6 +180,25 @@ impl Meter {
         let written = self.names.as_ref()?.model.as_ref()?;
         let value = super::json::loose(written.as_bytes()).ok()?;
         value.str().map(std::borrow::Cow::into_owned)
+    }
+
+    /// Bytes of words that are kept, and with this event's; none where they are not.
+    pub fn words_len(&self) -> usize {
+        self.words.as_ref().map_or(0, |words| words.len())
+    }
+
+    /// From now on so many bytes of words may be kept, at most [`WORDS_MAX`]; at first none. Those that had no room are lost, and so are all behind them, until
+    /// there is a report.
+    pub fn allow_words(&mut self, room: usize) {
+        if let Some(words) = &mut self.words {
+            words.allow(room);
+        }
+    }
+
+    /// The words since the last report; `None` where they are not kept.
+    pub fn take_words(&mut self) -> Option<Words> {
+        let words = self.words.take()?;
+        Some(words.of(self.tally.counted))
     }
 
     fn next_of_front(&mut self, allow: &mut impl FnMut(&Tally) -> bool) -> Option<Step> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Cut, EVENT_MAX, Framing, Meter, Setup, Step, Tally};
+use super::{Counted, Cut, EVENT_MAX, Framing, Meter, Setup, Step, Tally, WORDS_MAX, Words};
 use crate::domain::usage::{Class, TOKENS_MAX, Usage};
 use crate::meter::Api;
 use crate::meter::json::{Value, loose};
@@ -24,6 +24,7 @@ struct Passed {
     tally: Tally,
     complete: bool,
     model: Option<String>,
+    words: Option<Words>,
 }
 
 /// The first line has a digit each for the API, the framing, whether usage is hidden, and the choices; the rest is the stream. It does not matter how it is cut into frames, nor that
@@ -36,10 +37,22 @@ pub fn sse(bytes: &[u8]) {
         framing: [Framing::Sse, Framing::Lines, Framing::Whole][digit(1) % 3],
         hide_usage: digit(2) % 2 == 1,
         choices: digit(3) as u64,
+        keep_words: true,
     };
     let whole = pass(setup, stream, stream.len().max(1), false);
     for size in [1, 2, 3, 7, 16, 100] {
         assert_eq!(pass(setup, stream, size, true), whole, "in frames of {size}");
+    }
+    let plain = Setup {
+        keep_words: false,
+        ..setup
+    };
+    let plain = pass(plain, stream, stream.len().max(1), false);
+    assert_eq!((&plain.out, plain.tally), (&whole.out, whole.tally));
+    let Counted { bytes, events } = whole.tally.counted;
+    if let Some(words) = &whole.words {
+        let least = words.tokens(|_| 0);
+        assert!(least >= events && words.tokens(|words| words.len() as u64) == bytes.max(events));
     }
     let hides = matches!(setup.api, Api::OpenAiChat | Api::OpenAiCompletions) && setup.hide_usage;
     if !hides {
@@ -58,6 +71,7 @@ fn split_head(bytes: &[u8]) -> (&[u8], &[u8]) {
 /// With `stops`, each event is stopped once before it passes.
 fn pass(setup: Setup, stream: &[u8], size: usize, stops: bool) -> Passed {
     let mut meter = Meter::new(setup);
+    meter.allow_words(WORDS_MAX);
     let mut out = Vec::new();
     for frame in stream.chunks(size) {
         meter.feed(Bytes::copy_from_slice(frame));
@@ -85,6 +99,7 @@ fn pass(setup: Setup, stream: &[u8], size: usize, stops: bool) -> Passed {
         tally: meter.tally(),
         complete: ended.complete,
         model: meter.model(),
+        words: meter.take_words(),
     }
 }
 
@@ -169,6 +184,7 @@ fn told(api: Api, text: &str) -> Tally {
         framing,
         hide_usage: false,
         choices: 1,
+        keep_words: false,
     };
     let line = text.replace(['\n', '\r'], " ");
     let event = pass(setup(Framing::Lines), line.as_bytes(), line.len(), false).tally;

@@ -33,16 +33,20 @@ impl Meter {
         };
         let reading = self.read(read.name, &data);
         let mut tally = self.tally;
-        tally.deliver(reading.text, u64::from(reading.text > 0));
+        let text = reading.text.bytes;
+        tally.deliver(text, u64::from(text > 0));
         if let Some(report) = &reading.report {
             tally.absorb(report);
         }
-        if reading.text > 0 && !allow(&tally) {
+        if text > 0 && !allow(&tally) {
             return Verdict::Stop;
         }
         tally.failed |= reading.failed;
         tally.complete |= reading.complete;
         self.tally = tally;
+        if let Some(words) = &mut self.words {
+            words.follow(reading.text, &tally);
+        }
         self.marks = reading.marks;
         if reading.names.is_some() && self.names.is_none() {
             self.names = reading.names;
@@ -79,7 +83,7 @@ impl Meter {
             return told;
         }
         // Nobody knows what it says: all of it counts.
-        reading.text = data.len() as u64;
+        reading.text.add_bytes(data.len() as u64);
         reading.report = Some(Report {
             invalid: 1,
             ..Report::default()
@@ -96,6 +100,7 @@ impl Meter {
             hide_usage: self.setup.hide_usage,
             nameless: self.names.is_none(),
             choices: self.setup.choices,
+            keep_words: self.words.is_some(),
         };
         Some((self.setup.api.answers().event)(&told))
     }

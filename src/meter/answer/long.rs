@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::scan::Scan;
+use super::words::Text;
 use super::{Framing, Meter, Step, Tally};
 
 /// Bytes at the beginning of a frame.
@@ -90,6 +91,9 @@ impl Meter {
         let kept = self.tell(b"", &scan.kept()).unwrap_or_default();
         if let Some(report) = &kept.report {
             self.tally.absorb(report);
+        }
+        if let Some(words) = &mut self.words {
+            words.follow(Text::default(), &self.tally);
         }
         self.tally.failed |= kept.failed;
         self.tally.complete |= kept.complete || (self.setup.framing == Framing::Whole && scan.is_over());

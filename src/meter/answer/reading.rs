@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::report::Report;
+use super::words::Text;
 use crate::meter::json::{Kind, Value, loose};
 
 /// An event, as an API's reader gets it.
@@ -20,13 +21,15 @@ pub(in crate::meter) struct Told<'e> {
     pub(in crate::meter) nameless: bool,
     /// Choices that were asked for.
     pub(in crate::meter) choices: u64,
+    /// The words are wanted, not only how many they are.
+    pub(in crate::meter) keep_words: bool,
 }
 
 /// What an event says.
 #[derive(Debug, Default)]
 pub(in crate::meter) struct Reading {
-    /// Bytes of what the model wrote.
-    pub(in crate::meter) text: u64,
+    /// What the model wrote.
+    pub(in crate::meter) text: Text,
     /// What it reports.
     pub(in crate::meter) report: Option<Report>,
     /// The upstream has failed.
@@ -45,6 +48,7 @@ impl Reading {
     pub(in crate::meter) fn of(told: &Told<'_>) -> Reading {
         Reading {
             marks: told.marks,
+            text: Text::new(told.keep_words),
             ..Reading::default()
         }
     }
@@ -125,32 +129,12 @@ fn kept(value: Option<Value<'_>>) -> Option<Box<str>> {
     (named && value.raw().len() <= NAME_MAX).then(|| value.raw().into())
 }
 
-/// Bytes of all strings in a value, names of members apart, and members of these names.
-pub(in crate::meter) fn text_in(value: Value<'_>, except: &[&str]) -> u64 {
-    match value.kind() {
-        Kind::String => text_len(value),
-        Kind::Array => value.items().map(|item| text_in(item, except)).sum(),
-        Kind::Object => {
-            let counted = value
-                .members()
-                .filter(|(name, _)| !except.contains(&name.as_ref()));
-            counted.map(|(_, value)| text_in(value, except)).sum()
-        }
-        Kind::Null | Kind::Bool | Kind::Number => 0,
-    }
-}
-
 /// At least so many bytes of sound in base64 are a token: some 20 tokens are a second, for which the most compressed formats take 2,700.
 const SOUND: u64 = 128;
 
 /// What stands for sound in base64, as if it were text of a byte for each token.
 pub(in crate::meter) fn sound_in(value: Value<'_>) -> u64 {
     (value.raw().len() as u64).div_ceil(SOUND)
-}
-
-/// Bytes of a string.
-fn text_len(value: Value<'_>) -> u64 {
-    value.str().map_or(0, |text| text.len() as u64)
 }
 
 /// An object without the members of these names.
@@ -239,7 +223,9 @@ mod tests {
             ("[null,true,1.5]", 0),
         ] {
             let value = loose(text.as_bytes()).unwrap();
-            assert_eq!(text_in(value, &["role", "id"]), bytes, "{text}");
+            let mut found = Text::default();
+            found.add(value, &["role", "id"]);
+            assert_eq!(found.bytes, bytes, "{text}");
         }
     }
 

@@ -11,6 +11,7 @@ mod ollama;
 mod openai;
 mod passing;
 mod responses;
+mod words;
 
 fn setup(api: Api, hide_usage: bool) -> Setup {
     Setup {
@@ -18,6 +19,7 @@ fn setup(api: Api, hide_usage: bool) -> Setup {
         framing: Framing::Sse,
         hide_usage,
         choices: 1,
+        keep_words: false,
     }
 }
 

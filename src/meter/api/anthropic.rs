@@ -3,7 +3,7 @@
 use super::Answers;
 use crate::domain::usage::{Class, Usage};
 use crate::meter::answer::{
-    Ending, NO_TEXT, Names, Reader, Reading, Report, Said, Tokens, Told, Wanted, pick, text_in,
+    Ending, NO_TEXT, Names, Reader, Reading, Report, Said, Text, Tokens, Told, Wanted, pick,
 };
 use crate::meter::json::Value;
 
@@ -53,9 +53,17 @@ fn event(told: &Told<'_>) -> Reading {
         }
         "content_block_start" => {
             marks.open = index;
-            reading.text = block.map_or(0, written_in_block);
+            reading.text.of_part(index.unwrap_or(0));
+            if let Some(block) = block {
+                written_in_block(block, &mut reading.text);
+            }
         }
-        "content_block_delta" => reading.text = delta.map_or(0, written_in_delta),
+        "content_block_delta" => {
+            reading.text.of_part(index.unwrap_or(0));
+            if let Some(delta) = delta {
+                written_in_delta(delta, &mut reading.text);
+            }
+        }
         "content_block_stop" => marks.open = None,
         "message_delta" => {
             let [stop] = pick(delta, ["stop_reason"]);
@@ -80,22 +88,20 @@ fn event(told: &Told<'_>) -> Reading {
 }
 
 /// What the model wrote at the beginning of a block: the name of a tool. What a tool of the server's found was not written by it.
-fn written_in_block(block: Value<'_>) -> u64 {
+fn written_in_block(block: Value<'_>, text: &mut Text) {
     let [kind] = pick(Some(block), ["type"]);
     let kind = kind.and_then(|kind| kind.str()).unwrap_or_default();
-    if kind.ends_with("_tool_result") {
-        return 0;
+    if !kind.ends_with("_tool_result") {
+        text.add(block, &NO_TEXT);
     }
-    text_in(block, &NO_TEXT)
 }
 
 /// Citations repeat what was read.
-fn written_in_delta(delta: Value<'_>) -> u64 {
+fn written_in_delta(delta: Value<'_>, text: &mut Text) {
     let [citation] = pick(Some(delta), ["citation"]);
-    if citation.is_some() {
-        return 0;
+    if citation.is_none() {
+        text.add(delta, &NO_TEXT);
     }
-    text_in(delta, &NO_TEXT)
 }
 
 /// What was read apart from the cache, from it and into it are numbers beside one another. `partial` where an earlier report may have said more.

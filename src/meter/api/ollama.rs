@@ -3,7 +3,7 @@
 use super::Answers;
 use crate::domain::usage::Usage;
 use crate::meter::answer::{
-    Ending, NO_TEXT, Names, Reader, Reading, Report, Said, Tokens, Told, Wanted, pick, text_in,
+    Ending, NO_TEXT, Names, Reader, Reading, Report, Said, Text, Tokens, Told, Wanted, pick,
 };
 use crate::meter::json::Value;
 
@@ -63,12 +63,15 @@ fn event(told: &Told<'_>) -> Reading {
     if told.nameless {
         reading.names = Names::of(None, created, model);
     }
-    reading.text = message.map_or(0, of_message)
-        + [response, thinking]
-            .into_iter()
-            .flatten()
-            .map(|value| text_in(value, &NO_TEXT))
-            .sum::<u64>();
+    if let Some(message) = message {
+        of_message(message, &mut reading.text);
+    }
+    for (part, value) in (1..).zip([response, thinking]) {
+        reading.text.of_part(part);
+        if let Some(value) = value {
+            reading.text.add(value, &NO_TEXT);
+        }
+    }
     reading.complete = done.and_then(|done| done.bool()) == Some(true);
     reading.failed = error.is_some();
     if read.is_some() || written.is_some() {
@@ -90,10 +93,10 @@ fn event(told: &Told<'_>) -> Reading {
 }
 
 /// Arguments of calls are objects, of which all counts.
-fn of_message(message: Value<'_>) -> u64 {
+fn of_message(message: Value<'_>, text: &mut Text) {
     let [calls] = pick(Some(message), ["tool_calls"]);
-    let calls = calls.map_or(0, |calls| calls.raw().len() as u64);
-    calls + text_in(message, &["role", "tool_calls", "images"])
+    text.add_bytes(calls.map_or(0, |calls| calls.raw().len() as u64));
+    text.add(message, &["role", "tool_calls", "images"]);
 }
 
 /// The last line, as if `num_predict` had been reached.

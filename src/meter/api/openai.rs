@@ -6,7 +6,7 @@ use super::Answers;
 use crate::domain::usage::{Class, Usage};
 use crate::meter::answer::{
     Ending, Hide, Marks, Names, Reader, Reading, Report, Said, Tokens, Told, Wanted, openai, parts_of, pick,
-    sound_in, text_in,
+    sound_in,
 };
 use crate::meter::json::{Kind, Value};
 
@@ -87,20 +87,27 @@ fn read_choice<'a>(choice: Value<'a>, reading: &mut Reading) -> Option<Value<'a>
         Some(choice),
         ["index", "finish_reason", "delta", "text", "message", "usage"],
     );
-    let bit = Marks::bit(index.and_then(|index| index.plain_u64()).unwrap_or(0));
+    let index = index.and_then(|index| index.plain_u64()).unwrap_or(0);
+    let bit = Marks::bit(index);
     reading.marks.begun |= bit;
     // Some servers say nothing by an empty text.
     if finish.is_some_and(|finish| finish.inner() != "") {
         reading.marks.over |= bit;
     }
+    let written = &mut reading.text;
+    written.of_part(index);
     for value in [delta, text, message].into_iter().flatten() {
         let [audio] = pick(Some(value), ["audio"]);
         let [sound, transcript] = pick(audio, ["data", "transcript"]);
-        reading.text += text_in(value, &UNWRITTEN)
-            + sound.map_or(0, sound_in)
-            + transcript.map_or(0, |transcript| text_in(transcript, &[]));
+        written.add(value, &UNWRITTEN);
+        written.add_bytes(sound.map_or(0, sound_in) + transcript.map_or(0, length));
     }
     usage
+}
+
+/// Bytes of a string: of sound, which is written beside it.
+fn length(value: Value<'_>) -> u64 {
+    value.str().map_or(0, |text| text.len() as u64)
 }
 
 fn reported(usage: Value<'_>) -> Report {

@@ -4,7 +4,7 @@ use super::Answers;
 
 use crate::domain::usage::Class;
 use crate::meter::answer::{
-    Ending, NO_TEXT, Names, Reading, Said, Told, Wanted, openai, pick, sound_in, text_in, without_members,
+    Ending, NO_TEXT, Names, Reading, Said, Text, Told, Wanted, openai, pick, sound_in, without_members,
 };
 use crate::meter::json::{Kind, Value};
 
@@ -38,6 +38,7 @@ fn event(told: &Told<'_>) -> Reading {
     let kind = kind.and_then(|kind| kind.str());
     let kind = kind.as_deref().unwrap_or(told.name);
     let marks = &mut reading.marks;
+    let index = index.and_then(|index| index.plain_u64());
     marks.number = number.and_then(|number| number.plain_u64()).or(marks.number);
     match kind {
         "response.created" | "response.queued" | "response.in_progress" => {
@@ -47,18 +48,29 @@ fn event(told: &Told<'_>) -> Reading {
             }
         }
         "response.output_item.added" => {
-            marks.open = index.and_then(|index| index.plain_u64());
-            reading.text = item.map_or(0, |item| text_in(item, &UNWRITTEN));
+            marks.open = index;
+            reading.text.of_part(part(index, kind));
+            if let Some(item) = item {
+                reading.text.add(item, &UNWRITTEN);
+            }
         }
         "response.output_item.done" => {
             marks.open = None;
-            reading.text = item.map_or(0, never_streamed);
+            reading.text.of_part(part(index, kind));
+            if let Some(item) = item {
+                never_streamed(item, &mut reading.text);
+            }
         }
         "error" => reading.failed = true,
         "response.audio.delta" | "response.output_audio.delta" => {
-            reading.text = delta.map_or(0, sound_in);
+            reading.text.add_bytes(delta.map_or(0, sound_in));
         }
-        _ if kind.ends_with(".delta") => reading.text = delta.map_or(0, |delta| text_in(delta, &NO_TEXT)),
+        _ if kind.ends_with(".delta") => {
+            reading.text.of_part(part(index, kind));
+            if let Some(delta) = delta {
+                reading.text.add(delta, &NO_TEXT);
+            }
+        }
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
             marks.over = marks.begun;
             reading.complete = true;
@@ -91,6 +103,14 @@ fn names(response: Value<'_>) -> Option<Box<Names>> {
     Some(names)
 }
 
+/// Which part of an answer an event goes on with: items follow one another, and each has kinds of text.
+fn part(index: Option<u64>, kind: &str) -> u64 {
+    index
+        .unwrap_or(0)
+        .wrapping_mul(u64::from(u16::MAX))
+        .wrapping_add(kind.len() as u64)
+}
+
 /// Strings of an item that are not what the model wrote.
 const UNWRITTEN: [&str; 9] = [
     "role",
@@ -105,18 +125,22 @@ const UNWRITTEN: [&str; 9] = [
 ];
 
 /// Text of an item that no delta has told before: reasoning that is encrypted, and items that come in one piece.
-fn never_streamed(item: Value<'_>) -> u64 {
+fn never_streamed(item: Value<'_>, text: &mut Text) {
     let [kind, encrypted] = pick(Some(item), ["type", "encrypted_content"]);
     let kind = kind.and_then(|kind| kind.str()).unwrap_or_default();
     match kind.as_ref() {
-        "reasoning" => encrypted.map_or(0, |text| text_in(text, &[])),
+        "reasoning" => text.add_bytes(
+            encrypted
+                .and_then(|text| text.str())
+                .map_or(0, |text| text.len() as u64),
+        ),
         "message"
         | "function_call"
         | "custom_tool_call"
         | "mcp_call"
         | "code_interpreter_call"
-        | "image_generation_call" => 0,
-        _ => text_in(item, &UNWRITTEN),
+        | "image_generation_call" => {}
+        _ => text.add(item, &UNWRITTEN),
     }
 }
 

@@ -159,6 +159,7 @@ impl Metered {
             framing,
             hide_usage: self.kind != Kind::Plain && !self.asked.usage,
             choices: self.asked.choices,
+            keep_words: false,
         }
     }
 

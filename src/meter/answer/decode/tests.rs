@@ -71,6 +71,7 @@ fn beside(coding: Coding) -> Beside {
         framing: Framing::Sse,
         hide_usage: true,
         choices: 1,
+        keep_words: false,
     };
     Beside::new(setup, coding)
 }

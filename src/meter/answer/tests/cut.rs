@@ -65,6 +65,7 @@ fn a15_chat_completions_end_with_length() {
     case("shown", setup(api, false), &chunk(0, "null"), &shown);
     let several = Setup {
         choices: 3,
+        keep_words: false,
         ..setup(api, true)
     };
     let first = r#""delta":{"role":"assistant","content":""}"#;

@@ -451,6 +451,7 @@ fn events_that_call_themselves_one_text_are_read_all_the_same() {
 fn a14_what_an_event_says_of_one_of_several_answers_is_not_taken_for_all() {
     let setup = Setup {
         choices: 2,
+        keep_words: false,
         ..setup(API, false)
     };
     let of_one = r#","usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}"#;
