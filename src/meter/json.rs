@@ -50,7 +50,8 @@ pub fn check_noting<'a>(bytes: &'a [u8], ends: &'a mut Ends) -> Result<Value<'a>
     })
 }
 
-/// The one value of a text as parsers in use read it: names may be there twice (the last one counts), halves of surrogate pairs stand for U+FFFD.
+/// The one value of a text as parsers in use read it: names may be there twice (the last one counts), halves of surrogate pairs stand for U+FFFD, `NaN`,
+/// `Infinity` and `-Infinity` are numbers (Python writes and reads them).
 pub fn loose(bytes: &[u8]) -> Result<Value<'_>, Problem> {
     check::check(bytes, check::LOOSE, None)
 }

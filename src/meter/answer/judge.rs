@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::reading::{Hide, Reading, Told, without};
 use super::report::Report;
+use super::scan::Scan;
 use super::{Framing, Meter, Tally, sse};
 use crate::meter::json::loose;
 
@@ -79,7 +80,7 @@ impl Meter {
             reading.complete = true;
             return reading;
         }
-        if let Some(told) = self.tell(name, data) {
+        if let Some(told) = self.tell(name, data).or_else(|| self.found(name, data)) {
             return told;
         }
         // Nobody knows what it says: all of it counts.
@@ -91,19 +92,55 @@ impl Meter {
         reading
     }
 
+    /// What is found in data that no parser takes, as in a whole answer; `None` where neither text nor a report is.
+    fn found(&self, name: &[u8], data: &[u8]) -> Option<Reading> {
+        let mut scan = Scan::new(&self.setup.api.answers().wanted);
+        let text = scan.feed(data);
+        let mut reading = self.tell(name, &scan.kept()).filter(|_| scan.is_over())?;
+        if text == 0 && reading.report.is_none() && !reading.failed {
+            return None;
+        }
+        reading.text.add_bytes(text);
+        // What is not kept of it is as it was.
+        reading.marks.open = self.marks.open;
+        reading.hide = Hide::Nothing;
+        reading.report.get_or_insert_default().invalid += 1;
+        Some(reading)
+    }
+
     /// What data says that is JSON.
     pub(super) fn tell(&self, name: &[u8], data: &[u8]) -> Option<Reading> {
+        let readable;
+        let (data, exact) = match loose(data) {
+            Ok(data) => (data, true),
+            // Clients read what is no UTF-8 as some other character.
+            Err(_) => {
+                readable = mended(data)?;
+                (loose(&readable).ok()?, false)
+            }
+        };
         let told = Told {
             name: std::str::from_utf8(name).unwrap_or_default(),
-            data: loose(data).ok()?,
+            data,
             marks: self.marks,
             hide_usage: self.setup.hide_usage,
             nameless: self.names.is_none(),
             choices: self.setup.choices,
-            keep_words: self.words.is_some(),
+            keep_words: self.words.is_some() && exact,
         };
         Some((self.setup.api.answers().event)(&told))
     }
+}
+
+/// The same with something else for each byte that is no UTF-8, so that all stays in its place; `None` where all is.
+fn mended(data: &[u8]) -> Option<Vec<u8>> {
+    std::str::from_utf8(data).err()?;
+    let mut text = Vec::with_capacity(data.len());
+    for chunk in data.utf8_chunks() {
+        text.extend_from_slice(chunk.valid().as_bytes());
+        text.resize(text.len() + chunk.invalid().len(), b'?');
+    }
+    Some(text)
 }
 
 /// The event without these parts of its data, and all else as it was.

@@ -125,7 +125,8 @@ impl Names {
 
 fn kept(value: Option<Value<'_>>) -> Option<Box<str>> {
     let value = value?;
-    let named = matches!(value.kind(), Kind::String | Kind::Number);
+    let number = value.kind() == Kind::Number && value.raw().ends_with(|c: char| c.is_ascii_digit());
+    let named = value.kind() == Kind::String || number;
     (named && value.raw().len() <= NAME_MAX).then(|| value.raw().into())
 }
 

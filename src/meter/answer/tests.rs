@@ -7,6 +7,7 @@ use crate::domain::usage::{Class, Usage};
 
 mod anthropic;
 mod cut;
+mod odd;
 mod ollama;
 mod openai;
 mod passing;

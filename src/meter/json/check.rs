@@ -114,6 +114,8 @@ impl Checker<'_, '_> {
                 Some(b't') => self.literal("true")?,
                 Some(b'f') => self.literal("false")?,
                 Some(b'n') => self.literal("null")?,
+                Some(b'N') if self.rules.doubtful => self.literal("NaN")?,
+                Some(b'I') if self.rules.doubtful => self.literal("Infinity")?,
                 Some(_) => return Err(self.wrong("there is no JSON value")),
                 None => return Err(self.wrong("it ends too early")),
             }
@@ -263,6 +265,9 @@ impl Checker<'_, '_> {
         let start = self.at;
         if self.bytes.get(self.at) == Some(&b'-') {
             self.at += 1;
+            if self.rules.doubtful && self.bytes.get(self.at) == Some(&b'I') {
+                return self.literal("Infinity");
+            }
         }
         if self.bytes.get(self.at) == Some(&b'0') {
             self.at += 1;

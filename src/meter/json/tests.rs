@@ -52,8 +52,10 @@ fn the_grammar_is_exact() {
         "nul",
         "nulll",
         "True",
-        "NaN",
-        "Infinity",
+        "nan",
+        "-NaN",
+        "+Infinity",
+        "Inf",
         "-",
         "+1",
         "01",
@@ -91,6 +93,31 @@ fn the_grammar_is_exact() {
     ] {
         assert!(check(bytes).is_err() && loose(bytes).is_err(), "{bytes:?}");
     }
+}
+
+#[test]
+fn numbers_that_python_writes_are_read_in_answers_alone() {
+    for text in [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        r#"[NaN,-Infinity , {"a":Infinity}]"#,
+    ] {
+        assert!(strict(text).is_err(), "{text}");
+        let value = loose(text.as_bytes()).unwrap();
+        assert_eq!(value.raw(), text);
+        assert_eq!(value.plain_u64(), None);
+        for item in value.items() {
+            assert!(
+                matches!(item.kind(), Kind::Number | Kind::Object),
+                "{}",
+                item.raw()
+            );
+        }
+    }
+    let whole = loose(br#"{"a":-Infinity,"b":NaN}"#).unwrap();
+    assert_eq!(whole.get("a").map(|value| value.kind()), Some(Kind::Number));
+    assert_eq!(whole.get("b").map(|value| value.raw()), Some("NaN"));
 }
 
 #[test]
