@@ -17,8 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::framing::{self, Violation};
 
-pub use room::Room;
-use room::Share;
+pub use room::{Room, Share};
 
 /// Any error, to be sent between threads.
 pub type BoxError = Box<dyn Error + Send + Sync>;

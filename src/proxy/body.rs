@@ -164,6 +164,7 @@ impl Passed {
         let Some(tail) = self.tail.take() else { return };
         let Tail { mut exchange, lease } = tail;
         exchange.worker.meters.streams.down();
+        let mut counted = None;
         if let (Some(metered), Some(route)) = (&mut self.metered, exchange.route.clone()) {
             let end = match outcome {
                 None => End::Whole,
@@ -171,10 +172,15 @@ impl Passed {
                 Some(Outcome::CutOff) => End::CutOff,
                 Some(_) => End::Broken,
             };
-            metered.settle(end, &mut exchange, &route);
-            if exchange.accepts_trailers {
-                let trailers = self.trailers.get_or_insert_default();
-                reply::say_charged(trailers, &exchange);
+            if metered.counts(end) && tokio::runtime::Handle::try_current().is_ok() {
+                metered.settles_on_drop(end, &mut exchange, &route);
+                counted = Some((end, route));
+            } else {
+                metered.settle(end, &mut exchange, &route);
+                if exchange.accepts_trailers {
+                    let trailers = self.trailers.get_or_insert_default();
+                    reply::say_charged(trailers, &exchange);
+                }
             }
         }
         if matches!(outcome, None | Some(Outcome::CutOff))
@@ -186,6 +192,15 @@ impl Passed {
             // The connection can carry the next request.
             None => lease.give_back(),
             Some(outcome) => exchange.outcome = outcome,
+        }
+        if let Some((end, route)) = counted
+            && let Some(mut metered) = self.metered.take()
+        {
+            let worker = Arc::clone(&exchange.worker);
+            outlive::carry(&worker, async move {
+                poll_fn(|cx| metered.poll_counted(cx)).await;
+                metered.settle(end, &mut exchange, &route);
+            });
         }
     }
 

@@ -5,6 +5,7 @@ mod due;
 mod purse;
 mod request;
 mod stream;
+mod words;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub(super) use due::End;
 pub(super) use purse::{Purse, Room};
 pub(super) use request::{Metered, read};
 pub(super) use stream::{Next, Streamed, settle};
+pub(super) use words::counted;
 
 /// How a route's requests are metered.
 #[derive(Debug)]

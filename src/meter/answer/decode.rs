@@ -150,6 +150,11 @@ impl Beside {
         self.meter.tally()
     }
 
+    /// What reads it.
+    pub fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
     /// The model that answers, as the upstream names it.
     pub fn model(&self) -> Option<String> {
         self.meter.model()

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use crate::domain::credits::Credits;
 use crate::domain::refusal::Refusal;
-use crate::meter::answer::{Framing, Step};
+use crate::meter::answer::{Counted, Framing, Step, Words};
 use crate::service::denial::Denial;
 
 use super::super::body::ReplyBody;
 use super::super::exchange::Charge;
 use super::super::fault::{Fault, Rejected};
-use super::super::metering::{Course, End, Metered, Purse, Room, Streamed, settle};
+use super::super::metering::{self, Course, End, Metered, Purse, Room, Streamed, settle};
 use super::super::stage::{Payment, Reply};
 use super::super::stall::Stall;
 use super::settle::{Answer, abandoned, pass, released};
@@ -82,6 +82,7 @@ impl Answer<'_> {
         course.feed(bytes.clone());
         while let Step::Pass(_) = course.next(|_| true) {}
         course.end();
+        metered.tokens = tokens(&metered, course.tally().counted, &bytes).await;
         let limit = metered.limit(held.amount());
         let mut purse = Purse::new(held, &metered);
         // Of what cannot be read, as much is due as there may be.
@@ -139,7 +140,8 @@ impl Answer<'_> {
         let (mut head, body) = response.into_parts();
         let streamed = metered.map(|metered| {
             let course = course(&metered, framing, &head.headers);
-            let mut streamed = Streamed::new(course, metered, held);
+            let share = exchange.worker.room.share();
+            let mut streamed = Streamed::new(course, metered, held, share);
             if !begun.is_empty() {
                 streamed.feed(begun);
             }
@@ -160,6 +162,17 @@ impl Answer<'_> {
         let body = ReplyBody::passed(body, stall, exchange, lease, streamed);
         Response::from_parts(head, body)
     }
+}
+
+/// Tokens of a whole answer that reports none, where its model's tokenizer can say.
+async fn tokens(metered: &Metered, counted: Counted, body: &Bytes) -> Option<u64> {
+    // An event for each byte leaves nothing to be counted.
+    let tokenizer = metered
+        .tokenizer
+        .clone()
+        .filter(|_| counted.bytes > counted.events)?;
+    let (api, body) = (metered.api, body.clone());
+    metering::counted(move || Words::of_whole(api, &body, counted), tokenizer).await
 }
 
 /// Whether what is held covers this, when it has grown as far as it may.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::meter::answer::decode::{Beside, Coding, Unreadable};
-use crate::meter::answer::{Cut, Framing, Meter, Setup, Step, Tally};
+use crate::meter::answer::{Cut, Framing, Meter, Setup, Step, Tally, Words};
 
 /// See the module.
 pub(in crate::proxy) enum Course {
@@ -136,6 +136,31 @@ impl Course {
         match self {
             Course::Plain(meter) => meter.model(),
             Course::Compressed { beside, .. } => beside.model(),
+            Course::Dark { .. } => None,
+        }
+    }
+
+    /// Bytes of the words that are kept.
+    pub(super) fn words_len(&mut self) -> usize {
+        self.meter().map_or(0, |meter| meter.words_len())
+    }
+
+    /// Lets so many bytes of them be kept.
+    pub(super) fn allow_words(&mut self, bytes: usize) {
+        if let Some(meter) = self.meter() {
+            meter.allow_words(bytes);
+        }
+    }
+
+    /// The words that nobody has reported, once nothing more is read; `None` where they are not kept, or were taken.
+    pub(super) fn take_words(&mut self) -> Option<Words> {
+        self.meter()?.take_words()
+    }
+
+    fn meter(&mut self) -> Option<&mut Meter> {
+        match self {
+            Course::Plain(meter) => Some(meter),
+            Course::Compressed { beside, .. } => Some(beside.meter()),
             Course::Dark { .. } => None,
         }
     }

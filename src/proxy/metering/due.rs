@@ -55,6 +55,11 @@ pub(in crate::proxy) struct Due {
 impl Metered {
     /// What is due for an answer that ended so, `limit` being the tokens that each answer could have at most.
     pub(in crate::proxy) fn due(&self, tally: &Tally, end: End, limit: u64) -> Due {
+        let mut tally = *tally;
+        // Under a hold that has run out, bytes were reckoned with, and the client was told so.
+        if let Some(tokens) = self.tokens.filter(|_| end != End::CutOff) {
+            tally.counted.bytes = tokens.min(tally.counted.bytes);
+        }
         let end = if end == End::Whole && tally.failed {
             End::Broken
         } else {
@@ -72,7 +77,7 @@ impl Metered {
         }
         Due {
             end,
-            ..self.so_far(tally, limit)
+            ..self.so_far(&tally, limit)
         }
     }
 

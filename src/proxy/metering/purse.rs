@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use crate::domain::credits::Credits;
 use crate::domain::price::HoldMode;
-use crate::service::charge::{Growth, Held};
+use crate::service::charge::{Ending, Growth, Held};
 
 use super::super::code::Code;
 use super::super::fault::Fault;
@@ -72,6 +72,13 @@ impl Purse {
     /// Whether it can grow.
     pub(in crate::proxy) fn grows(&self) -> bool {
         self.grows
+    }
+
+    /// What becomes of it should nobody settle it.
+    pub(super) fn on_drop(&mut self, ending: Ending) {
+        if let Some(held) = &mut self.held {
+            held.on_drop(ending);
+        }
     }
 
     /// To be settled.

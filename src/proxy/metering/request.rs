@@ -11,6 +11,7 @@ use crate::domain::price::{HoldMode, Quote};
 use crate::meter::Api;
 use crate::meter::answer::{Framing, Setup};
 use crate::meter::ask::{self, Asked, Change, limit_name};
+use crate::tokenizer::Tokenizer;
 
 use super::super::fault::Fault;
 use super::super::live::Live;
@@ -31,6 +32,10 @@ pub(in crate::proxy) struct Metered {
     pub(super) asked: Asked,
     pub(super) hold: HoldMode,
     pub(super) slice: u64,
+    /// Its model's, which is to count what nobody reports.
+    pub(in crate::proxy) tokenizer: Option<Arc<Tokenizer>>,
+    /// What that has counted, in place of the bytes that have passed since the last report.
+    pub(in crate::proxy) tokens: Option<u64>,
     kind: Kind,
     body: Bytes,
 }
@@ -98,6 +103,8 @@ pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> R
         quote: terms.quote(&fare, asked.least_output),
         hold: terms.hold,
         slice: terms.slice,
+        tokenizer: tokenizer(model, live).cloned(),
+        tokens: None,
         kind: metering.kind,
         asked,
         body,
@@ -106,14 +113,14 @@ pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> R
 
 /// Tokens of the text, at most: by a tokenizer where the model has one and the body is not too long for it, else by bytes.
 fn text(asked: &Asked, model: &Model, live: &Live, body: &[u8]) -> u64 {
-    let tokenizer = model
-        .tokenizer
-        .as_ref()
-        .and_then(|name| live.tokenizers.get(name));
-    match tokenizer.filter(|_| body.len() <= TOKENIZED_MAX) {
+    match tokenizer(model, live).filter(|_| body.len() <= TOKENIZED_MAX) {
         Some(tokenizer) => asked.refined(body, |text| tokenizer.count(text)),
         None => asked.text,
     }
+}
+
+fn tokenizer<'l>(model: &Model, live: &'l Live) -> Option<&'l Arc<Tokenizer>> {
+    live.tokenizers.get(model.tokenizer.as_ref()?)
 }
 
 /// Tokens that are read, at most.
@@ -159,7 +166,8 @@ impl Metered {
             framing,
             hide_usage: self.kind != Kind::Plain && !self.asked.usage,
             choices: self.asked.choices,
-            keep_words: false,
+            // A whole answer is there to be looked at again.
+            keep_words: framing != Framing::Whole && self.tokenizer.is_some(),
         }
     }
 

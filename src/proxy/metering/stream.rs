@@ -1,5 +1,6 @@
 //! A metered answer on its way to the client: what passes is counted, what is held covers it, and it ends well when the credits do.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use serde_json::json;
 
 use crate::domain::credits::Credits;
 use crate::domain::price::HoldMode;
+use crate::http::body::Share;
 use crate::meter::answer::{Counted, Cut, Step, Tally};
 use crate::service::charge::{Ending, Held};
 
@@ -17,6 +19,7 @@ use super::course::Course;
 use super::due::End;
 use super::purse::{Purse, Room};
 use super::request::Metered;
+use super::words::{self, Counting, Shelf};
 
 /// Events that an upstream may send for each token that it was told it may write, and besides: some send the bytes of a character, or letters, one by one. Where nothing
 /// is reported, that many more are still its own doing.
@@ -35,6 +38,10 @@ pub(in crate::proxy) struct Streamed {
     /// What is left behind the upstream's end, once that has come.
     rest: Option<Bytes>,
     cut: bool,
+    /// Where its words are kept for a tokenizer.
+    shelf: Option<Shelf>,
+    /// That is at work.
+    counting: Option<Counting>,
 }
 
 /// What is to be done.
@@ -60,8 +67,10 @@ enum Covered {
 }
 
 impl Streamed {
-    pub(in crate::proxy) fn new(course: Course, metered: Box<Metered>, held: Held) -> Streamed {
+    pub(in crate::proxy) fn new(course: Course, metered: Box<Metered>, held: Held, share: Share) -> Streamed {
         Streamed {
+            shelf: metered.tokenizer.is_some().then(|| Shelf::new(share)),
+            counting: None,
             limit: metered.limit(held.amount()),
             purse: Purse::new(held, &metered),
             course,
@@ -74,6 +83,9 @@ impl Streamed {
 
     /// The upstream has said this.
     pub(in crate::proxy) fn feed(&mut self, data: Bytes) {
+        if let Some(shelf) = &mut self.shelf {
+            shelf.make_room(&mut self.course, data.len());
+        }
         self.course.feed(data);
     }
 
@@ -143,7 +155,13 @@ impl Streamed {
         if self.rest.is_none() {
             self.rest = Some(self.course.end());
         }
-        let due = self.metered.so_far(&self.course.tally(), self.limit).amount;
+        if self.counts(End::Whole) {
+            std::task::ready!(self.poll_counted(cx));
+        }
+        let due = self
+            .metered
+            .due(&self.course.tally(), End::Whole, self.limit)
+            .amount;
         let due = due.min(self.metered.fare.most());
         std::task::ready!(self.purse.collect(due, cx));
         Poll::Ready(self.rest.take().unwrap_or_default())
@@ -172,6 +190,46 @@ impl Streamed {
             .slice
             .saturating_mul(self.metered.fare.bound().answers);
         self.metered.fare.output(tokens.max(output))
+    }
+
+    /// Whether a tokenizer has to count first what an answer has used that ended so. What was cut off here is charged as it was reckoned with.
+    pub(in crate::proxy) fn counts(&mut self, end: End) -> bool {
+        if self.counting.is_none() && !self.cut && end != End::CutOff {
+            self.course.close();
+            let counted = self.course.tally().counted;
+            let tokenizer = self.metered.tokenizer.as_ref();
+            // An event for each byte leaves nothing to be counted.
+            let tokenizer = tokenizer.filter(|_| counted.bytes > counted.events);
+            if let Some((tokenizer, kept)) = tokenizer.map(Arc::clone).zip(self.course.take_words()) {
+                self.counting = Some(Box::pin(words::counted(|| Some(kept), tokenizer)));
+            }
+        }
+        self.counting.is_some()
+    }
+
+    /// Ready when it has.
+    pub(in crate::proxy) fn poll_counted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(counting) = &mut self.counting {
+            self.metered.tokens = std::task::ready!(counting.as_mut().poll(cx));
+            self.counting = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Whoever drops it before it is settled charges for it as far as it is known now.
+    pub(in crate::proxy) fn settles_on_drop(&mut self, end: End, exchange: &mut Exchange, route: &Route) {
+        let held = self.purse.amount();
+        let known = known(
+            &mut self.metered,
+            held,
+            &mut self.course,
+            end,
+            self.limit,
+            exchange,
+            route,
+        );
+        exchange.charge = known.charge;
+        self.purse.on_drop(known.ending);
     }
 
     /// Charges for it.
@@ -220,28 +278,53 @@ pub(in crate::proxy) fn settle(
     exchange: &mut Exchange,
     route: &Route,
 ) {
+    let known = known(metered, held.amount(), course, end, limit, exchange, route);
+    let (due, charged, invalid) = (known.due, known.charged, course.tally().invalid);
+    if due > charged || invalid > 0 {
+        let meters = &exchange.worker.meters;
+        meters.reports_corrected.one();
+        meters.unpaid(due, charged);
+        tracing::warn!(route = %route.id, request = %exchange.request, %due, %charged, invalid, "what the upstream reports was corrected");
+    }
+    exchange.charge = known.charge;
+    held.settle(known.ending);
+}
+
+/// What is known of an answer that is over.
+struct Known {
+    due: Credits,
+    charged: Credits,
+    charge: Charge,
+    ending: Ending,
+}
+
+fn known(
+    metered: &mut Metered,
+    held: Credits,
+    course: &mut Course,
+    end: End,
+    limit: u64,
+    exchange: &Exchange,
+    route: &Route,
+) -> Known {
     course.close();
     let tally = course.tally();
     metered.answered_by(course.model().as_deref(), &tally, &exchange.live.models);
     let due = match course.is_dark() {
-        true => metered.unknown(held.amount(), end),
+        true => metered.unknown(held, end),
         false => metered.due(&tally, end, limit),
     };
-    let charged = due.amount.min(held.amount()).min(metered.fare.most());
-    let meters = &exchange.worker.meters;
-    if due.amount > charged || tally.invalid > 0 {
-        meters.reports_corrected.one();
-        meters.unpaid(due.amount, charged);
-        tracing::warn!(route = %route.id, request = %exchange.request, due = %due.amount, %charged, invalid = tally.invalid, "what the upstream reports was corrected");
-    }
+    let charged = due.amount.min(held).min(metered.fare.most());
     let detail = metered.detail(&route.id, &due);
-    exchange.charge = if charged.is_zero() && end != End::Whole {
-        Charge::Released
-    } else {
-        Charge::Charged(charged)
+    let released = charged.is_zero() && end != End::Whole;
+    let (charge, ending) = match released {
+        true => (Charge::Released, Ending::Release(detail)),
+        false => (Charge::Charged(charged), Ending::Capture(charged, detail)),
     };
-    held.settle(match exchange.charge {
-        Charge::Released => Ending::Release(detail),
-        _ => Ending::Capture(charged, detail),
-    });
+    Known {
+        due: due.amount,
+        charged,
+        charge,
+        ending,
+    }
 }

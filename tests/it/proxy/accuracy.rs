@@ -12,6 +12,7 @@ mod table;
 mod upstream;
 mod whole;
 mod wire;
+mod words;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -6,6 +6,7 @@ mod coded;
 mod endings;
 mod prices;
 mod requests;
+mod tokenized;
 mod zero;
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::chance::Chance;
 use super::plan::{Api, Ending, Plan};
 use super::price::{TEMPLATE_MAX, Used};
+use super::words::{self, Piece};
 
 /// What the upstream says that it has used.
 #[derive(Clone, Copy, Debug)]
@@ -14,10 +15,11 @@ pub(super) struct Report {
 }
 
 /// What is true when an event has been said.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Fact {
     /// Bytes of what the model wrote that are in the event.
     pub(super) text: u64,
+    pub(super) pieces: Vec<Piece>,
     pub(super) report: Option<Report>,
     /// Used so far.
     pub(super) used: Used,
@@ -73,6 +75,8 @@ pub(super) struct Answer<'p> {
     pub(super) written: Vec<Used>,
     pub(super) shown: Vec<Used>,
     said: Vec<(Value, Fact)>,
+    /// What the next event will say.
+    pieces: Vec<Piece>,
 }
 
 /// A token that has been thought of.
@@ -85,7 +89,11 @@ pub(super) struct Token {
 impl<'p> Answer<'p> {
     pub(super) fn new(plan: &'p Plan, asked: Asked) -> Answer<'p> {
         let mut chance = plan.chance.clone();
-        let texts: usize = plan.prompts.iter().map(|text| chance.tokens_of(text).len()).sum();
+        let texts: usize = plan
+            .prompts
+            .iter()
+            .map(|text| tokens_of(plan, &mut chance, text).len())
+            .sum();
         let all = texts as u64 + chance.within(0, TEMPLATE_MAX);
         let all = all.max(1);
         let mut read = Used {
@@ -109,6 +117,7 @@ impl<'p> Answer<'p> {
             written: vec![Used::default(); answers],
             shown: vec![Used::default(); answers],
             said: Vec::new(),
+            pieces: Vec::new(),
         }
     }
 
@@ -129,6 +138,7 @@ impl<'p> Answer<'p> {
     fn say(&mut self, event: Value, text: u64, report: Option<Report>) {
         let fact = Fact {
             text,
+            pieces: std::mem::take(&mut self.pieces),
             report,
             used: self.total(&self.written),
             shown: self.total(&self.shown),
@@ -152,8 +162,13 @@ impl<'p> Answer<'p> {
             Some(true) => self.chance.within(0, wants),
             _ => 0,
         };
-        let text = self.chance.text(6 * (wants + 4) * 4);
-        let mut tokens = self.chance.tokens_of(&text);
+        let bytes = 6 * (wants + 4) * 4;
+        let text = if self.plan.model.tokenizer {
+            self.chance.words(bytes)
+        } else {
+            self.chance.text(bytes)
+        };
+        let mut tokens = tokens_of(self.plan, &mut self.chance, &text);
         tokens.truncate(usize::try_from(wants - hidden).unwrap());
         let mut all = Vec::new();
         for (number, text) in (1..).zip(tokens) {
@@ -319,6 +334,7 @@ impl<'p> Answer<'p> {
 
     fn tells(&mut self, answer: usize, piece: &str, reasoning: bool) {
         let text = piece.len() as u64;
+        self.pieces.push((answer, reasoning, piece.to_owned()));
         let model = self.asked.model.clone();
         match self.plan.api {
             Api::Chat => {
@@ -434,6 +450,14 @@ impl<'p> Answer<'p> {
             }
             Api::Embeddings => {}
         }
+    }
+}
+
+fn tokens_of(plan: &Plan, chance: &mut Chance, text: &str) -> Vec<String> {
+    if plan.model.tokenizer {
+        words::tokens_of(text)
+    } else {
+        chance.tokens_of(text)
     }
 }
 

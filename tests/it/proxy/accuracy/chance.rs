@@ -56,6 +56,21 @@ impl Chance {
         text
     }
 
+    /// A text of about so many bytes, of words.
+    pub(super) fn words(&mut self, bytes: u64) -> String {
+        let words: Vec<&str> =
+            "the of a gate opens only for who pays fare before any ride begins, and every passenger knows exactly how much remains. \
+             Unfathomable circumstances notwithstanding: let total = count + 17; return value; }"
+                .split(' ')
+                .collect();
+        let mut text = String::new();
+        while (text.len() as u64) < bytes {
+            text.push_str(self.one(&words));
+            text.push(' ');
+        }
+        text
+    }
+
     /// Tokens of a text as this witness counts them: pieces of one to six letters.
     pub(super) fn tokens_of(&mut self, text: &str) -> Vec<String> {
         let letters: Vec<char> = text.chars().collect();

@@ -3,6 +3,7 @@
 use super::plan::{Ending, Plan};
 use super::price::{OUTPUT_MAX, Used};
 use super::upstream::Known;
+use super::words;
 
 /// What a client saw.
 #[derive(Clone, Debug, Default)]
@@ -40,12 +41,15 @@ impl Due {
 }
 
 /// What is due when so many events count.
-fn due(plan: &Plan, known: &Known, events: usize, broken: bool, cap: u64) -> Due {
+fn due(plan: &Plan, known: &Known, events: usize, broken: bool, by_bytes: bool, cap: u64) -> Due {
     let (mut input, mut output) = (None, None);
     let (mut counted, mut delivered) = (0, 0);
+    let (mut pieces, mut with_text) = (Vec::new(), 0);
     let facts = &known.facts[..events];
     for fact in facts {
         counted += fact.text;
+        pieces.extend_from_slice(&fact.pieces);
+        with_text += u64::from(fact.text > 0);
         delivered += fact.text;
         let Some(report) = fact.report else { continue };
         input = report.input.or(input);
@@ -54,7 +58,12 @@ fn due(plan: &Plan, known: &Known, events: usize, broken: bool, cap: u64) -> Due
         {
             output = Some(written);
             counted = 0;
+            pieces.clear();
+            with_text = 0;
         }
+    }
+    if plan.model.tokenizer && !by_bytes {
+        counted = words::estimated(&pieces, with_text);
     }
     if broken && input.is_none() && output.is_none() && delivered == 0 {
         return Due::NOTHING;
@@ -104,9 +113,16 @@ pub(super) fn at(plan: &Plan, output: u64) -> u64 {
 pub(super) fn dues(plan: &Plan, known: &Known, seen: &Seen, funds: u64) -> Vec<Due> {
     let cap = cap(plan, funds);
     let all = known.facts.len();
+    // What is cut off here is charged as it was reckoned with, by bytes; so is what came compressed and whole.
+    let cut = matches!(plan.ending, Ending::Excess | Ending::Poor(_)) && plan.stream;
+    let by = if !plan.stream && plan.layout.gzip {
+        [true, true]
+    } else {
+        [false, cut]
+    };
     let some = |from: usize, to: usize, broken: bool| -> Vec<Due> {
         (from.min(to)..=to.min(all))
-            .map(|events| due(plan, known, events, broken, cap))
+            .flat_map(|events| by.map(|by_bytes| due(plan, known, events, broken, by_bytes, cap)))
             .collect()
     };
     match plan.ending {

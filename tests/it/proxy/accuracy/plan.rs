@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::chance::Chance;
-use super::price::{MODELS, Model};
+use super::price::{MODELS, Model, TOKENIZED};
+use super::words;
 
 /// The APIs, as routes name them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,7 +163,10 @@ impl Plan {
         let mut c = Chance::new(seed, number);
         let api = c.one(&Api::ALL).0;
         let route = c.one(&Route::all());
-        let model = c.one(&MODELS);
+        let mut model = c.one(&MODELS);
+        if number % 6 == 5 {
+            model = TOKENIZED;
+        }
         let writes = api != Api::Embeddings;
         let stream = writes && c.percent(70);
         let ending = ending(&mut c, stream, writes);
@@ -171,7 +175,11 @@ impl Plan {
         let prompts: Vec<String> = (0..if listed { c.within(1, 3) } else { 1 })
             .map(|_| {
                 let bytes = c.within(1, 200);
-                c.text(bytes)
+                if model.tokenizer {
+                    c.words(bytes * 4)
+                } else {
+                    c.text(bytes)
+                }
             })
             .collect();
         let each = if api.is_openai_stream() && c.percent(25) {
@@ -258,7 +266,9 @@ impl Plan {
     pub(super) fn input_bound(&self) -> u64 {
         // serde_json escapes a quote and a line's end, each with one byte more than they are.
         let escapes = self.body.matches('\\').count();
-        (self.body.len() - escapes) as u64 + super::price::TEMPLATE_MAX
+        let bytes = (self.body.len() - escapes) as u64 + super::price::TEMPLATE_MAX;
+        let prompts = self.prompts.iter().filter(|_| self.model.tokenizer);
+        bytes - prompts.map(|prompt| words::saved_by_reading(prompt)).sum::<u64>()
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Model {
     pub(super) rates: Rates,
     /// Rates of calls that read more than so many tokens.
     pub(super) long: Option<(u64, Rates)>,
+    /// Its tokenizer is known to the proxy, and is the one by which the witness reads and writes.
+    pub(super) tokenizer: bool,
 }
 
 /// The most tokens of an answer whose request says no limit.
@@ -63,6 +65,7 @@ pub(super) const MODELS: [Model; 5] = [
             ..plain(150_000, 600_000)
         },
         long: None,
+        tokenizer: false,
     },
     // Its reasoning is dearer than its answers.
     Model {
@@ -73,6 +76,7 @@ pub(super) const MODELS: [Model; 5] = [
             ..plain(1_100_000, 4_400_000)
         },
         long: None,
+        tokenizer: false,
     },
     Model {
         names: &["writer"],
@@ -82,6 +86,7 @@ pub(super) const MODELS: [Model; 5] = [
             ..plain(3_000_000, 15_000_000)
         },
         long: None,
+        tokenizer: false,
     },
     Model {
         names: &["odd-7b", "odd-70b-it"],
@@ -90,13 +95,26 @@ pub(super) const MODELS: [Model; 5] = [
             ..plain(333_333, 7_777_777)
         },
         long: None,
+        tokenizer: false,
     },
     Model {
         names: &["stepped"],
         rates: plain(1_000_000, 2_000_000),
         long: Some((150, plain(2_000_000, 5_000_000))),
+        tokenizer: false,
     },
 ];
+
+/// One whose tokenizer is known.
+pub(super) const TOKENIZED: Model = Model {
+    names: &["known"],
+    rates: Rates {
+        cached: 500_000,
+        ..plain(1_000_000, 4_000_000)
+    },
+    long: None,
+    tokenizer: true,
+};
 
 /// The same for the proxy.
 pub(super) const MODELS_TOML: &str = r#"
@@ -130,6 +148,14 @@ cached_input = 0.100001
 output = 7.777777
 output_tokens_max = 60
 request_tokens = 8
+
+[models."known"]
+input = 1
+cached_input = 0.5
+output = 4
+output_tokens_max = 60
+request_tokens = 8
+tokenizer = "o200k_base"
 
 [models."stepped"]
 input = 1

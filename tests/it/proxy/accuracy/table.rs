@@ -9,7 +9,7 @@ use super::plan::Plan;
 /// See the module.
 #[derive(Default)]
 pub(super) struct Table {
-    rows: BTreeMap<&'static str, Row>,
+    rows: BTreeMap<(bool, &'static str), Row>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -56,7 +56,10 @@ impl fmt::Display for Sums {
 
 impl Table {
     pub(super) fn add(&mut self, plan: &Plan, charged: u64, due: &Due) {
-        let row = self.rows.entry(plan.ending.name()).or_default();
+        let row = self
+            .rows
+            .entry((plan.model.tokenizer, plan.ending.name()))
+            .or_default();
         let Some((used, _)) = due.used else {
             row.free += 1;
             return;
@@ -71,9 +74,9 @@ impl Table {
         }
     }
 
-    fn all(&self) -> Row {
+    fn all(&self, of: impl Fn(bool) -> bool) -> Row {
         let mut all = Row::default();
-        for row in self.rows.values() {
+        for (_, row) in self.rows.iter().filter(|((tokenizer, _), _)| of(*tokenizer)) {
             all.free += row.free;
             all.reported.join(&row.reported);
             all.estimated.join(&row.estimated);
@@ -83,11 +86,11 @@ impl Table {
     }
 
     pub(super) fn used_as_reported(&self) -> u64 {
-        self.all().reported.used
+        self.all(|_| true).reported.used
     }
 
     pub(super) fn charged_as_reported(&self) -> u64 {
-        self.all().reported.charged
+        self.all(|_| true).reported.charged
     }
 }
 
@@ -101,7 +104,23 @@ impl fmt::Display for Table {
             f,
             "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
         )?;
-        for (name, row) in self.rows.iter().chain([(&"all", &self.all())]) {
+        let rows = self.rows.iter().map(|((tokenizer, name), row)| {
+            let known = if *tokenizer {
+                "; its tokenizer is known"
+            } else {
+                ""
+            };
+            (format!("{name}{known}"), *row)
+        });
+        let sums = [
+            (
+                "all without a tokenizer".to_owned(),
+                self.all(|tokenizer| !tokenizer),
+            ),
+            ("all with one".to_owned(), self.all(|tokenizer| tokenizer)),
+            ("all".to_owned(), self.all(|_| true)),
+        ];
+        for (name, row) in rows.chain(sums) {
             writeln!(
                 f,
                 "| {name} | {} | {} | {} | {} |",

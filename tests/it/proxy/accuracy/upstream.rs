@@ -222,7 +222,7 @@ impl Connection {
         if plan.layout.gzip {
             pieces = wire::gzip(&pieces);
         }
-        call.know(|known| known.facts = said.iter().map(|(_, fact)| *fact).collect());
+        call.know(|known| known.facts = said.iter().map(|(_, fact)| fact.clone()).collect());
         let kind = if plan.api.is_ollama() {
             "application/x-ndjson"
         } else {

@@ -9,7 +9,7 @@ impl Answer<'_> {
     /// One JSON text.
     pub(super) fn whole(mut self) -> (Value, Fact) {
         let mut parts = Vec::new();
-        let mut text = 0;
+        let (mut text, mut pieces) = (0, Vec::new());
         for answer in 0..self.written.len() {
             if self.plan.api == Api::Embeddings {
                 continue;
@@ -30,6 +30,8 @@ impl Answer<'_> {
                 self.count(answer, 1, false, false);
             }
             text += (thought.len() + spoken.len()) as u64;
+            pieces.push((answer, true, thought.clone()));
+            pieces.push((answer, false, spoken.clone()));
             parts.push((thought, spoken));
         }
         let (usage, report) = self.usage(None);
@@ -46,6 +48,7 @@ impl Answer<'_> {
         }
         let fact = Fact {
             text,
+            pieces,
             report,
             used: self.total(&self.written),
             shown: self.total(&self.shown),
