@@ -104,6 +104,10 @@ impl Meter {
         // What is not kept of it is as it was.
         reading.marks.open = self.marks.open;
         reading.hide = Hide::Nothing;
+        if self.setup.choices > 1 && text > 0 {
+            // Perhaps it is of one answer alone.
+            reading.report = None;
+        }
         reading.report.get_or_insert_default().invalid += 1;
         Some(reading)
     }

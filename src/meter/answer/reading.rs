@@ -77,6 +77,8 @@ pub(in crate::meter) struct Marks {
     pub(in crate::meter) open: Option<u64>,
     /// The number of the last event, where they are numbered; the parts that have begun, where those are.
     pub(in crate::meter) number: Option<u64>,
+    /// Reports that come with a choice are of that one alone: one came while others were not over.
+    pub(in crate::meter) of_one: bool,
     /// The last words have been said but for the very last.
     pub(in crate::meter) ending: bool,
 }

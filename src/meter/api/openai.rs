@@ -41,19 +41,25 @@ fn event(told: &Told<'_>) -> Reading {
     if told.nameless {
         reading.names = Names::of(id, created, model);
     }
-    let mut report = usage;
+    let mut of_choices = None;
     let mut count = 0_u64;
     for choice in choices.iter().flat_map(Value::items) {
         count += 1;
         let of_choice = read_choice(choice, &mut reading);
-        report = report.or(of_choice);
+        of_choices = of_choices.or(of_choice);
     }
     // Groq's place for it.
     let [of_groq] = pick(groq, ["usage"]);
-    let told_of_all = told.choices <= 1 || count == 0;
-    reading.report = match (report.or(of_groq), timings) {
-        // What vLLM and SGLang say with each event is of its choice and prompt alone.
-        _ if !told_of_all => None,
+    let with_one = told.choices > 1 && count > 0;
+    let marks = &mut reading.marks;
+    if with_one && usage.or(of_groq).is_some() {
+        marks.of_one |= u64::from(marks.over.count_ones()) < told.choices;
+    }
+    reading.report = match (usage.or(of_groq), timings) {
+        // What vLLM and SGLang say with each event is of its choice and prompt alone; what others say with the last choice is of all.
+        (Some(_), _) if with_one && marks.of_one => None,
+        (None, _) if with_one => None,
+        (None, _) if of_choices.is_some() => of_choices.map(reported),
         (Some(usage), _) => Some(reported(usage)),
         (None, Some(timings)) => Some(timed(timings)),
         (None, None) => None,

@@ -474,3 +474,70 @@ fn a14_what_an_event_says_of_one_of_several_answers_is_not_taken_for_all() {
         want,
     );
 }
+
+#[test]
+fn what_comes_with_the_last_of_several_choices_is_of_all() {
+    let setup = Setup {
+        choices: 2,
+        ..setup(API, false)
+    };
+    let of = |index: u64, finish: &str, usage: &str, rest: &str| {
+        let choice =
+            format!(r#"{{"index":{index},"delta":{{"content":"Hello"}},"finish_reason":{finish}{usage}}}"#);
+        chunk(&format!(r#""choices":[{choice}]{rest}"#))
+    };
+    let usage = format!(r#","usage":{USAGE}"#);
+    let groq = format!(r#","x_groq":{{"usage":{USAGE}}}"#);
+    let timings = r#","timings":{"prompt_n":9,"cache_n":0,"predicted_n":12}"#;
+    let [first, second] = [0, 1].map(|index| of(index, "null", "", ""));
+    for (what, last, before, exact) in [
+        (
+            "Mistral's place",
+            of(1, "\"stop\"", "", &usage),
+            of(0, "\"stop\"", "", ""),
+            true,
+        ),
+        (
+            "Groq's place",
+            of(1, "\"length\"", "", &groq),
+            of(0, "\"stop\"", "", ""),
+            true,
+        ),
+        (
+            "one is not over",
+            of(1, "\"stop\"", "", &usage),
+            of(0, "null", "", ""),
+            false,
+        ),
+        (
+            "one each",
+            of(1, "\"stop\"", "", &usage),
+            of(0, "\"stop\"", "", &usage),
+            false,
+        ),
+        (
+            "within the choice",
+            of(1, "\"stop\"", &usage, ""),
+            of(0, "\"stop\"", "", ""),
+            false,
+        ),
+        (
+            "by llama.cpp's slots",
+            of(1, "\"stop\"", "", timings),
+            of(0, "\"stop\"", "", ""),
+            false,
+        ),
+    ] {
+        let stream = sse(&[&first, &second, &before, &last, "[DONE]"]);
+        let want = Want {
+            exact: exact.then(used),
+            counted: if exact { (0, 0) } else { (20, 4) },
+            ..Want::default()
+        };
+        case(what, setup, &stream, want);
+    }
+    // Of what is only looked through, nobody knows which choice it is of.
+    let broken = of(1, "\"stop\"", "", &usage).replace("}]", "},]");
+    let tally = pass_all(setup, &sse(&[&first, &broken])).tally;
+    assert!(!tally.output_reported && tally.counted.bytes == 10, "{tally:?}");
+}
