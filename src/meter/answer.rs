@@ -163,11 +163,17 @@ impl Meter {
                 Verdict::Replace(other) => rest.extend_from_slice(&other),
             }
         }
-        let Marks { begun, over, .. } = self.marks;
         Ended {
             rest: rest.into(),
-            complete: self.tally.complete || (begun != 0 && begun & !over == 0),
+            complete: self.tally.complete || self.marks.is_over(),
         }
+    }
+
+    /// All that was begun is written, as far as anyone can tell: what an upstream still has to say is what it used.
+    pub fn is_written(&self) -> bool {
+        let in_parts = matches!(self.setup.api, Api::AnthropicMessages | Api::OpenAiResponses);
+        let between = in_parts && self.marks.open.is_none() && !self.tally.delivered.is_empty();
+        self.tally.complete || self.marks.is_over() || between
     }
 
     /// What has been used by what has passed.

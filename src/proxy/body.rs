@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ::http::{HeaderMap, Method, Version};
 use bytes::{Buf, Bytes};
@@ -15,12 +16,14 @@ use crate::http::headers::clean_trailers;
 use super::answers::Record;
 use super::exchange::Exchange;
 use super::forward::Lease;
-use super::live::Route;
 use super::metering::{End, Next, Streamed};
 use super::outcome::Outcome;
 use super::outlive;
 use super::reply;
 use super::stall::Stall;
+
+/// For an upstream to tell what an answer used whose text is all there, when its client has left.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Bytes of our own, or the upstream's as they come.
 pub(super) enum ReplyBody {
@@ -206,30 +209,38 @@ impl Passed {
 
     /// The client has left in the middle.
     fn abandoned(&mut self) {
-        let Some(tail) = &mut self.tail else { return };
-        let finish = |route: &Arc<Route>| route.on_disconnect == OnDisconnect::Finish;
-        if !self.alone
-            && tail.exchange.route.as_ref().is_some_and(finish)
-            && let Some(body) = self.body.take()
-        {
-            tail.exchange.outcome = Outcome::ClientGone;
-            let worker = Arc::clone(&tail.exchange.worker);
-            let mut rest = Passed {
-                begun: Bytes::new(),
-                body: Some(body),
-                stall: self.stall.take(),
-                tail: self.tail.take(),
-                metered: self.metered.take(),
-                trailers: None,
-                alone: true,
-                over: self.over,
-                broken: None,
-            };
-            outlive::see_through(&worker, async move {
-                while let Some(Ok(_)) = poll_fn(|cx| rest.poll(cx)).await {}
-            });
-        } else {
-            self.ended(Some(Outcome::ClientGone));
+        let (Some(patience), Some(tail)) = (self.patience(), &mut self.tail) else {
+            return self.ended(Some(Outcome::ClientGone));
+        };
+        tail.exchange.outcome = Outcome::ClientGone;
+        let worker = Arc::clone(&tail.exchange.worker);
+        let mut rest = Passed {
+            begun: Bytes::new(),
+            body: self.body.take(),
+            stall: self.stall.take(),
+            tail: self.tail.take(),
+            metered: self.metered.take(),
+            trailers: None,
+            alone: true,
+            over: self.over,
+            broken: None,
+        };
+        outlive::see_through(&worker, async move {
+            let end = async { while let Some(Ok(_)) = poll_fn(|cx| rest.poll(cx)).await {} };
+            let _ = tokio::time::timeout(patience, end).await;
+        });
+    }
+
+    /// How long the upstream is read on without a client; `None`: not at all.
+    fn patience(&self) -> Option<Duration> {
+        let exchange = &self.tail.as_ref()?.exchange;
+        let here = !self.alone && self.body.is_some();
+        let finish = exchange.route.as_ref()?.on_disconnect == OnDisconnect::Finish;
+        let owes_usage = || self.metered.as_ref().is_some_and(|metered| metered.owes_usage());
+        match here {
+            true if finish => Some(Duration::MAX),
+            true if owes_usage() => Some(LAST_WORDS),
+            _ => None,
         }
     }
 }

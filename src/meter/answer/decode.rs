@@ -145,6 +145,11 @@ impl Beside {
         }
     }
 
+    /// As [`Meter::is_written`].
+    pub fn is_written(&self) -> bool {
+        self.meter.is_written()
+    }
+
     /// What has been used by what was read; where [`Beside::is_late`], only once it has ended.
     pub fn tally(&self) -> Tally {
         self.meter.tally()

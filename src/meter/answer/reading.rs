@@ -84,6 +84,11 @@ pub(in crate::meter) struct Marks {
 }
 
 impl Marks {
+    /// Every choice that has begun is over.
+    pub(in crate::meter) fn is_over(&self) -> bool {
+        self.begun != 0 && self.begun & !self.over == 0
+    }
+
     /// The bit of a choice; none beyond 128.
     pub(in crate::meter) fn bit(choice: u64) -> u128 {
         u32::try_from(choice)

@@ -122,6 +122,16 @@ impl Course {
         }
     }
 
+    /// All of it is written, and only what it used is still to be told.
+    pub(super) fn owes_usage(&self) -> bool {
+        let written = match self {
+            Course::Plain(meter) => meter.is_written(),
+            Course::Compressed { beside, .. } => beside.is_written(),
+            Course::Dark { .. } => false,
+        };
+        written && self.tally().exact().is_none()
+    }
+
     /// What is known of what it has used.
     pub(in crate::proxy) fn tally(&self) -> Tally {
         match self {

@@ -178,6 +178,11 @@ impl Streamed {
         }
     }
 
+    /// Its text is there, and the upstream has not told yet what it used: a client that has all it wants leaves here.
+    pub(in crate::proxy) fn owes_usage(&self) -> bool {
+        !self.cut && self.course.owes_usage()
+    }
+
     /// Nobody is there any more to whom the rest could be passed on.
     pub(in crate::proxy) fn end(&mut self) {
         self.course.end();

@@ -143,6 +143,37 @@ async fn a8_with_finish_a_stream_is_read_to_its_end_and_charged_exactly() {
     assert_eq!(house.upstream.counts().cancelled, 0);
 }
 
+/// Whoever has the last word of an answer may leave before its usage is told: that is read all the same, but not waited for without end.
+#[tokio::test]
+async fn a8_a_client_that_leaves_when_it_has_all_pays_what_is_reported_then() {
+    let usage = || {
+        let mut usage: Value = serde_json::from_str(&usage_chunk(10, 102)).unwrap();
+        usage["usage"]["completion_tokens_details"] = json!({ "reasoning_tokens": 100 });
+        usage.to_string()
+    };
+    let estimate = bytes(&ask_streamed()) + 4 * 5;
+    for (told, charge) in [(Some(usage()), 10 + 4 * 2 + 3 * 100), (None, estimate)] {
+        let house = House::open("1", "").await;
+        let (sender, reply) = Reply::stepped();
+        house
+            .upstream
+            .answer(reply.header("content-type", "text/event-stream"));
+        let mut answer = house.chat(&ask_streamed()).await;
+        assert!(sender.send(sse(&[chunk("Hello"), last_chunk()])).await);
+        answer.chunk().await.unwrap();
+        drop(answer);
+        house.gate.wait_metric("faregate_connections", &[], 0.0).await;
+        if let Some(usage) = told {
+            assert!(sender.send(sse(&[usage, "[DONE]".to_owned()])).await);
+            drop(sender);
+        } else {
+            house.upstream.wait_cancelled(1).await;
+        }
+        assert_eq!(house.charged_of(1_000_000).await, charge);
+        house.gate.wait_metric("faregate_streams_open", &[], 0.0).await;
+    }
+}
+
 #[tokio::test]
 async fn a13_an_upstream_that_breaks_off_is_paid_for_what_came_and_the_client_sees_it() {
     let events: Vec<String> = HELLO
