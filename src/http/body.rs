@@ -5,7 +5,6 @@ mod room;
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -82,17 +81,17 @@ where
     read_all(body, limit, &mut None).await
 }
 
-/// The same, within the room that there is for the bodies of all requests: [`ReadError::NoRoom`] where that is full. The body takes its part of it until the
-/// last copy of what is returned is gone.
+/// The same, within the room that there is for the bodies of all requests, and of one owner's: [`ReadError::NoRoom`] where that is full. The body takes its share
+/// until the last copy of what is returned is gone.
 ///
 /// # Errors
 /// As for [`read`].
-pub async fn read_within<B>(body: B, limit: ReadLimit, room: &Arc<Room>) -> Result<Bytes, ReadError>
+pub async fn read_within<B>(body: B, limit: ReadLimit, share: Share) -> Result<Bytes, ReadError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    let mut share = Some(room.share());
+    let mut share = Some(share);
     let bytes = read_all(body, limit, &mut share).await?;
     Ok(share.map_or_else(Bytes::new, |share| share.keep(bytes)))
 }

@@ -12,6 +12,7 @@ use crate::domain::claim::Claim;
 use crate::domain::credits::Credits;
 use crate::domain::ids::HoldId;
 use crate::domain::model::Fare;
+use crate::http::body::Share;
 use crate::service::gate::{Known, Patience};
 use crate::telemetry::access::Line;
 
@@ -106,6 +107,17 @@ impl Exchange {
             sent: 0,
             in_flight,
         })
+    }
+}
+
+impl Exchange {
+    /// For its body, where that is read whole. Who it is for is known: its account has a part of the room and no more.
+    pub(super) fn body_share(&self) -> Share {
+        let room = &self.worker.room;
+        match &self.known {
+            Some(known) => room.share_of(known.caller().account.as_str()),
+            None => room.share_of(""),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn claim(routed: &mut Routed) -> Result<(), Fault> {
     let body = match routed.body.take() {
         Some(body) if !body.is_end_stream() => {
             let limit = units::limit(routed.route.body_max, routed.exchange.live.body_timeout);
-            let read = read_within(body, limit, &routed.exchange.worker.room).await;
+            let read = read_within(body, limit, routed.exchange.body_share()).await;
             read.map_err(units::fault)?
         }
         _ => Bytes::new(),

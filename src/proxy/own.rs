@@ -126,9 +126,9 @@ async fn ask(exchange: &mut Exchange, body: ClientBody) -> Result<Response<Bytes
     let own = worker.own.as_ref().ok_or(Fault::RouteNotFound)?;
     let presented = presented(&head.headers, &live.key_headers)?;
     let limit = units::limit(BODY_MAX, live.body_timeout);
-    let body = read_within(body, limit, &worker.room)
-        .await
-        .map_err(units::fault)?;
+    // Who asks is not known yet.
+    let share = worker.room.share_of("/faregate/");
+    let body = read_within(body, limit, share).await.map_err(units::fault)?;
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = target.into_path_and_query().into();

@@ -124,6 +124,7 @@ impl Server {
             tls,
             shared: Shared {
                 room: Room::new(config.server.bodies_max),
+                answers_room: Room::new(config.server.bodies_max),
                 answers: Answers::new(config.server.answers_max),
             },
             clients: Clients::new(config.server.connections_per_client_max),
@@ -202,6 +203,7 @@ impl Server {
             worker.adopt(prepared);
         }
         self.shared.room.resize(config.server.bodies_max);
+        self.shared.answers_room.resize(config.server.bodies_max);
         self.shared.answers.resize(config.server.answers_max);
         self.clients.allow(config.server.connections_per_client_max);
         Ok(())

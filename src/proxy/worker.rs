@@ -33,6 +33,8 @@ pub struct Worker {
     pub(super) outliving: Outliving,
     /// For the bodies of all workers' requests.
     pub(super) room: Arc<Room>,
+    /// As much again for answers that are read whole, so that who fills the one takes nothing from those who are served.
+    pub(super) answers_room: Arc<Room>,
     pub(super) answers: Arc<Answers>,
 }
 
@@ -67,6 +69,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) room: Arc<Room>,
+    pub(super) answers_room: Arc<Room>,
     pub(super) answers: Arc<Answers>,
 }
 
@@ -99,6 +102,7 @@ impl Worker {
             own: parts.own,
             outliving: Outliving::default(),
             room: shared.room,
+            answers_room: shared.answers_room,
             answers: shared.answers,
         }))
     }

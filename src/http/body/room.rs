@@ -1,15 +1,26 @@
 //! Memory for bodies that are read whole, over all requests (H14).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// How many bytes of bodies may be held at once. A body counts as it comes, since a length is easily claimed, until the last copy of it is gone.
+/// Bodies up to this size are nobody's in particular: to look their owner up would cost more than they take.
+const UNOWNED_MAX: usize = 64 * 1024;
+
+/// The part of the room that one owner may have: one in so many.
+const OWNERS_PART: usize = 4;
+
+/// How many bytes of bodies may be held at once, and how many of these may be one owner's. A body counts as it comes, since a length is easily claimed, until the last copy
+/// of it is gone.
 #[derive(Debug)]
 pub struct Room {
     max: AtomicUsize,
     taken: AtomicUsize,
+    owners: Mutex<HashMap<u64, usize>>,
+    hasher: RandomState,
 }
 
 impl Room {
@@ -18,6 +29,8 @@ impl Room {
         Arc::new(Room {
             max: AtomicUsize::new(max),
             taken: AtomicUsize::new(0),
+            owners: Mutex::default(),
+            hasher: RandomState::new(),
         })
     }
 
@@ -33,9 +46,20 @@ impl Room {
 
     /// A body's part, empty at first.
     pub fn share(self: &Arc<Self>) -> Share {
+        self.part(None)
+    }
+
+    /// The same, of which one owner (a name of any kind) has a quarter of the room at most, over all bodies; or one body.
+    pub fn share_of(self: &Arc<Self>, owner: &str) -> Share {
+        self.part(Some(self.hasher.hash_one(owner)))
+    }
+
+    fn part(self: &Arc<Self>, owner: Option<u64>) -> Share {
         Share {
             room: Arc::clone(self),
             bytes: 0,
+            owner,
+            owned: 0,
         }
     }
 }
@@ -45,6 +69,9 @@ impl Room {
 pub struct Share {
     room: Arc<Room>,
     bytes: usize,
+    owner: Option<u64>,
+    /// What of it counts as the owner's.
+    owned: usize,
 }
 
 impl Share {
@@ -59,6 +86,10 @@ impl Share {
 
     /// Takes so many bytes more, if they have room.
     pub fn grow(&mut self, more: usize) -> bool {
+        let bytes = self.bytes.saturating_add(more);
+        if bytes > UNOWNED_MAX && !self.own(bytes) {
+            return false;
+        }
         let grown = |taken: usize| self.fits_beside(taken, more).then(|| taken.saturating_add(more));
         let done = self
             .room
@@ -66,7 +97,21 @@ impl Share {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
             .is_ok();
         if done {
-            self.bytes += more;
+            self.bytes = bytes;
+        }
+        done
+    }
+
+    /// Counts so many bytes as the owner's, if these may have them. One body alone always may.
+    fn own(&mut self, bytes: usize) -> bool {
+        let Some(owner) = self.owner else { return true };
+        let mut owners = self.room.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = owners.entry(owner).or_default();
+        let others = *all - self.owned;
+        let most = self.room.max.load(Ordering::Relaxed) / OWNERS_PART;
+        let done = others == 0 || others.saturating_add(bytes) <= most;
+        if done {
+            (*all, self.owned) = (others.saturating_add(bytes), bytes);
         }
         done
     }
@@ -90,6 +135,16 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        let Some(owner) = self.owner.filter(|_| self.owned > 0) else {
+            return;
+        };
+        let mut owners = self.room.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(all) = owners.get_mut(&owner) {
+            *all -= self.owned;
+            if *all == 0 {
+                owners.remove(&owner);
+            }
+        }
     }
 }
 
@@ -119,5 +174,25 @@ mod tests {
         assert!(!room.share().grow(1));
         drop(c.keep(Bytes::new()));
         assert_eq!(room.taken(), 0);
+    }
+
+    #[test]
+    fn h14_one_owner_has_a_quarter_of_the_room() {
+        let room = Room::new(40 * UNOWNED_MAX);
+        let mut theirs: Vec<Share> = (0..3).map(|_| room.share_of("them")).collect();
+        for share in &mut theirs[..2] {
+            assert!(share.grow(UNOWNED_MAX) && share.grow(4 * UNOWNED_MAX));
+        }
+        // Of the third as much as anyone may have besides.
+        assert!(theirs[2].grow(UNOWNED_MAX) && !theirs[2].grow(1));
+        let mut ours = room.share_of("us");
+        assert!(ours.grow(10 * UNOWNED_MAX));
+        drop(theirs.remove(0));
+        assert!(theirs[1].grow(1));
+        drop((theirs, ours));
+        assert!(room.owners.lock().unwrap().is_empty());
+        // One body may have any size that there is room for.
+        assert!(room.share_of("them").grow(40 * UNOWNED_MAX));
+        assert!(room.owners.lock().unwrap().is_empty());
     }
 }

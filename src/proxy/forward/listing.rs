@@ -1,7 +1,5 @@
 //! Lists of models: a customer sees those that it may use, under the names that it may use.
 
-use std::sync::Arc;
-
 use ::http::Response;
 use ::http::StatusCode;
 use ::http::header::CONTENT_LENGTH;
@@ -25,12 +23,13 @@ impl Answer<'_> {
     /// Passes on what the customer may see of it.
     pub(super) async fn settle_listing(self, end: Option<Instant>) -> Result<Reply, Rejected> {
         let mut answer = self.fit()?;
-        let room = Arc::clone(&answer.exchange.worker.room);
+        let share = answer.exchange.worker.answers_room.share();
         let idle = answer.route.upstream.idle_timeout;
-        let read = read(answer.response.body_mut(), idle, end, &room);
+        let read = read(answer.response.body_mut(), idle, end, share);
         let list = match read.await {
             Ok(Read::Whole(bytes)) => answer.filter(&bytes),
             Ok(Read::Part(_)) => None,
+            Ok(Read::Crowded(_)) => return Err(answer.broken(Fault::NoRoom)),
             Err(fault) => return Err(answer.broken(fault)),
         };
         let Some(list) = list else {

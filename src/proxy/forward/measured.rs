@@ -1,7 +1,5 @@
 //! Answers that are priced by the units that they report: read whole before they are passed on.
 
-use std::sync::Arc;
-
 use ::http::Response;
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -11,7 +9,7 @@ use crate::domain::price::{Price, of_millionths};
 use crate::meter::units::reported;
 
 use super::super::body::ReplyBody;
-use super::super::fault::Rejected;
+use super::super::fault::{Fault, Rejected};
 use super::super::stage::Reply;
 use super::super::stall::Stall;
 use super::settle::{Answer, Charged};
@@ -28,15 +26,16 @@ impl Answer<'_> {
         let mut answer = self.fit()?;
         let route = answer.route;
         let idle = route.upstream.idle_timeout;
-        let room = Arc::clone(&answer.exchange.worker.room);
-        let read = match read(answer.response.body_mut(), idle, end, &room).await {
+        let share = answer.exchange.worker.answers_room.share();
+        let read = match read(answer.response.body_mut(), idle, end, share).await {
+            Ok(Read::Crowded(_)) => return Err(answer.broken(Fault::NoRoom)),
             Ok(read) => read,
             Err(fault) => return Err(answer.broken(fault)),
         };
         let held = answer.payment.held.amount();
         let said = match &read {
             Read::Whole(bytes) => answer.said(bytes).filter(|amount| *amount <= held),
-            Read::Part(_) => None,
+            Read::Part(_) | Read::Crowded(_) => None,
         };
         if said.is_none() {
             answer.exchange.worker.meters.reports_corrected.one();
@@ -54,7 +53,7 @@ impl Answer<'_> {
                 exchange.sent = bytes.len() as u64;
                 Response::from_parts(head, ReplyBody::own(bytes, exchange))
             }
-            Read::Part(part) => {
+            Read::Part(part) | Read::Crowded(part) => {
                 let stall = Stall::new(idle).until(end);
                 let passed = ReplyBody::passed(body, stall, exchange, lease, None);
                 Response::from_parts(head, passed.begun(part))

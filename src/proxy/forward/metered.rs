@@ -1,7 +1,6 @@
 //! Answers that are priced by tokens: charged by what they report. A short one is read whole before it is passed on, so that its head says what it cost.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::Poll;
 
 use ::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER};
@@ -50,9 +49,9 @@ impl Answer<'_> {
         let ending = abandoned(self.route, &self.payment);
         self.payment.held.on_drop(ending);
         let route = self.route;
-        let room = Arc::clone(&self.exchange.worker.room);
-        match read(self.response.body_mut(), route.upstream.idle_timeout, end, &room).await {
-            Ok(Read::Part(parts)) => Ok(self.streamed(Framing::Whole, parts, end)),
+        let share = self.exchange.worker.answers_room.share();
+        match read(self.response.body_mut(), route.upstream.idle_timeout, end, share).await {
+            Ok(Read::Part(part) | Read::Crowded(part)) => Ok(self.streamed(Framing::Whole, part, end)),
             Ok(Read::Whole(bytes)) => self.charged(bytes).await,
             Err(fault) => Err(self.broken(fault)),
         }

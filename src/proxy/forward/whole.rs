@@ -1,6 +1,5 @@
 //! Answers that are read whole before they are passed on.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -8,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
-use crate::http::body::Room;
+use crate::http::body::Share;
 
 use super::super::exchange::Charge;
 use super::super::fault::{Fault, Rejected};
@@ -22,6 +21,8 @@ pub(super) enum Read {
     Whole(Bytes),
     /// It is longer than [`WHOLE_MAX`]: its beginning.
     Part(Bytes),
+    /// There was no room for more of it: its beginning.
+    Crowded(Bytes),
 }
 
 impl Answer<'_> {
@@ -47,14 +48,13 @@ impl Answer<'_> {
     }
 }
 
-/// Reads a body as far as [`WHOLE_MAX`], within the room that there is for all bodies in memory (H14).
+/// Reads a body as far as [`WHOLE_MAX`], within the room that there is for all answers in memory (H14).
 pub(super) async fn read(
     body: &mut Incoming,
     idle: Duration,
     end: Option<Instant>,
-    room: &Arc<Room>,
+    mut share: Share,
 ) -> Result<Read, Fault> {
-    let mut share = room.share();
     let mut whole = Gathered::default();
     if body.size_hint().lower() > WHOLE_MAX as u64 {
         return Ok(Read::Part(Bytes::new()));
@@ -69,12 +69,13 @@ pub(super) async fn read(
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(data) = frame.into_data() else { continue };
-        if !share.grow(data.len()) {
-            return Err(Fault::NoRoom);
-        }
+        let fits = share.grow(data.len());
         whole.add(data);
         if whole.len() > WHOLE_MAX {
             return Ok(Read::Part(whole.bytes()));
+        }
+        if !fits {
+            return Ok(Read::Crowded(whole.bytes()));
         }
     }
     Ok(Read::Whole(share.keep(whole.bytes())))

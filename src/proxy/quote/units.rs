@@ -44,7 +44,7 @@ pub(super) async fn whole(routed: &Routed, body: Option<ClientBody>) -> Result<B
     };
     let idle = routed.exchange.live.body_timeout;
     let limit = limit(routed.route.body_max, idle);
-    read_within(body, limit, &routed.exchange.worker.room)
+    read_within(body, limit, routed.exchange.body_share())
         .await
         .map_err(fault)
 }

@@ -59,7 +59,7 @@ impl Options {
     pub(crate) async fn start(self, credits: &str, toml: &str) -> Gatehouse {
         let ledger = MemoryLedger::new();
         let account = AccountId::new("acme").unwrap();
-        furnish(&ledger, &account, credits).await;
+        furnish(&ledger, &account, KEY, credits).await;
         let metrics = Arc::new(Metrics::new(OUTCOMES).unwrap());
         let log = Output::default();
         let access = AccessLog::start(Format::Json, log.clone()).unwrap();
@@ -122,13 +122,13 @@ pub(crate) fn parse(toml: &str) -> Config {
     config::parse(&text, &|_| None, &files).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-async fn furnish(ledger: &Arc<MemoryLedger>, account: &AccountId, credits: &str) {
+async fn furnish(ledger: &Arc<MemoryLedger>, account: &AccountId, key: &str, credits: &str) {
     let ledger: Arc<dyn Ledger> = Arc::clone(ledger) as Arc<dyn Ledger>;
     let by = Actor::system("test");
     accounts::set(&ledger, account, AccountChange::Create(None), &by)
         .await
         .unwrap();
-    let key = SecretKey::import(KEY).unwrap();
+    let key = SecretKey::import(key).unwrap();
     keys::put(&ledger, account, &key, KeyOptions::default(), &by)
         .await
         .unwrap();
@@ -154,6 +154,14 @@ impl Gatehouse {
     /// A client that sends the account's key.
     pub(crate) fn client(&self) -> HttpClient {
         HttpClient::new(self.addr()).bearer(KEY)
+    }
+
+    /// A client that sends another account's.
+    pub(crate) async fn other_client(&self, account: &str, credits: &str) -> HttpClient {
+        let key = format!("key-of-{account}-0123456789");
+        let account = AccountId::new(account).unwrap();
+        furnish(&self.ledger, &account, &key, credits).await;
+        HttpClient::new(self.addr()).bearer(&key)
     }
 
     /// A client that sends none.

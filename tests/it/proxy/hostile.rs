@@ -11,6 +11,7 @@ use super::gatehouse::{Gatehouse, KEY};
 use super::process::{customer, on_its_own};
 use super::{routes, simple};
 use crate::rig::body::RigBody;
+use crate::rig::client::HttpClient;
 use crate::rig::process::Faregate;
 use crate::rig::raw::RawClient;
 use crate::rig::upstream::{FakeUpstream, Reply};
@@ -361,15 +362,16 @@ cost = { each = 0.01, times = "n" }
 "#;
 
 #[tokio::test]
-async fn h14_bodies_that_are_held_in_memory_are_bounded_over_all_requests() {
+async fn h14_bodies_that_are_held_in_memory_are_bounded_over_all_of_an_accounts_requests() {
     let upstream = FakeUpstream::start().await;
     let toml = routes(&upstream, IMAGES)
-        + "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\nbodies_max = \"1MiB\"\n";
+        + "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\nbodies_max = \"4MiB\"\n";
     let house = Gatehouse::start("1", &toml).await;
-    let images = |body: RigBody| {
-        let request = house.client().request(http::Method::POST, "/v1/images");
+    let images_of = |client: &HttpClient, body: RigBody| {
+        let request = client.request(http::Method::POST, "/v1/images");
         request.header("content-type", "application/json").body(body)
     };
+    let images = |body: RigBody| images_of(&house.client(), body);
     let of = |kib: usize| format!("{{\"n\":1,\"prompt\":\"{}\"}}", "x".repeat(kib * 1024));
     // Some come slowly, and hold what has come of them.
     let mut slow = Vec::new();
@@ -389,7 +391,7 @@ async fn h14_bodies_that_are_held_in_memory_are_bounded_over_all_requests() {
         }
     })
     .await;
-    // One more has room for a part of it; whether it says so or not.
+    // One account has a quarter of the room. One body more has room for a part of it; whether it says so or not.
     let (upload, body) = RigBody::stepped();
     let unannounced = tokio::spawn(images(body).send());
     for _ in 0..40 {
@@ -407,6 +409,12 @@ async fn h14_bodies_that_are_held_in_memory_are_bounded_over_all_requests() {
         assert_eq!(refused.json().await["code"], "overloaded");
     }
     assert_eq!((upstream.reached(), house.ledger.admits()), (0, 0));
+    // Nobody else is turned away for it.
+    let other = house.other_client("other", "1").await;
+    assert_eq!(
+        images_of(&other, RigBody::whole(of(400))).send().await.status(),
+        200
+    );
     // One leaves, the others end: there is room again, for one that is larger than all of it too.
     let (gone, sending) = slow.pop().unwrap();
     sending.abort();

@@ -430,3 +430,40 @@ async fn a14_text_of_which_nobody_says_what_it_was_costs_as_reasoning_where_that
     assert_eq!(house.charged_of(1_000_000).await, bytes(&ask_streamed()) + 6 * 5);
     assert_eq!(house.detail()["usage"]["reasoning"], 5);
 }
+
+/// Long answers are read whole before they pass while there is memory for it; else they pass as they come, and cost the same.
+#[tokio::test]
+async fn h14_an_answer_for_which_there_is_no_room_is_passed_on_as_it_comes() {
+    let usage = json!({ "prompt_tokens": 10, "completion_tokens": 2 });
+    let answer = |kib: usize| {
+        let mut answer = completion(&usage);
+        answer["padding"] = json!("x".repeat(kib * 1024));
+        answer
+    };
+    let upstream = FakeUpstream::start().await;
+    let text =
+        config(&upstream, "") + "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\nbodies_max = \"1MiB\"\n";
+    let gate = Gatehouse::start("1", &text).await;
+    let house = House { gate, upstream };
+    let (sender, reply) = Reply::stepped();
+    house
+        .upstream
+        .answer(reply.header("content-type", "application/json"));
+    let waiting = answer(900).to_string();
+    let first = {
+        let (client, ask) = (house.gate.client(), ask());
+        tokio::spawn(async move { client.post_json("/v1/chat/completions", &ask).send().await })
+    };
+    assert!(sender.send(waiting[..800 * 1024].to_owned()).await);
+    house.upstream.wait_reached(1).await;
+    house.upstream.answer(Reply::json(&answer(700)));
+    let mut second = house.chat(&ask()).await;
+    assert_eq!((second.status(), second.header("x-credits-charged")), (200, None));
+    assert_eq!(second.text().await, answer(700).to_string());
+    assert!(sender.send(waiting[800 * 1024..].to_owned()).await);
+    drop(sender);
+    let mut first = first.await.unwrap();
+    assert_eq!(first.header("x-credits-charged"), Some("0.000018"));
+    assert_eq!(first.text().await, waiting);
+    assert_eq!(house.charged_of(1_000_000).await, 36);
+}
