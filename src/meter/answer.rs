@@ -148,7 +148,12 @@ impl Meter {
         }
     }
 
-    /// The upstream has ended cleanly. What was not allowed so far passes too: ask [`Meter::next`] before.
+    /// Whether an event without an end, which is what an upstream that ended has left, may pass; asked as [`Meter::next`] asks.
+    pub fn may_end(&self, allow: impl FnOnce(&Tally) -> bool) -> bool {
+        self.partial.is_empty() || self.is_allowed(&self.partial, allow)
+    }
+
+    /// The upstream has ended cleanly. What was not allowed so far passes too: ask [`Meter::next`] and [`Meter::may_end`] before.
     pub fn end(&mut self) -> Ended {
         let mut rest = Vec::new();
         while let Step::Pass(bytes) = self.next(|_| true) {

@@ -364,9 +364,12 @@ impl Passed {
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
         let rest = match &mut self.metered {
             Some(metered) => std::task::ready!(metered.finish(cx)),
-            None => Bytes::new(),
+            None => Some(Bytes::new()),
         };
         self.over = false;
+        let Some(rest) = rest else {
+            return self.cut(cx);
+        };
         let given = (!rest.is_empty()).then(|| self.give(Frame::data(rest), cx));
         self.ended(None);
         if self.metered.is_none() {

@@ -22,24 +22,11 @@ pub(super) enum Verdict {
 impl Meter {
     /// Reads an event and asks whether it may pass; if so, it counts.
     pub(super) fn judge(&mut self, event: &[u8], allow: &mut impl FnMut(&Tally) -> bool) -> Verdict {
-        let read = match self.setup.framing {
-            Framing::Sse => sse::event(event),
-            Framing::Lines | Framing::Whole => sse::Event {
-                name: b"",
-                data: Some(Cow::Borrowed(event.trim_ascii())),
-            },
-        };
-        let Some(data) = read.data.filter(|data| !data.is_empty()) else {
+        let Some((name, data)) = self.data(event) else {
             return self.passes();
         };
-        let reading = self.read(read.name, &data);
-        let mut tally = self.tally;
-        let text = reading.text.bytes;
-        tally.deliver(text, u64::from(text > 0));
-        if let Some(report) = &reading.report {
-            tally.absorb(report);
-        }
-        if text > 0 && !allow(&tally) {
+        let (reading, mut tally) = self.weigh(name, &data);
+        if reading.text.bytes > 0 && !allow(&tally) {
             return Verdict::Stop;
         }
         tally.failed |= reading.failed;
@@ -64,6 +51,39 @@ impl Meter {
                 Verdict::Replace(edited(event, data, &parts))
             }
         }
+    }
+
+    /// Whether an event may pass; it does not count yet.
+    pub(super) fn is_allowed(&self, event: &[u8], allow: impl FnOnce(&Tally) -> bool) -> bool {
+        self.data(event).is_none_or(|(name, data)| {
+            let (reading, tally) = self.weigh(name, &data);
+            reading.text.bytes == 0 || allow(&tally)
+        })
+    }
+
+    /// The name and the data of an event that has any.
+    fn data<'e>(&self, event: &'e [u8]) -> Option<(&'e [u8], Cow<'e, [u8]>)> {
+        let read = match self.setup.framing {
+            Framing::Sse => sse::event(event),
+            Framing::Lines | Framing::Whole => sse::Event {
+                name: b"",
+                data: Some(Cow::Borrowed(event.trim_ascii())),
+            },
+        };
+        let data = read.data.filter(|data| !data.is_empty())?;
+        Some((read.name, data))
+    }
+
+    /// What an event says, and all that has been used with it.
+    fn weigh(&self, name: &[u8], data: &[u8]) -> (Reading, Tally) {
+        let reading = self.read(name, data);
+        let mut tally = self.tally;
+        let text = reading.text.bytes;
+        tally.deliver(text, u64::from(text > 0));
+        if let Some(report) = &reading.report {
+            tally.absorb(report);
+        }
+        (reading, tally)
     }
 
     fn passes(&mut self) -> Verdict {

@@ -93,6 +93,14 @@ impl Course {
         }
     }
 
+    /// Whether what is left may pass, now that the upstream has come to its end.
+    pub(super) fn may_end(&self, allow: impl FnOnce(&Tally) -> bool) -> bool {
+        match self {
+            Course::Plain(meter) => meter.may_end(allow),
+            Course::Compressed { .. } | Course::Dark { .. } => true,
+        }
+    }
+
     /// The upstream has come to its end: what is still to be passed on.
     pub(in crate::proxy) fn end(&mut self) -> Bytes {
         match self {

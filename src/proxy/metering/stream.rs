@@ -106,8 +106,8 @@ impl Streamed {
                 }
                 matches!(stopped, Covered::Yes)
             });
-            match (step, stopped) {
-                (Step::Pass(data), _) => {
+            match step {
+                Step::Pass(data) => {
                     self.passed = self.course.tally().delivered;
                     if self.purse.grows() {
                         let due = self.metered.so_far(&self.course.tally(), self.limit);
@@ -116,17 +116,25 @@ impl Streamed {
                     }
                     return Next::Pass(data);
                 }
-                (Step::Starved, _) => return Next::More,
-                (Step::Stopped, Covered::With(needed)) => {
-                    let step = self.step(self.course.tally().usage.output());
-                    match self.purse.room(needed, step, cx) {
-                        Room::Some => {}
-                        Room::Wait => return Next::Wait,
-                        Room::None => return Next::Cut,
-                    }
-                }
-                (Step::Stopped, _) => return Next::Cut,
+                Step::Starved => return Next::More,
+                Step::Stopped => match self.room(stopped, cx) {
+                    Room::Some => {}
+                    Room::Wait => return Next::Wait,
+                    Room::None => return Next::Cut,
+                },
             }
+        }
+    }
+
+    /// Whether what was stopped may pass after all.
+    fn room(&mut self, stopped: Covered, cx: &mut Context<'_>) -> Room {
+        match stopped {
+            Covered::Yes => Room::Some,
+            Covered::With(needed) => {
+                let step = self.step(self.course.tally().usage.output());
+                self.purse.room(needed, step, cx)
+            }
+            Covered::Never => Room::None,
         }
     }
 
@@ -134,10 +142,17 @@ impl Streamed {
     pub(in crate::proxy) fn cut(&mut self, exchange: &Exchange) -> Option<Bytes> {
         self.cut = true;
         let due = self.metered.so_far(&self.course.tally(), self.limit);
+        let held = self.purse.amount();
+        let charged = due.amount.min(held);
+        // With what the hold gives back.
+        let available = self
+            .purse
+            .available()
+            .saturating_add(held.saturating_sub(charged));
         let reason = json!({
             "code": self.purse.refused().map_or("output_limit", Code::as_str),
-            "charged": due.amount.min(self.purse.amount()).to_string(),
-            "available": self.purse.available().to_string(),
+            "charged": charged.to_string(),
+            "available": available.to_string(),
             "top_up_url": exchange.live.top_up_url,
         });
         let now = exchange.worker.clock.now();
@@ -150,10 +165,25 @@ impl Streamed {
         })
     }
 
-    /// The upstream has come to its end: what is still to be passed on. First, what is known only now is held too, as far as there is.
-    pub(in crate::proxy) fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if self.rest.is_none() {
-            self.rest = Some(self.course.end());
+    /// The upstream has come to its end: what is still to be passed on, or `None` where the credits do not cover it. First, what is known only now is held too, as
+    /// far as there is.
+    pub(in crate::proxy) fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        while self.rest.is_none() {
+            let mut stopped = Covered::Yes;
+            let (metered, held, limit) = (&self.metered, self.purse.amount(), self.limit);
+            let may_end = self.course.may_end(|tally| {
+                stopped = metered.covers(tally, limit, held);
+                matches!(stopped, Covered::Yes)
+            });
+            if may_end {
+                self.rest = Some(self.course.end());
+                break;
+            }
+            match self.room(stopped, cx) {
+                Room::Some => {}
+                Room::Wait => return Poll::Pending,
+                Room::None => return Poll::Ready(None),
+            }
         }
         if self.counts(End::Whole) {
             std::task::ready!(self.poll_counted(cx));
@@ -164,7 +194,7 @@ impl Streamed {
             .amount;
         let due = due.min(self.metered.fare.most());
         std::task::ready!(self.purse.collect(due, cx));
-        Poll::Ready(self.rest.take().unwrap_or_default())
+        Poll::Ready(self.rest.take())
     }
 
     /// Whether all that the upstream has said has passed, so that its end is the answer's.

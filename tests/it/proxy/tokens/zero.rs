@@ -108,6 +108,30 @@ async fn a14_a_growing_hold_does_not_grow_for_a_report_beyond_what_was_asked_for
 }
 
 #[tokio::test]
+async fn what_the_credits_do_not_cover_does_not_pass_at_the_end_either() {
+    let input = bytes(&ask_streamed());
+    let credits = input + 4 * 100;
+    let house = House::open(&format!("0.{credits:06}"), GROWING).await;
+    // One event, and no line's end behind it.
+    let (begins, rest) = (
+        sse(&[chunk("Hello")]),
+        format!("data: {}", chunk(&"x".repeat(50_000))),
+    );
+    house
+        .upstream
+        .answer(Reply::ok(format!("{begins}{rest}")).header("content-type", "text/event-stream"));
+    let text = house.chat(&ask_streamed()).await.text().await;
+    assert!(text.starts_with(&begins) && !text.contains("xxx"), "{text}");
+    assert!(
+        text.contains(r#""finish_reason":"length""#) && text.ends_with("data: [DONE]\n\n"),
+        "{text}"
+    );
+    let left = credits - input - 4 * 5;
+    assert!(text.contains(&format!(r#""available":"0.{left:06}""#)), "{text}");
+    assert_eq!(house.charged_of(credits).await, input + 4 * 5);
+}
+
+#[tokio::test]
 async fn an_unstreamed_request_is_held_for_whole() {
     let house = House::open("1", GROWING).await;
     house.upstream.answer(Reply::json(&completion(
