@@ -4,6 +4,8 @@ mod brotli;
 mod deflate;
 mod zstd;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::{Ended, Meter, Setup, Step, Tally};
@@ -35,6 +37,15 @@ impl Coding {
             _ => Err(Unreadable),
         }
     }
+
+    fn decoder(self) -> Box<dyn Decode> {
+        match self {
+            Coding::Gzip => Box::new(deflate::Inflate::gzip()),
+            Coding::Deflate => Box::new(deflate::Inflate::zlib()),
+            Coding::Brotli => Box::new(brotli::Brotli::new()),
+            Coding::Zstd => Box::new(zstd::Zstd::new()),
+        }
+    }
 }
 
 /// It cannot be decoded: broken, an unknown form, a window that is too large, or far more output than such text has.
@@ -58,6 +69,29 @@ trait Decode: Send {
     fn end(&mut self, _out: &mut Out<'_>) -> Result<(), Unreadable> {
         Ok(())
     }
+}
+
+/// The most that [`whole`] decodes to, in bytes.
+const WHOLE_MAX: u64 = 4 << 20;
+
+/// A whole body with this `content-encoding` as it was before: the same where it is not compressed. Of a body that is cut off, what is there of it. An error
+/// where it cannot be decoded, or is longer than 4 MiB.
+pub fn whole<'b>(content_encoding: &str, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, Unreadable> {
+    let Some(coding) = Coding::of(Some(content_encoding))? else {
+        return Ok(Cow::Borrowed(bytes));
+    };
+    let mut decoder = coding.decoder();
+    let mut decoded = Vec::new();
+    let mut room = OUTPUT_FREE
+        .saturating_add((bytes.len() as u64).saturating_mul(RATIO_MAX))
+        .min(WHOLE_MAX);
+    let mut out = Out {
+        sink: &mut |bytes| decoded.extend_from_slice(bytes),
+        room: &mut room,
+    };
+    decoder.feed(bytes, &mut out)?;
+    decoder.end(&mut out)?;
+    Ok(Cow::Owned(decoded))
 }
 
 /// Where decoded bytes go, as many as may come.
@@ -97,14 +131,8 @@ impl std::fmt::Debug for Beside {
 impl Beside {
     /// For one answer. What `setup` says of hiding has no effect.
     pub fn new(setup: Setup, coding: Coding) -> Beside {
-        let decoder: Box<dyn Decode> = match coding {
-            Coding::Gzip => Box::new(deflate::Inflate::gzip()),
-            Coding::Deflate => Box::new(deflate::Inflate::zlib()),
-            Coding::Brotli => Box::new(brotli::Brotli::new()),
-            Coding::Zstd => Box::new(zstd::Zstd::new()),
-        };
         Beside {
-            decoder: Some(decoder),
+            decoder: Some(coding.decoder()),
             meter: Meter::new(setup),
             room: OUTPUT_FREE,
             ended: None,

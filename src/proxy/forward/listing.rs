@@ -2,17 +2,18 @@
 
 use ::http::Response;
 use ::http::StatusCode;
-use ::http::header::CONTENT_LENGTH;
+use ::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::meter::answer::decode::whole;
 use crate::meter::listing::filtered;
 
 use super::super::body::ReplyBody;
 use super::super::fault::{Fault, Rejected};
 use super::super::stage::Reply;
 use super::settle::{Answer, Charged};
-use super::whole::{Read, read};
+use super::whole::{Read, encoding, read};
 
 impl Answer<'_> {
     /// Whether it is a list of models.
@@ -44,6 +45,7 @@ impl Answer<'_> {
         } = answer.charge(None);
         lease.give_back();
         head.headers.remove(CONTENT_LENGTH);
+        head.headers.remove(CONTENT_ENCODING);
         exchange.sent = list.len() as u64;
         Ok(Response::from_parts(head, ReplyBody::own(list, exchange)))
     }
@@ -60,6 +62,7 @@ impl Answer<'_> {
             names.retain(|name| plan.opens_model(name));
             names
         };
-        filtered(body, names).map(Bytes::from)
+        let body = whole(encoding(self.response.headers()), body).ok()?;
+        filtered(&body, names).map(Bytes::from)
     }
 }

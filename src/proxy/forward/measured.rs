@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::domain::credits::Credits;
 use crate::domain::price::{Price, of_millionths};
+use crate::meter::answer::decode::whole;
 use crate::meter::units::reported;
 
 use super::super::body::ReplyBody;
@@ -13,7 +14,7 @@ use super::super::fault::{Fault, Rejected};
 use super::super::stage::Reply;
 use super::super::stall::Stall;
 use super::settle::{Answer, Charged};
-use super::whole::{Read, read};
+use super::whole::{Read, encoding, read};
 
 impl Answer<'_> {
     /// Whether its price is in its body.
@@ -21,7 +22,7 @@ impl Answer<'_> {
         matches!(self.route.price, Price::Measured { .. }) && self.response.status().is_success()
     }
 
-    /// Charges for what it reports, up to what is held; for all of that where it does not say, or is longer than what is read.
+    /// Charges for what it reports, compressed or not, up to what is held; for all of that where it does not say, or is longer than what is read.
     pub(super) async fn settle_measured(self, end: Option<Instant>) -> Result<Reply, Rejected> {
         let mut answer = self.fit()?;
         let route = answer.route;
@@ -65,7 +66,10 @@ impl Answer<'_> {
         match &self.route.price {
             Price::Measured {
                 each, reported: path, ..
-            } => of_millionths(*each, reported(body, path)?),
+            } => {
+                let body = whole(encoding(self.response.headers()), body).ok()?;
+                of_millionths(*each, reported(&body, path)?)
+            }
             _ => None,
         }
     }

@@ -3,13 +3,14 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use ::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER};
+use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER};
 use ::http::{HeaderMap, Response};
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::domain::credits::Credits;
 use crate::domain::refusal::Refusal;
+use crate::meter::answer::decode::whole;
 use crate::meter::answer::{Counted, Framing, Step, Words};
 use crate::service::denial::Denial;
 
@@ -20,7 +21,7 @@ use super::super::metering::{self, Course, End, Metered, Purse, Room, Streamed, 
 use super::super::stage::{Payment, Reply};
 use super::super::stall::Stall;
 use super::settle::{Answer, abandoned, pass, released};
-use super::whole::{Read, read};
+use super::whole::{Read, encoding, read};
 
 impl Answer<'_> {
     /// Whether it is priced by tokens.
@@ -81,7 +82,7 @@ impl Answer<'_> {
         course.feed(bytes.clone());
         while let Step::Pass(_) = course.next(|_| true) {}
         course.end();
-        metered.tokens = tokens(&metered, course.tally().counted, &bytes).await;
+        metered.tokens = tokens(&metered, course.tally().counted, &head.headers, &bytes).await;
         let limit = metered.limit(held.amount());
         let mut purse = Purse::new(held, &metered);
         // Of what cannot be read, as much is due as there may be.
@@ -164,14 +165,15 @@ impl Answer<'_> {
 }
 
 /// Tokens of a whole answer that reports none, where its model's tokenizer can say.
-async fn tokens(metered: &Metered, counted: Counted, body: &Bytes) -> Option<u64> {
+async fn tokens(metered: &Metered, counted: Counted, headers: &HeaderMap, body: &Bytes) -> Option<u64> {
     // An event for each byte leaves nothing to be counted.
     let tokenizer = metered
         .tokenizer
         .clone()
         .filter(|_| counted.bytes > counted.events)?;
-    let (api, body) = (metered.api, body.clone());
-    metering::counted(move || Words::of_whole(api, &body, counted), tokenizer).await
+    let (api, body, encoding) = (metered.api, body.clone(), encoding(headers).to_owned());
+    let words = move || Words::of_whole(api, &whole(&encoding, &body).ok()?, counted);
+    metering::counted(words, tokenizer).await
 }
 
 /// Whether what is held covers this, when it has grown as far as it may.
@@ -185,12 +187,5 @@ async fn grown(purse: &mut Purse, due: Credits) -> bool {
 }
 
 fn course(metered: &Metered, framing: Framing, headers: &HeaderMap) -> Course {
-    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
-    let encoding = match (encodings.next(), encodings.next()) {
-        (None, _) => Some(""),
-        (Some(one), None) => one.to_str().ok(),
-        // One on top of the other.
-        (Some(_), Some(_)) => None,
-    };
-    Course::new(metered.setup(framing), encoding.unwrap_or("unknown"))
+    Course::new(metered.setup(framing), encoding(headers))
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ::http::HeaderMap;
+use ::http::header::CONTENT_ENCODING;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -15,6 +17,17 @@ use super::settle::{Answer, released};
 
 /// The longest answer that is read whole before it is passed on.
 const WHOLE_MAX: usize = 1024 * 1024;
+
+/// How a body is compressed by its head: no coding that there is where that is unclear.
+pub(super) fn encoding(headers: &HeaderMap) -> &str {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    match (encodings.next(), encodings.next()) {
+        (None, _) => "",
+        (Some(one), None) => one.to_str().unwrap_or("unknown"),
+        // One on top of the other.
+        (Some(_), Some(_)) => "several",
+    }
+}
 
 /// What of an answer's body was read.
 pub(super) enum Read {

@@ -1,5 +1,7 @@
 //! An expensive answer at a cheap price (P14, P17 to P19), over real sockets.
 
+use std::io::Write;
+
 use http::Method;
 
 use super::gatehouse::{Gatehouse, parse};
@@ -253,4 +255,53 @@ async fn units_that_an_answer_reports_are_charged_up_to_the_hold() {
             .header("x-credits-charged"),
         Some("0.000000")
     );
+}
+
+/// One raw block, as RFC 8878 has it.
+fn zstd(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).unwrap();
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, length];
+    frame.extend_from_slice(&(u32::from(length) << 3 | 1).to_le_bytes()[..3]);
+    frame.extend_from_slice(text.as_bytes());
+    frame
+}
+
+/// One uncompressed piece and an empty one, as RFC 7932 has them.
+fn brotli(text: &str) -> Vec<u8> {
+    let head = (u32::try_from(text.len()).unwrap() - 1) << 4 | 1 << 20;
+    let mut stream = head.to_le_bytes()[..3].to_vec();
+    stream.extend_from_slice(text.as_bytes());
+    stream.push(3);
+    stream
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn h16_units_in_a_compressed_answer_are_charged_and_it_passes_as_it_is() {
+    let upstream = FakeUpstream::start().await;
+    let route = "[[routes]]\nid = \"t\"\nmatch = \"POST /v1/t\"\nupstream = \"models\"\napi = \"openai\"\ncost = { each = 0.006, reported = \"usage.seconds\", hold = 0.5 }\n";
+    let house = Gatehouse::start("10", &routes(&upstream, route)).await;
+    let said = r#"{"text":"Hi","usage":{"seconds":12.34}}"#;
+    let cut = gzip(said);
+    for (coding, body, charge) in [
+        ("gzip", gzip(said), "0.074040"),
+        ("br", brotli(said), "0.074040"),
+        ("zstd", zstd(said), "0.074040"),
+        ("identity", said.as_bytes().to_vec(), "0.074040"),
+        // What nobody here can read costs the hold.
+        ("gzip", cut[..cut.len() / 2].to_vec(), "0.500000"),
+        ("compress", gzip(said), "0.500000"),
+        ("gzip, gzip", gzip(said), "0.500000"),
+    ] {
+        upstream.answer(Reply::ok(body.clone()).header("content-encoding", coding));
+        let mut answer = house.client().post("/v1/t", "sound").send().await;
+        assert_eq!(answer.header("x-credits-charged"), Some(charge), "{coding}");
+        assert_eq!(answer.header("content-encoding"), Some(coding));
+        assert_eq!(answer.bytes().await, body);
+    }
 }

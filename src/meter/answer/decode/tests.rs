@@ -88,6 +88,21 @@ fn all() -> [(&'static str, Coding, Vec<u8>); 6] {
 }
 
 #[test]
+fn h16_whole_bodies_are_decoded_as_far_as_they_go() {
+    let names = ["gzip", "deflate", "deflate", "br", "zstd", "zstd"];
+    let plain = whole("gzip", &bytes(GZIP)).unwrap().into_owned();
+    assert!(plain.starts_with(b"data: ") && plain.ends_with(b"data: [DONE]\n\n"));
+    for (name, (what, _, body)) in names.into_iter().zip(all()) {
+        assert_eq!(whole(name, &body).unwrap(), plain, "{what}");
+        let half = whole(name, &body[..body.len() / 2]).unwrap_or_default();
+        assert!(plain.starts_with(&half) && half.len() < plain.len(), "{what}");
+    }
+    assert_eq!(whole("", b"as it is").unwrap(), &b"as it is"[..]);
+    assert_eq!(whole("gzip, br", b""), Err(Unreadable));
+    assert_eq!(whole("br", &bytes(BROTLI_BOMB)), Err(Unreadable));
+}
+
+#[test]
 fn h16_usage_is_read_in_every_coding_and_every_cut_into_frames() {
     for (what, coding, stream) in all() {
         for size in 1..=stream.len() {

@@ -113,13 +113,9 @@ pub(super) fn at(plan: &Plan, output: u64) -> u64 {
 pub(super) fn dues(plan: &Plan, known: &Known, seen: &Seen, funds: u64) -> Vec<Due> {
     let cap = cap(plan, funds);
     let all = known.facts.len();
-    // What is cut off here is charged as it was reckoned with, by bytes; so is what came compressed and whole.
+    // What is cut off here is charged as it was reckoned with, by bytes.
     let cut = matches!(plan.ending, Ending::Excess | Ending::Poor(_)) && plan.stream;
-    let by = if !plan.stream && plan.layout.gzip {
-        [true, true]
-    } else {
-        [false, cut]
-    };
+    let by = [false, cut];
     let some = |from: usize, to: usize, broken: bool| -> Vec<Due> {
         (from.min(to)..=to.min(all))
             .flat_map(|events| by.map(|by_bytes| due(plan, known, events, broken, by_bytes, cap)))

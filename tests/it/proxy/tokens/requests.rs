@@ -253,6 +253,12 @@ async fn a_list_of_models_shows_what_is_priced_and_open_to_the_plan() {
         upstream.next_request().await.header("accept-encoding"),
         Some("identity")
     );
+    // Compressed although nobody asked for that.
+    let reply = Reply::ok(super::coded::gzip(&listed.to_string())).header("content-encoding", "gzip");
+    upstream.answer(reply.header("content-type", "application/json"));
+    let mut answer = house.client().get("/v1/models").send().await;
+    assert_eq!(answer.header("content-encoding"), None);
+    assert_eq!(answer.json().await, json!({ "object": "list", "data": seen }));
     // What is no list is not shown: it might name anything.
     upstream.answer(Reply::ok("<html>"));
     assert_eq!(house.client().get("/v1/models").send().await.status(), 502);
