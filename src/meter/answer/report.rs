@@ -111,7 +111,7 @@ struct OpenAi {
 /// Usage as OpenAI reports it, under the names of chat completions or of responses (`prompt_tokens` and `completion_tokens`, or `input_tokens` and
 /// `output_tokens`, of which the details are parts). `writes` is false for an API that writes nothing, such as embeddings.
 ///
-/// Dialects: DeepSeek's `prompt_cache_hit_tokens`, Moonshot's `cached_tokens`, OpenRouter's `cache_write_tokens`; reasoning that xAI counts beside
+/// Dialects: DeepSeek's `prompt_cache_hit_tokens`, Moonshot's `cached_tokens`, Mistral's `num_cached_tokens` and `prompt_token_details`, OpenRouter's `cache_write_tokens`; reasoning that xAI counts beside
 /// `completion_tokens`; what Google's servers count in `total_tokens` alone.
 pub(in crate::meter) fn openai(usage: Value<'_>, writes: bool) -> Report {
     let mut reader = Reader::default();
@@ -148,7 +148,9 @@ fn said(reader: &mut Reader, usage: Value<'_>) -> OpenAi {
         total,
         hit,
         cached,
+        cached_count,
         prompt_details,
+        prompt_detail,
         input_details,
         completion_details,
         output_details,
@@ -162,14 +164,16 @@ fn said(reader: &mut Reader, usage: Value<'_>) -> OpenAi {
             "total_tokens",
             "prompt_cache_hit_tokens",
             "cached_tokens",
+            "num_cached_tokens",
             "prompt_tokens_details",
+            "prompt_token_details",
             "input_tokens_details",
             "completion_tokens_details",
             "output_tokens_details",
         ],
     );
     let [audio_read, cache_write, cached_detail] = pick(
-        prompt_details.or(input_details),
+        prompt_details.or(prompt_detail).or(input_details),
         ["audio_tokens", "cache_write_tokens", "cached_tokens"],
     );
     let [audio_written, reasoning] = pick(
@@ -182,7 +186,7 @@ fn said(reader: &mut Reader, usage: Value<'_>) -> OpenAi {
         total: reader.tokens(total),
         audio_read: reader.tokens(audio_read),
         cache_write: reader.tokens(cache_write),
-        cached: reader.tokens(cached_detail.or(hit).or(cached)),
+        cached: reader.tokens(cached_detail.or(hit).or(cached).or(cached_count)),
         audio_written: reader.tokens(audio_written),
         reasoning: reader.tokens(reasoning),
     }

@@ -47,19 +47,6 @@ fn a14_usage_is_brought_into_disjoint_kinds() {
         Some(&[(R, 10), (AO, 5), (O, 15)]),
         0,
     );
-    // DeepSeek, Moonshot, and details that are null.
-    case(
-        r#"{"prompt_tokens":10,"prompt_cache_hit_tokens":8,"prompt_cache_miss_tokens":2,"completion_tokens":1,"prompt_tokens_details":null}"#,
-        Some(&[(I, 2), (C, 8)]),
-        Some(&[(O, 1)]),
-        0,
-    );
-    case(
-        r#"{"prompt_tokens":10,"cached_tokens":8,"completion_tokens":1}"#,
-        Some(&[(I, 2), (C, 8)]),
-        Some(&[(O, 1)]),
-        0,
-    );
     // Reasoning beside what is written, and in the total alone.
     case(
         r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":115,"completion_tokens_details":{"reasoning_tokens":100}}"#,
@@ -79,6 +66,110 @@ fn a14_usage_is_brought_into_disjoint_kinds() {
         Some(&[(O, 105)]),
         0,
     );
+}
+
+#[test]
+fn each_provider_says_it_in_its_own_way() {
+    for (provider, said, input, output) in [
+        (
+            "OpenAI",
+            r#"{"prompt_tokens":100,"completion_tokens":30,"total_tokens":130,"prompt_tokens_details":{"cached_tokens":60,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":10,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}"#,
+            &[(I, 40), (C, 60)][..],
+            &[(O, 20), (R, 10)][..],
+        ),
+        (
+            "OpenRouter",
+            r#"{"prompt_tokens":194,"completion_tokens":12,"total_tokens":206,"cost":0.95,"is_byok":false,"cost_details":{"upstream_inference_cost":19},"prompt_tokens_details":{"cached_tokens":40,"cache_write_tokens":100,"audio_tokens":0,"video_tokens":0},"completion_tokens_details":{"reasoning_tokens":2,"image_tokens":0}}"#,
+            &[(I, 54), (C, 40), (W, 100)],
+            &[(O, 10), (R, 2)],
+        ),
+        (
+            "DeepSeek",
+            r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"prompt_tokens_details":{"cached_tokens":8},"completion_tokens_details":{"reasoning_tokens":3},"prompt_cache_hit_tokens":8,"prompt_cache_miss_tokens":2}"#,
+            &[(I, 2), (C, 8)],
+            &[(O, 2), (R, 3)],
+        ),
+        (
+            "DeepSeek, with hits alone",
+            r#"{"prompt_tokens":10,"prompt_cache_hit_tokens":8,"prompt_cache_miss_tokens":2,"completion_tokens":1,"prompt_tokens_details":null}"#,
+            &[(I, 2), (C, 8)],
+            &[(O, 1)],
+        ),
+        (
+            "Moonshot, Together",
+            r#"{"prompt_tokens":10,"cached_tokens":8,"completion_tokens":1,"total_tokens":11}"#,
+            &[(I, 2), (C, 8)],
+            &[(O, 1)],
+        ),
+        (
+            "Mistral",
+            r#"{"prompt_tokens":1013,"total_tokens":1043,"completion_tokens":30,"prompt_tokens_details":{"cached_tokens":1008}}"#,
+            &[(I, 5), (C, 1008)],
+            &[(O, 30)],
+        ),
+        (
+            "Mistral, by its other names",
+            r#"{"prompt_tokens":20,"total_tokens":25,"completion_tokens":5,"prompt_audio_seconds":null,"num_cached_tokens":16}"#,
+            &[(I, 4), (C, 16)],
+            &[(O, 5)],
+        ),
+        (
+            "Mistral, by its other names",
+            r#"{"prompt_tokens":20,"total_tokens":25,"completion_tokens":5,"prompt_token_details":{"cached_tokens":16}}"#,
+            &[(I, 4), (C, 16)],
+            &[(O, 5)],
+        ),
+        (
+            "Fireworks",
+            r#"{"prompt_tokens":20,"total_tokens":25,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":16}}"#,
+            &[(I, 4), (C, 16)],
+            &[(O, 5)],
+        ),
+        (
+            "Groq",
+            r#"{"queue_time":0.075,"prompt_tokens":23,"prompt_time":0.006,"completion_tokens":19,"completion_time":0.022,"total_tokens":42,"total_time":0.0279,"completion_tokens_details":{"reasoning_tokens":9}}"#,
+            &[(I, 23)],
+            &[(O, 10), (R, 9)],
+        ),
+        // Reasoning is beside what was written, and in the total.
+        (
+            "xAI",
+            r#"{"prompt_tokens":2341,"completion_tokens":31,"total_tokens":3108,"prompt_tokens_details":{"text_tokens":2341,"audio_tokens":0,"image_tokens":0,"cached_tokens":448},"completion_tokens_details":{"reasoning_tokens":736,"audio_tokens":0},"num_sources_used":0}"#,
+            &[(I, 1893), (C, 448)],
+            &[(O, 31), (R, 736)],
+        ),
+        // And where it is counted within, as in later answers of xAI's.
+        (
+            "xAI, as OpenAI",
+            r#"{"prompt_tokens":686,"completion_tokens":123,"total_tokens":809,"prompt_tokens_details":{"cached_tokens":679,"text_tokens":686},"completion_tokens_details":{"text_tokens":11,"reasoning_tokens":112}}"#,
+            &[(I, 7), (C, 679)],
+            &[(O, 11), (R, 112)],
+        ),
+        // What was thought is in the total alone: nobody says that it is reasoning.
+        (
+            "Gemini",
+            r#"{"prompt_tokens":20,"completion_tokens":198,"total_tokens":623}"#,
+            &[(I, 20)],
+            &[(O, 603)],
+        ),
+        (
+            "Gemini, by way of others",
+            r#"{"prompt_tokens":21,"completion_tokens":0,"total_tokens":81,"completion_tokens_details":{"reasoning_tokens":60}}"#,
+            &[(I, 21)],
+            &[(R, 60)],
+        ),
+        (
+            "vLLM",
+            r#"{"prompt_tokens":9,"total_tokens":21,"completion_tokens":12,"prompt_tokens_details":null}"#,
+            &[(I, 9)],
+            &[(O, 12)],
+        ),
+    ] {
+        let report = read(said, true);
+        assert_eq!(report.input, Some(usage(input)), "{provider}");
+        assert_eq!(report.output, Some(usage(output)), "{provider}");
+        assert_eq!((report.invalid, report.total_alone), (0, false), "{provider}");
+    }
 }
 
 #[test]
