@@ -12,6 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::config::OnDisconnect;
 use crate::http::headers::clean_trailers;
+use crate::meter::answer::Ended;
 
 use super::answers::Record;
 use super::exchange::Exchange;
@@ -71,6 +72,9 @@ pub(super) enum PassError {
     /// The credits had run out, and no ending could be put behind what had passed.
     #[error("the answer was cut off")]
     CutOff,
+    /// It ended what was not complete.
+    #[error("the upstream's answer has no end")]
+    Unfinished,
     /// It stood still.
     #[error("the upstream's answer stood still for too long")]
     Stalled,
@@ -362,14 +366,22 @@ impl Passed {
 
     /// The upstream has come to its end.
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
-        let rest = match &mut self.metered {
+        let ended = match &mut self.metered {
             Some(metered) => std::task::ready!(metered.finish(cx)),
-            None => Some(Bytes::new()),
+            None => Some(Ended {
+                rest: Bytes::new(),
+                complete: true,
+            }),
         };
         self.over = false;
-        let Some(rest) = rest else {
+        let Some(Ended { rest, complete }) = ended else {
             return self.cut(cx);
         };
+        if !complete {
+            let given = (!rest.is_empty()).then(|| self.give(Frame::data(rest), cx));
+            let broken = self.break_off(PassError::Unfinished, cx);
+            return given.unwrap_or(broken);
+        }
         let given = (!rest.is_empty()).then(|| self.give(Frame::data(rest), cx));
         self.ended(None);
         if self.metered.is_none() {
@@ -442,14 +454,14 @@ impl Passed {
         if let Some(tail) = &self.tail {
             let meters = tail.lease.meters();
             match &error {
-                PassError::Cut(_) => meters.broken.one(),
+                PassError::Cut(_) | PassError::Unfinished => meters.broken.one(),
                 PassError::Stalled => meters.timeouts.one(),
                 PassError::CutOff => {}
             }
         }
         self.ended(Some(match error {
             PassError::CutOff => Outcome::CutOff,
-            PassError::Cut(_) | PassError::Stalled => Outcome::UpstreamCut,
+            PassError::Cut(_) | PassError::Unfinished | PassError::Stalled => Outcome::UpstreamCut,
         }));
         self.broken = Some(error);
         cx.waker().wake_by_ref();

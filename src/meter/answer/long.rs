@@ -96,7 +96,8 @@ impl Meter {
             words.follow(Text::default(), &self.tally);
         }
         self.tally.failed |= kept.failed;
-        self.tally.complete |= kept.complete || (self.setup.framing == Framing::Whole && scan.is_over());
+        // What is no JSON at all has no end that could be missing.
+        self.tally.complete |= kept.complete || (self.setup.framing == Framing::Whole && !scan.is_cut());
         if self.names.is_none() {
             self.names = kept.names;
         }

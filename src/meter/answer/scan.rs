@@ -34,8 +34,12 @@ pub(super) struct Scan {
     wanted: &'static Wanted,
     depth: u32,
     string: Option<Escape>,
-    /// The string that came last, as far as it is looked at, and its length; `None` once it is known what it was.
+    /// The string that came last, as far as it is looked at, and how much of it is not said yet; `None` once it is known what it was.
     last: Option<(Vec<u8>, u64)>,
+    /// Bytes of text that were found and are not said yet.
+    found: u64,
+    /// The text's first byte.
+    first: Option<u8>,
     /// The name that came last.
     name: Vec<u8>,
     /// Within the member whose strings are text.
@@ -65,6 +69,8 @@ impl Scan {
             depth: 0,
             string: None,
             last: None,
+            found: 0,
+            first: None,
             name: Vec::new(),
             in_text: false,
             in_parent: false,
@@ -77,7 +83,10 @@ impl Scan {
 
     /// Reads on; bytes of text that were found.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> u64 {
-        let (mut at, mut text) = (0, 0);
+        let mut at = 0;
+        if self.first.is_none() {
+            self.first = bytes.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
+        }
         while let Some(byte) = bytes.get(at) {
             if let Some(escape) = self.string {
                 let rest = bytes.get(at..).unwrap_or_default();
@@ -85,11 +94,16 @@ impl Scan {
                 self.keep(rest.get(..read).unwrap_or_default());
                 at += read;
             } else {
-                text += self.between(*byte);
+                self.between(*byte);
                 at += 1;
             }
         }
-        text
+        std::mem::take(&mut self.found)
+    }
+
+    /// It began as an object or array and has not come to its end.
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self.first, Some(b'{' | b'[')) && !self.over
     }
 
     /// An object or array was read to its end.
@@ -153,32 +167,40 @@ impl Scan {
     }
 
     fn grow(&mut self, bytes: &[u8], length: u64) {
-        if let Some((string, all)) = &mut self.last {
+        let may_be_text = self.may_be_text();
+        if let Some((string, unsaid)) = &mut self.last {
             let room = NAME_MAX.saturating_sub(string.len());
             string.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
-            *all += length;
+            *unsaid += length;
+            // No name is so long: it need not end to be text.
+            if string.len() >= NAME_MAX && may_be_text {
+                self.found += std::mem::take(unsaid);
+            }
         }
     }
 
-    /// A byte outside of strings; bytes of text that are known to be it now.
-    fn between(&mut self, byte: u8) -> u64 {
+    /// Whether a string that is a value here is text.
+    fn may_be_text(&self) -> bool {
+        self.in_text && !NO_TEXT.iter().any(|name| name.as_bytes() == self.name)
+    }
+
+    /// A byte outside of strings.
+    fn between(&mut self, byte: u8) {
         if byte.is_ascii_whitespace() {
             self.keep(&[byte]);
-            return 0;
+            return;
         }
-        let mut text = 0;
         let last = self.last.take();
         if byte == b':' {
             if let Some((name, _)) = last {
                 self.name = name;
                 self.named();
-                return 0;
+                return;
             }
-        } else if let Some((_, length)) = last
-            && self.in_text
-            && !NO_TEXT.iter().any(|name| name.as_bytes() == self.name)
+        } else if let Some((_, unsaid)) = last
+            && self.may_be_text()
         {
-            text = length;
+            self.found += unsaid;
         }
         match byte {
             b'"' => {
@@ -197,7 +219,6 @@ impl Scan {
             _ => {}
         }
         self.keep(&[byte]);
-        text
     }
 
     /// A member begins; its name was just read.
@@ -276,6 +297,7 @@ mod tests {
             "{}",
             kept.escape_ascii()
         );
+        assert_eq!(scan.is_cut(), !scan.is_over() && text.starts_with(b"{"));
         (String::from_utf8_lossy(&kept).into_owned(), found, scan.is_over())
     }
 
@@ -315,6 +337,13 @@ mod tests {
             ("[]", r#"{"response":{}}"#, 0, true),
             ("", r#"{"response":{}}"#, 0, false),
             (r#"{"a":"\\","n":1}"#, r#"{"n":1,"response":{}}"#, 0, true),
+            // A string that does not end, of 70 characters.
+            (
+                r#"{"choices":[{"id":"x","text":"7890123456789012345678901234567890123456789012345678901234567890123456"#,
+                r#"{"response":{}}"#,
+                70,
+                false,
+            ),
         ] {
             for size in 1..=text.len().max(1) {
                 let found = scan(text.as_bytes(), size);

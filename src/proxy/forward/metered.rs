@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRAILER};
-use ::http::{HeaderMap, Response};
+use ::http::{HeaderMap, Response, Version};
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -76,12 +76,17 @@ impl Answer<'_> {
             return Err(exchange.reject(Fault::UpstreamBroken));
         };
         let (mut head, _) = response.into_parts();
-        lease.give_back();
         let had = available.saturating_add(held.amount());
         let mut course = course(&metered, Framing::Whole, &head.headers);
         course.feed(bytes.clone());
         while let Step::Pass(_) = course.next(|_| true) {}
-        course.end();
+        if !course.end().complete {
+            lease.meters().broken.one();
+            exchange.charge = Charge::Released;
+            held.settle(released(route, "upstream_cut"));
+            return Err(exchange.reject(Fault::UpstreamBroken));
+        }
+        lease.give_back();
         metered.tokens = tokens(&metered, course.tally().counted, &head.headers, &bytes).await;
         let limit = metered.limit(held.amount());
         let mut purse = Purse::new(held, &metered);
@@ -141,7 +146,8 @@ impl Answer<'_> {
         let streamed = metered.map(|metered| {
             let course = course(&metered, framing, &head.headers);
             let share = exchange.worker.room.share();
-            let mut streamed = Streamed::new(course, metered, held, share);
+            let strict = framing == Framing::Whole || head.version == Version::HTTP_2;
+            let mut streamed = Streamed::new(course, metered, held, share, strict);
             if !begun.is_empty() {
                 streamed.feed(begun);
             }

@@ -3,18 +3,14 @@
 use bytes::Bytes;
 
 use crate::meter::answer::decode::{Beside, Coding, Unreadable};
-use crate::meter::answer::{Cut, Framing, Meter, Setup, Step, Tally, Words};
+use crate::meter::answer::{Cut, Ended, Meter, Setup, Step, Tally, Words};
 
 /// See the module.
 pub(in crate::proxy) enum Course {
     /// It passes in events, of which some may be taken out, and an ending may be put behind any.
     Plain(Box<Meter>),
     /// It passes in frames.
-    Compressed {
-        beside: Box<Beside>,
-        frame: Frame,
-        framing: Framing,
-    },
+    Compressed { beside: Box<Beside>, frame: Frame },
     /// It passes in frames, and what it uses remains unknown (H16).
     Dark { frame: Frame, known: Tally },
 }
@@ -41,7 +37,6 @@ impl Course {
             Ok(Some(coding)) => Course::Compressed {
                 beside: Box::new(Beside::new(setup, coding)),
                 frame: Frame::default(),
-                framing: setup.framing,
             },
             Err(Unreadable) => Course::Dark {
                 frame: Frame::default(),
@@ -54,7 +49,7 @@ impl Course {
     pub(in crate::proxy) fn feed(&mut self, data: Bytes) {
         match self {
             Course::Plain(meter) => meter.feed(data),
-            Course::Compressed { beside, frame, .. } => {
+            Course::Compressed { beside, frame } => {
                 let read = beside.read(&data);
                 frame.0 = data;
                 if read.is_err() {
@@ -72,7 +67,7 @@ impl Course {
     pub(in crate::proxy) fn next(&mut self, mut allow: impl FnMut(&Tally) -> bool) -> Step {
         match self {
             Course::Plain(meter) => meter.next(allow),
-            Course::Compressed { beside, frame, .. } => frame.next(allow(&beside.tally())),
+            Course::Compressed { beside, frame } => frame.next(allow(&beside.tally())),
             Course::Dark { frame, .. } => frame.next(true),
         }
     }
@@ -101,25 +96,24 @@ impl Course {
         }
     }
 
-    /// The upstream has come to its end: what is still to be passed on.
-    pub(in crate::proxy) fn end(&mut self) -> Bytes {
-        match self {
-            Course::Plain(meter) => meter.end().rest,
-            Course::Compressed { beside, framing, .. } => {
-                // A stream may stop anywhere; half a JSON text says nothing.
-                let read = beside
-                    .end()
-                    .is_ok_and(|complete| complete || *framing != Framing::Whole);
-                if !read {
+    /// The upstream has come to its end: what is still to be passed on, and whether that is the answer's end. Of what cannot be read nobody knows better.
+    pub(in crate::proxy) fn end(&mut self) -> Ended {
+        let complete = match self {
+            Course::Plain(meter) => return meter.end(),
+            Course::Compressed { beside, .. } => match beside.end() {
+                Ok(complete) => complete,
+                Err(Unreadable) => {
                     *self = Course::Dark {
                         frame: Frame::default(),
                         known: beside.tally(),
                     };
+                    true
                 }
-                Bytes::new()
-            }
-            Course::Dark { .. } => Bytes::new(),
-        }
+            },
+            Course::Dark { .. } => true,
+        };
+        let rest = Bytes::new();
+        Ended { rest, complete }
     }
 
     /// Ends it where it is; `None` where it cannot be ended well.

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::domain::credits::Credits;
 use crate::domain::price::HoldMode;
 use crate::http::body::Share;
-use crate::meter::answer::{Counted, Cut, Step, Tally};
+use crate::meter::answer::{Counted, Cut, Ended, Step, Tally};
 use crate::service::charge::{Ending, Held};
 
 use super::super::code::Code;
@@ -36,7 +36,9 @@ pub(in crate::proxy) struct Streamed {
     /// What was passed on.
     passed: Counted,
     /// What is left behind the upstream's end, once that has come.
-    rest: Option<Bytes>,
+    rest: Option<Ended>,
+    /// An end that the answer does not say itself is a breach: an HTTP/2 stream that was reset without an error looks like one that ended, and half a JSON text is no answer.
+    strict: bool,
     cut: bool,
     /// Where its words are kept for a tokenizer.
     shelf: Option<Shelf>,
@@ -67,8 +69,16 @@ enum Covered {
 }
 
 impl Streamed {
-    pub(in crate::proxy) fn new(course: Course, metered: Box<Metered>, held: Held, share: Share) -> Streamed {
+    /// `strict`: an answer that ends without saying so has broken off.
+    pub(in crate::proxy) fn new(
+        course: Course,
+        metered: Box<Metered>,
+        held: Held,
+        share: Share,
+        strict: bool,
+    ) -> Streamed {
         Streamed {
+            strict,
             shelf: metered.tokenizer.is_some().then(|| Shelf::new(share)),
             counting: None,
             limit: metered.limit(held.amount()),
@@ -167,7 +177,7 @@ impl Streamed {
 
     /// The upstream has come to its end: what is still to be passed on, or `None` where the credits do not cover it. First, what is known only now is held too, as
     /// far as there is.
-    pub(in crate::proxy) fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub(in crate::proxy) fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
         while self.rest.is_none() {
             let mut stopped = Covered::Yes;
             let (metered, held, limit) = (&self.metered, self.purse.amount(), self.limit);
@@ -176,7 +186,9 @@ impl Streamed {
                 matches!(stopped, Covered::Yes)
             });
             if may_end {
-                self.rest = Some(self.course.end());
+                let mut ended = self.course.end();
+                ended.complete |= !self.strict;
+                self.rest = Some(ended);
                 break;
             }
             match self.room(stopped, cx) {

@@ -467,3 +467,97 @@ async fn h14_an_answer_for_which_there_is_no_room_is_passed_on_as_it_comes() {
     assert_eq!(first.text().await, waiting);
     assert_eq!(house.charged_of(1_000_000).await, 36);
 }
+
+#[tokio::test]
+async fn a13_half_a_json_text_is_no_answer() {
+    let whole = completion(&json!({ "prompt_tokens": 10, "completion_tokens": 2 })).to_string();
+    let half = &whole[..whole.find("llo").unwrap()];
+    // It comes without a length, so that nothing else tells.
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
+    let house = House::open("1", "").await;
+    house
+        .upstream
+        .answer(Reply::raw([Step::send(format!("{head}{half}"))]));
+    let mut answer = house.chat(&ask()).await;
+    assert_eq!(answer.status(), 502);
+    assert_eq!(answer.json().await["error"]["code"], "upstream_broken");
+    assert_eq!(house.charged_of(1_000_000).await, 0);
+    // Too long to be read before it passes: paid as far as it came, and seen to have broken off.
+    let long = format!("{half}{}", "x".repeat(2 * 1024 * 1024));
+    house
+        .upstream
+        .answer(Reply::raw([Step::send(format!("{head}{long}"))]));
+    let mut answer = house.chat(&ask()).await;
+    assert_eq!(answer.status(), 200);
+    assert!(answer.try_bytes().await.is_err());
+    assert_eq!(house.charged_of(1_000_000).await, bytes(&ask()) + 4 * 1_000);
+}
+
+/// An HTTP/2 stream that is reset without an error looks as if it had ended.
+#[tokio::test]
+async fn a13_a_stream_over_http2_that_does_not_say_its_end_has_broken_off() {
+    for (protocol, breaks) in [("", false), ("http2 = true", true)] {
+        for (last, whole) in [(None, false), (Some(last_chunk()), true)] {
+            let upstream = FakeUpstream::start().await;
+            let text = config(&upstream, "");
+            let text = text.replace(
+                "[upstreams.models]\n",
+                &format!("[upstreams.models]\n{protocol}\n"),
+            );
+            let gate = Gatehouse::start("1", &text).await;
+            let house = House { gate, upstream };
+            let events: Vec<String> = std::iter::once(chunk("Hello")).chain(last).collect();
+            house
+                .upstream
+                .answer(Reply::ok(sse(&events)).header("content-type", "text/event-stream"));
+            let mut answer = house.chat(&ask_streamed()).await;
+            let read = answer.try_bytes().await;
+            assert_eq!(read.is_err(), breaks && !whole, "{protocol} {whole}");
+            assert_eq!(house.charged_of(1_000_000).await, bytes(&ask_streamed()) + 4 * 5);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a8_a_long_text_is_paid_as_far_as_it_was_passed_on() {
+    let begin = completion(&json!({})).to_string();
+    let begin = begin[..begin.find("llo").unwrap()].to_owned();
+    let megabyte = "x".repeat(1024 * 1024);
+    for (settings, credits) in [
+        ("", 1_000_000),
+        ("hold = \"growing\"\nslice = 10\noutput_min = 1", 1_000),
+    ] {
+        let house = House::open(
+            &format!("{}.{:06}", credits / 1_000_000, credits % 1_000_000),
+            settings,
+        )
+        .await;
+        let (sender, reply) = Reply::stepped();
+        house
+            .upstream
+            .answer(reply.header("content-type", "application/json"));
+        let gate = house.gate.client();
+        let asked = ask_streamed();
+        let sending =
+            tokio::spawn(async move { gate.post_json("/v1/chat/completions", &asked).send().await });
+        house.upstream.wait_reached(1).await;
+        assert!(sender.send(begin.clone()).await);
+        for _ in 0..3 {
+            if !sender.send(megabyte.clone()).await {
+                break;
+            }
+        }
+        let mut answer = sending.await.unwrap();
+        if credits == 1_000 {
+            // Less than its beginning costs.
+            assert!(answer.try_bytes().await.is_err());
+            assert!(house.charged_of(credits).await <= credits);
+        } else {
+            answer.chunk().await.unwrap();
+            drop(answer);
+            house.upstream.wait_cancelled(1).await;
+            let most = bytes(&ask_streamed()) + 4 * 1_000;
+            assert_eq!(house.charged_of(credits).await, most);
+        }
+    }
+}
