@@ -43,16 +43,10 @@ pub struct Asked {
     pub images: u64,
     /// Pieces of sound.
     pub audios: u64,
-    /// The bytes of them, in base64, as far as they are in the body.
-    pub audio_bytes: u64,
     /// Documents: files in the body, by id or by address.
     pub documents: u64,
-    /// The bytes of them, in base64, as far as they are in the body.
-    pub document_bytes: u64,
     /// Tools that the model is told of.
     pub tools: u64,
-    /// Messages, or items of an `input`.
-    pub messages: u64,
     /// Whether some of the input may be written to the upstream's cache.
     pub writes_cache: bool,
     /// Whether the client asked for usage at the end of its stream.

@@ -33,7 +33,6 @@ impl Reader<'_> {
             if message.kind() != Json::Object {
                 return Err(path.problem("must be an object"));
             }
-            self.asked.messages += 1;
             self.object(message, &[self.spec.message], &path)?;
         }
         Ok(())
@@ -42,11 +41,9 @@ impl Reader<'_> {
     /// A text, or a list of items.
     pub(super) fn items(&mut self, value: Value<'_>, path: &Path<'_>) -> Result<(), Problem> {
         if value.kind() == Json::String {
-            self.asked.messages += 1;
             return Ok(());
         }
         for (at, item) in list(value, path)? {
-            self.asked.messages += 1;
             self.part(self.spec.items, item, &path.index(at))?;
         }
         Ok(())
@@ -90,7 +87,7 @@ impl Reader<'_> {
             }
             Kind::Audio => {
                 self.asked.audios += 1;
-                self.asked.audio_bytes += self.data(part, 0, |_| true);
+                self.data(part, 0, |_| true);
             }
             Kind::Document => self.document(part, path)?,
             Kind::ToolReference => self.tool_references += 1,
@@ -117,29 +114,22 @@ impl Reader<'_> {
         }
         self.asked.documents += 1;
         // Others have their text in them, in base64 at most: that counts as text too.
-        self.asked.document_bytes += self.data(part, 0, |data| PDF.iter().any(|pdf| data.starts_with(pdf)));
+        self.data(part, 0, |data| PDF.iter().any(|pdf| data.starts_with(pdf)));
         Ok(())
     }
 
-    /// Takes a part's data out of what is counted as text. How many bytes it has.
-    fn data(&mut self, part: Value<'_>, depth: usize, is_apart: fn(&str) -> bool) -> u64 {
-        let mut bytes = 0;
+    /// Takes a part's data out of what is counted as text.
+    fn data(&mut self, part: Value<'_>, depth: usize, is_apart: fn(&str) -> bool) {
         for (name, value) in part.members() {
             if !DATA.contains(&name.as_ref()) {
                 continue;
             }
             match value.kind() {
-                Json::String => {
-                    bytes += value.inner().len() as u64;
-                    if is_apart(value.inner()) {
-                        self.apart(value);
-                    }
-                }
-                Json::Object if depth == 0 => bytes += self.data(value, depth + 1, is_apart),
+                Json::String if is_apart(value.inner()) => self.apart(value),
+                Json::Object if depth == 0 => self.data(value, depth + 1, is_apart),
                 _ => {}
             }
         }
-        bytes
     }
 
     /// What a model thought is input again; by reference alone nobody knows how much.

@@ -37,13 +37,10 @@ fn said(asked: &Asked) -> String {
     say("max", asked.output_max.unwrap_or(0), 0);
     say("least", asked.least_output, 1);
     say("choices", asked.choices, 1);
-    say("messages", asked.messages, 0);
     say("tools", asked.tools, 0);
     say("images", asked.images, 0);
     say("audios", asked.audios, 0);
-    say("audio_bytes", asked.audio_bytes, 0);
     say("documents", asked.documents, 0);
-    say("document_bytes", asked.document_bytes, 0);
     say("writes_cache", asked.writes_cache.into(), 0);
     say("usage", asked.usage.into(), 0);
     say("continuous", asked.continuous_usage.into(), 0);

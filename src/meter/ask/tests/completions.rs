@@ -96,7 +96,7 @@ fn what_embeddings_ask_for() {
             ),
             (
                 r#"{"model":"e","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:abc"}}]}]}"#,
-                "e choices=0 messages=1 images=1",
+                "e choices=0 images=1",
                 8,
             ),
         ],

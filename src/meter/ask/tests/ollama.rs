@@ -7,7 +7,7 @@ fn what_is_asked_for() {
         &[
             (
                 r#"{"model":"llama3","messages":[{"role":"user","content":"hi"}]}"#,
-                "llama3 stream=1 messages=1",
+                "llama3 stream=1",
                 0,
             ),
             (
@@ -18,7 +18,7 @@ fn what_is_asked_for() {
             (r#"{"model":"m","stream":null,"options":null}"#, "m stream=1", 0),
             (
                 r#"{"model":"m","messages":[{"role":"user","content":"a","images":["AAAA","BBBB"]},{"role":"assistant","tool_calls":[]}],"tools":[{"type":"function"}]}"#,
-                "m stream=1 messages=2 tools=1 images=2",
+                "m stream=1 tools=1 images=2",
                 8,
             ),
             // At the top it means nothing to Ollama.

@@ -9,32 +9,32 @@ fn what_is_asked_for() {
         &[
             (
                 r#"{"model":"m","input":"hi","max_output_tokens":50,"stream":true}"#,
-                "m stream=1 max=50 messages=1",
+                "m stream=1 max=50",
                 0,
             ),
             (
                 r#"{"model":"m","instructions":"be brief","input":[{"role":"user","content":"a"}]}"#,
-                "m messages=1",
+                "m",
                 0,
             ),
             (
                 r#"{"model":"m","input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","image_url":"data:abc"},{"type":"input_file","file_id":"f"}]}]}"#,
-                "m messages=1 images=1 documents=1",
+                "m images=1 documents=1",
                 8,
             ),
             (
                 r#"{"model":"m","input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"c","output":"5"},{"type":"function_call_output","call_id":"d","output":[{"type":"input_image","image_url":"abc"}]}]}"#,
-                "m messages=3 images=1",
+                "m images=1",
                 3,
             ),
             (
                 r#"{"model":"m","input":[{"type":"computer_call_output","call_id":"c","output":{"type":"computer_screenshot","image_url":"data:abc"}}]}"#,
-                "m messages=1 images=1",
+                "m images=1",
                 8,
             ),
             (
                 r#"{"model":"m","input":[{"type":"reasoning","id":"r","summary":[],"encrypted_content":"gAAA"},{"type":"reasoning","content":[{"type":"reasoning_text","text":"a"}]}]}"#,
-                "m messages=2",
+                "m",
                 0,
             ),
             (
