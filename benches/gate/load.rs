@@ -2,6 +2,7 @@
 
 mod closed;
 mod open;
+mod paced;
 mod streams;
 mod wire;
 
@@ -35,6 +36,12 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
     match args.text("--kind") {
         Some("closed") => closed::run(&target, args.need("--connections")?, args.need("--requests")?),
         Some("rate") => open::run(&target, args.need("--rate")?, args.need("--seconds")?),
+        Some("paced") => paced::run(
+            &target,
+            args.need("--rate")?,
+            args.need("--seconds")?,
+            args.need("--events")?,
+        ),
         Some("streams") => streams::read(&target, args.need("--count")?, args.need("--events")?),
         Some("hold") => streams::hold(&target, args.need("--count")?),
         other => Err(io::Error::other(format!("unknown load {other:?}"))),
@@ -111,6 +118,9 @@ struct Tally {
     first_wrong: Option<String>,
     /// Microseconds, in the order they came.
     latencies: Vec<f64>,
+    /// Of streams: until the first event, and since the upstream said each of the others.
+    firsts: Vec<f64>,
+    delays: Vec<f64>,
 }
 
 impl Tally {
@@ -130,20 +140,20 @@ impl Tally {
         self.wrong += other.wrong;
         self.first_wrong = self.first_wrong.take().or(other.first_wrong);
         self.latencies.extend(other.latencies);
+        self.firsts.extend(other.firsts);
+        self.delays.extend(other.delays);
     }
 
     /// Tells the runner.
     fn say(mut self, seconds: f64) -> io::Result<()> {
-        self.latencies.sort_by(f64::total_cmp);
-        let at = |hundredth: usize| -> Value {
-            self.latencies
-                .get(self.latencies.len() * hundredth / 100)
-                .copied()
-                .into()
-        };
+        let [whole, first, event] = [&mut self.latencies, &mut self.firsts, &mut self.delays].map(|of| {
+            of.sort_by(f64::total_cmp);
+            [50, 99].map(|hundredth| Value::from(of.get(of.len() * hundredth / 100).copied()))
+        });
         let told = json!({
-            "right": self.right, "wrong": self.wrong, "first_wrong": self.first_wrong,
-            "seconds": seconds, "p50_us": at(50), "p99_us": at(99),
+            "right": self.right, "wrong": self.wrong, "first_wrong": self.first_wrong, "seconds": seconds,
+            "p50_us": whole[0], "p99_us": whole[1], "first_p50_us": first[0], "first_p99_us": first[1],
+            "event_p50_us": event[0], "event_p99_us": event[1],
         });
         roles::say(&told.to_string())
     }

@@ -10,6 +10,10 @@
 //! | `rate` | 1,000 requests a second whatever the answers do: p50 and p99 |
 //! | `body32k` | a request body of 32 KiB |
 //! | `streams` | memory per open stream and after; processor time of a stream of 50 events |
+//! | `tokens` | requests that are priced by tokens, of 200 bytes and of 100 KiB |
+//! | `events` | streams that are priced by tokens, of 1 and of 50 events |
+//! | `delays` | such streams, begun at a steady rate: until the first event, and how late the others are |
+//! | `memory` | memory per open stream that is priced by tokens, and after |
 //! | `refuse` | a refusal at zero credits |
 //! | `start` | from the start of the process until it is ready |
 //! | `all` | all of them |

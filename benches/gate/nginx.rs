@@ -55,7 +55,6 @@ http {{
     proxy_set_header Connection '';
     proxy_read_timeout 600s;
     location / {{ proxy_pass http://bench; }}
-    location /v1/stream {{ proxy_pass http://bench; proxy_buffering off; }}
   }}
 }}
 "

@@ -19,6 +19,7 @@ struct Plan<'a> {
     rounds: usize,
     requests: u64,
     rate_seconds: u32,
+    paced_seconds: u32,
     streams_read: usize,
     streams_held: usize,
     only: Option<&'a str>,
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
         rounds: args.number("--rounds")?.unwrap_or(if quick { 1 } else { 3 }),
         requests: if quick { 5_000 } else { 20_000 },
         rate_seconds: if quick { 1 } else { 3 },
+        paced_seconds: if quick { 4 } else { 10 },
         streams_read: if quick { 100 } else { 300 },
         streams_held: args
             .number("--streams")?
@@ -61,12 +63,15 @@ pub(crate) fn run(args: &Args) -> io::Result<()> {
         .filter(|word| !word.starts_with("--"))
         .unwrap_or("all");
     let mut known = false;
-    let steps: [(&str, Scenario); 7] = [
+    let steps: [(&str, Scenario); 10] = [
         ("small", small),
         ("rate", rate),
         ("body32k", body),
         ("streams", streams::run),
         ("tokens", tokens::run),
+        ("events", tokens::events),
+        ("delays", tokens::delays),
+        ("memory", tokens::memory),
         ("refuse", refuse),
         ("start", start),
     ];
@@ -185,8 +190,8 @@ fn rate(plan: &Plan<'_>, upstream: &Upstream) -> io::Result<()> {
         &[
             Against::Floor,
             Against::Nginx,
-            Against::FloorP50,
-            Against::FloorP99,
+            Against::Over("p50 over floor", |sample| sample.p50_us),
+            Against::Over("p99 over floor", |sample| sample.p99_us),
         ],
     );
     Ok(())

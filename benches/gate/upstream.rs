@@ -12,16 +12,21 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{io, thread};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// The small answer.
 pub(crate) const ANSWER: &[u8] = br#"{"id":"rr-0001","object":"rerank","model":"bench","results":[{"index":2,"score":0.98},{"index":0,"score":0.42},{"index":1,"score":0.07}],"usage":{"total_tokens":57}}"#;
-/// One event of a stream.
-pub(crate) const EVENT: &[u8] =
-    b"data: {\"id\":\"c-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"}}]}\n\n";
+/// One event of a stream, around the microseconds since 1970 at which it was said.
+const BEFORE: &[u8] = b"data: {\"id\":\"c-";
+const AFTER: &[u8] =
+    b"\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word \"}}]}\n\n";
+const DIGITS: usize = 16;
+/// Bytes of an event.
+pub(crate) const EVENT_LEN: usize = BEFORE.len() + DIGITS + AFTER.len();
 
+const STREAM: &str = "text/event-stream";
 /// What ends a stream that is priced by tokens.
 pub(crate) const DONE: &[u8] = b"data: [DONE]\n\n";
 /// Said before that where it is asked for.
@@ -29,6 +34,25 @@ const USAGE: &[u8] =
     b"data: {\"id\":\"c-1\",\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":{\"prompt_tokens\":50,\"completion_tokens\":50,\"total_tokens\":100}}\n\n";
 /// A small answer that is priced by tokens.
 pub(crate) const CHAT: &[u8] = br#"{"id":"c-1","object":"chat.completion","model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"word word word"},"finish_reason":"stop"}],"usage":{"prompt_tokens":50,"completion_tokens":50,"total_tokens":100}}"#;
+
+/// Microseconds since 1970.
+#[allow(clippy::disallowed_methods, reason = "processes compare their clocks")]
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0))
+}
+
+fn event() -> Bytes {
+    let now = format!("{:0DIGITS$}", now());
+    [BEFORE, now.as_bytes(), AFTER].concat().into()
+}
+
+/// When the first event of these bytes was said, and what is behind it; `None` where there is no whole one.
+pub(crate) fn first_event(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (event, rest) = bytes.split_at_checked(EVENT_LEN)?;
+    let said = event.strip_prefix(BEFORE)?.get(..DIGITS)?;
+    Some((std::str::from_utf8(said).ok()?.parse().ok()?, rest))
+}
 
 /// Requests answered so far, for `GET /count`.
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
@@ -83,10 +107,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, hyper::E
         asks_usage |= memchr::memmem::find(data, b"include_usage").is_some();
     }
     let (kind, body) = match (head.uri.path(), head.uri.query()) {
-        ("/v1/stream", Some(query)) => ("text/event-stream", Answer::Events(Events::new(query, &[]))),
+        ("/v1/stream", Some(query)) => (STREAM, Answer::Events(Events::new(query, &[]))),
         ("/v1/chat", Some(query)) => {
             let end = if asks_usage { &[DONE, USAGE][..] } else { &[DONE] };
-            ("text/event-stream", Answer::Events(Events::new(query, end)))
+            (STREAM, Answer::Events(Events::new(query, end)))
         }
         ("/v1/chat", None) => (
             "application/json",
@@ -99,9 +123,12 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, hyper::E
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if kind == STREAM {
+        // nginx passes each event on at once.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    }
     Ok(response)
 }
 
@@ -115,7 +142,9 @@ struct Events {
     left: u64,
     /// What follows them, the last first.
     end: Vec<&'static [u8]>,
-    timer: Interval,
+    every: Duration,
+    /// None until the first has been said.
+    timer: Option<Interval>,
 }
 
 impl Events {
@@ -127,12 +156,11 @@ impl Events {
                 .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
             pair.and_then(|value| value.parse().ok()).unwrap_or(1)
         };
-        let mut timer = tokio::time::interval(Duration::from_millis(of("every")));
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             left: of("events"),
             end: end.to_vec(),
-            timer,
+            every: Duration::from_millis(of("every")),
+            timer: None,
         }
     }
 }
@@ -154,9 +182,16 @@ impl Body for Answer {
                     .map(|end| Ok(Frame::data(Bytes::from_static(end)))),
             ),
             Answer::Events(events) => {
-                ready!(events.timer.poll_tick(cx));
+                match &mut events.timer {
+                    Some(timer) => drop(ready!(timer.poll_tick(cx))),
+                    None => {
+                        let mut timer = interval_at(Instant::now() + events.every, events.every);
+                        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                        events.timer = Some(timer);
+                    }
+                }
                 events.left -= 1;
-                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(EVENT)))))
+                Poll::Ready(Some(Ok(Frame::data(event()))))
             }
         }
     }

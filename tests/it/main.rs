@@ -11,6 +11,8 @@
     reason = "a test that can't go on should panic, and say where"
 )]
 
+#[cfg(feature = "tokenizers")]
+mod bound;
 mod charge;
 mod deploy;
 mod embedded;

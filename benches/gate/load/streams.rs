@@ -1,39 +1,60 @@
 //! Streams of events: read to their end, or opened and held.
 
-use super::wire::Connection;
+use super::wire::{Connection, Events};
 use super::{Tally, Target, runtime};
 use crate::roles;
-use crate::upstream::{DONE, EVENT};
+use crate::upstream::{DONE, EVENT_LEN};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, LocalSet};
 
 /// Streams being opened at once.
 const OPENING: usize = 64;
 
-/// Opens `count` streams at once and reads each to its end.
-pub(super) fn read(target: &Target, count: usize, events: usize) -> io::Result<()> {
-    roles::say("ready")?;
-    roles::wait_for_go()?;
-    let start = Instant::now();
-    let mut tally = Tally::default();
+/// Bytes of a stream of so many events.
+pub(super) fn length(target: &Target, events: usize) -> usize {
     let end = if target.path.starts_with("/v1/chat") {
         DONE.len()
     } else {
         0
     };
-    let awaited = events * EVENT.len() + end;
+    events * EVENT_LEN + end
+}
+
+/// Counts a stream that began then and has just come to its end; its first event is told apart.
+pub(super) fn count(tally: &mut Tally, target: &Target, length: usize, began: Instant, events: Events) {
+    let right = events.status == target.status && events.bytes == length;
+    let wrong = || format!("{} with {} of {length} bytes", events.status, events.bytes);
+    tally.count(
+        if right { Ok(()) } else { Err(wrong()) },
+        began.elapsed().as_secs_f64() * 1e6,
+    );
+    tally.firsts.push((events.first - began).as_secs_f64() * 1e6);
+    tally.delays.extend(events.delays.iter().skip(1));
+}
+
+/// Opens `count` streams at once, no more than [`OPENING`] being opened at any time, and reads each to its end.
+pub(super) fn read(target: &Target, number: usize, events: usize) -> io::Result<()> {
+    roles::say("ready")?;
+    roles::wait_for_go()?;
+    let start = Instant::now();
+    let length = length(target, events);
+    let mut tally = Tally::default();
     runtime()?.block_on(LocalSet::new().run_until(async {
-        for (_, status, got, elapsed) in open(target, count, usize::MAX).await? {
-            let right = status == target.status && got == awaited;
-            let outcome = if right {
-                Ok(())
-            } else {
-                Err(format!("{status} with {got} of {awaited} bytes"))
-            };
-            tally.count(outcome, elapsed);
+        let mut tasks = JoinSet::new();
+        let opening = Arc::new(Semaphore::new(OPENING));
+        for number in 0..number {
+            let sent = sent(target, number, Arc::clone(&opening));
+            tasks.spawn_local(async move {
+                let (began, mut connection, permit) = sent.await?;
+                io::Result::Ok((began, connection.events(|| drop(permit)).await?))
+            });
+        }
+        while let Some(task) = tasks.join_next().await {
+            let (began, events) = task.map_err(io::Error::other)??;
+            count(&mut tally, target, length, began, events);
         }
         io::Result::Ok(())
     }))?;
@@ -46,18 +67,24 @@ pub(super) fn hold(target: &Target, count: usize) -> io::Result<()> {
     roles::wait_for_go()?;
     let start = Instant::now();
     runtime()?.block_on(LocalSet::new().run_until(async {
-        let held = open(target, count, EVENT.len()).await?;
+        let opening = Arc::new(Semaphore::new(OPENING));
+        let mut tasks = JoinSet::new();
+        for number in 0..count {
+            let sent = sent(target, number, Arc::clone(&opening));
+            tasks.spawn_local(async move {
+                let (began, mut connection, _permit) = sent.await?;
+                let (status, got) = connection.body_of(EVENT_LEN).await?;
+                io::Result::Ok((connection, status, got, began.elapsed().as_secs_f64() * 1e6))
+            });
+        }
+        let mut held = Vec::with_capacity(count);
         let mut tally = Tally::default();
-        for (_, status, got, elapsed) in &held {
-            let right = *status == target.status && *got == EVENT.len();
-            tally.count(
-                if right {
-                    Ok(())
-                } else {
-                    Err(format!("{status} with {got} bytes"))
-                },
-                *elapsed,
-            );
+        while let Some(task) = tasks.join_next().await {
+            let (connection, status, got, elapsed) = task.map_err(io::Error::other)??;
+            let right = status == target.status && got == EVENT_LEN;
+            let wrong = || format!("{status} with {got} bytes");
+            tally.count(if right { Ok(()) } else { Err(wrong()) }, elapsed);
+            held.push(connection);
         }
         tally.say(start.elapsed().as_secs_f64())?;
         roles::wait_for_go()?;
@@ -67,26 +94,18 @@ pub(super) fn hold(target: &Target, count: usize) -> io::Result<()> {
     }))
 }
 
-/// Each stream's connection, status, bytes read (up to `bytes`) and microseconds.
-async fn open(target: &Target, count: usize, bytes: usize) -> io::Result<Vec<(Connection, u16, usize, f64)>> {
-    let opening = Arc::new(Semaphore::new(OPENING));
-    let mut tasks = JoinSet::new();
-    for number in 0..count {
-        let (request, address, opening) = (target.request(number), target.address, Arc::clone(&opening));
-        tasks.spawn_local(async move {
-            let start = Instant::now();
-            let permit = opening.acquire().await.map_err(io::Error::other)?;
-            let mut connection = Connection::open(address).await?;
-            connection.send(&request).await?;
-            connection.body_of(EVENT.len()).await?;
-            drop(permit);
-            let (status, got) = connection.body_of(bytes).await?;
-            io::Result::Ok((connection, status, got, start.elapsed().as_secs_f64() * 1e6))
-        });
+/// A connection of its own that has sent its request, when it began to wait for its turn, and its permit to be opened.
+fn sent(
+    target: &Target,
+    number: usize,
+    opening: Arc<Semaphore>,
+) -> impl Future<Output = io::Result<(Instant, Connection, OwnedSemaphorePermit)>> + 'static {
+    let (request, address) = (target.request(number), target.address);
+    async move {
+        let began = Instant::now();
+        let permit = opening.acquire_owned().await.map_err(io::Error::other)?;
+        let mut connection = Connection::open(address).await?;
+        connection.send(&request).await?;
+        Ok((began, connection, permit))
     }
-    let mut opened = Vec::with_capacity(count);
-    while let Some(task) = tasks.join_next().await {
-        opened.push(task.map_err(io::Error::other)??);
-    }
-    Ok(opened)
 }

@@ -1,6 +1,8 @@
 //! As much of HTTP/1.1 as a client needs that must cost little: whole answers, and streams read piece by piece.
 
+use crate::upstream;
 use std::io::{self, Read as _, Write as _};
+use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A whole answer.
@@ -115,6 +117,16 @@ fn closed_early() -> io::Error {
     io::Error::other("the server closed the connection")
 }
 
+/// A stream that was read to its end.
+pub(super) struct Events {
+    pub(super) status: u16,
+    pub(super) bytes: usize,
+    /// When its first event came.
+    pub(super) first: Instant,
+    /// Microseconds between each event's being said and its coming.
+    pub(super) delays: Vec<f64>,
+}
+
 /// A kept connection of the closed loop.
 pub(super) struct Connection {
     stream: tokio::net::TcpStream,
@@ -151,6 +163,33 @@ impl Connection {
         match self.stream.read(buffer).await? {
             0 => Err(closed_early()),
             count => self.incoming.take_in(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+
+    /// Reads a stream of events to its end; says when its first one has come.
+    pub(super) async fn events(&mut self, came: impl FnOnce()) -> io::Result<Events> {
+        let (mut buffer, mut read) = ([0; 4096], 0);
+        let (mut first, mut delays, mut came) = (None, Vec::new(), Some(came));
+        loop {
+            self.more(&mut buffer).await?;
+            let now = upstream::now();
+            let body = &self.incoming.body;
+            while let Some((said, rest)) = body.get(read..).and_then(upstream::first_event) {
+                first.get_or_insert_with(Instant::now);
+                if let Some(came) = came.take() {
+                    came();
+                }
+                delays.push(now.saturating_sub(said) as f64);
+                read = body.len() - rest.len();
+            }
+            if let Some(answer) = self.incoming.whole() {
+                return Ok(Events {
+                    status: answer.status,
+                    bytes: answer.body.len(),
+                    first: first.unwrap_or_else(Instant::now),
+                    delays,
+                });
+            }
         }
     }
 

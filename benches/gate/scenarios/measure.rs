@@ -51,6 +51,13 @@ impl<'a> Load<'a> {
         )
     }
 
+    /// So many streams begun each second, each read to its end.
+    pub(crate) fn paced(title: &'a str, rate: u32, seconds: u32, events: usize, every: Duration) -> Self {
+        let path = format!("/v1/stream?events={events}&every={}", every.as_millis());
+        let args = format!("--kind paced --rate {rate} --seconds {seconds} --events {events}");
+        Self::new(title, path, 200, &args)
+    }
+
     /// So many streams held open after their first event.
     pub(crate) fn hold(title: &'a str, count: usize) -> Self {
         let path = "/v1/stream?events=2&every=3600000".into();
@@ -112,15 +119,26 @@ pub(crate) struct Sample {
     pub(crate) per_second: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
+    /// Of streams.
+    pub(crate) first: Spread,
+    pub(crate) event: Spread,
     pub(crate) peak_mib: f64,
+}
+
+/// Half take at most so many microseconds, and 99 of 100.
+#[derive(Clone, Copy)]
+pub(crate) struct Spread {
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
 }
 
 /// What a load told: how many were right, in how many seconds, with which latencies. An error if any was wrong.
 pub(crate) struct Told {
     pub(crate) right: u64,
     seconds: f64,
-    p50_us: f64,
-    p99_us: f64,
+    whole: Spread,
+    first: Spread,
+    event: Spread,
 }
 
 impl Told {
@@ -128,6 +146,10 @@ impl Told {
     pub(crate) fn read(role: &mut Role, system: &System, load: &Load<'_>) -> io::Result<Self> {
         let told: Value = serde_json::from_str(&role.line()?)?;
         let number = |name: &str| told.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        let spread = |p50: &str, p99: &str| Spread {
+            p50_us: number(p50),
+            p99_us: number(p99),
+        };
         let count = |name: &str| told.get(name).and_then(Value::as_u64).unwrap_or(0);
         if count("wrong") > 0 || count("right") == 0 {
             let error = format!("{}, {}: not the answers awaited: {told}", load.title, system.name);
@@ -136,8 +158,9 @@ impl Told {
         Ok(Self {
             right: count("right"),
             seconds: number("seconds"),
-            p50_us: number("p50_us"),
-            p99_us: number("p99_us"),
+            whole: spread("p50_us", "p99_us"),
+            first: spread("first_p50_us", "first_p99_us"),
+            event: spread("event_p50_us", "event_p99_us"),
         })
     }
 }
@@ -174,8 +197,10 @@ pub(crate) fn measure(system: &mut System, upstream: u16, load: &Load<'_>) -> io
         proxy_us: if proxy > 0.0 { proxy } else { f64::NAN },
         store_us: store.unwrap_or(f64::NAN),
         per_second: told.right as f64 / told.seconds,
-        p50_us: told.p50_us,
-        p99_us: told.p99_us,
+        p50_us: told.whole.p50_us,
+        p99_us: told.whole.p99_us,
+        first: told.first,
+        event: told.event,
         peak_mib: system.memory()?.1 as f64 / 1024.0,
     })
 }
