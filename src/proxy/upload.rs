@@ -25,7 +25,8 @@ enum Kind {
     Whole(Bytes),
     /// The same in several pieces, none of which is empty.
     Parts(VecDeque<Bytes>),
-    Stream(Stream),
+    /// Boxed: hyper keeps room for 32 requests for each connection to an upstream.
+    Stream(Box<Stream>),
 }
 
 struct Stream {
@@ -131,12 +132,12 @@ impl Upload {
     /// A body that is passed on as it comes, up to `max` bytes, as long as it does not stand still for too long.
     pub(super) fn stream(body: Option<ClientBody>, max: u64, stall: Stall) -> Upload {
         Upload::new(match body {
-            Some(body) if !body.is_end_stream() => Kind::Stream(Stream {
+            Some(body) if !body.is_end_stream() => Kind::Stream(Box::new(Stream {
                 body,
                 left: max,
                 max,
                 stall,
-            }),
+            })),
             _ => Kind::Empty,
         })
     }

@@ -74,6 +74,8 @@ impl Message {
     ) -> Message {
         let Outbound { target, upload, .. } = outbound;
         let mut headers = std::mem::take(&mut head.headers);
+        // It lies in the connection's buffer, which is not to be kept for as long as an answer streams.
+        head.uri = Uri::default();
         for name in &live.key_headers {
             headers.remove(name);
         }
