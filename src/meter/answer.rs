@@ -27,7 +27,7 @@ pub use words::{WORDS_MAX, Words};
 
 pub(in crate::meter) use cut::{Ending, Said};
 pub(in crate::meter) use reading::{Hide, Marks, Names, Reading, Told, parts_of, sound_in, without_members};
-pub(in crate::meter) use report::{Reader, Report, Tokens, openai, pick};
+pub(in crate::meter) use report::{Reader, Report, Tokens, openai, pick, pick_any};
 pub(in crate::meter) use scan::{NO_TEXT, Wanted};
 pub(in crate::meter) use words::Text;
 

@@ -41,19 +41,28 @@ pub fn check(bytes: &[u8]) -> Result<Value<'_>, Problem> {
 
 /// The same; walking through it is then quick, however often it is done.
 pub fn check_noting<'a>(bytes: &'a [u8], ends: &'a mut Ends) -> Result<Value<'a>, Problem> {
-    let Value { text, start, end, .. } = check::check(bytes, check::STRICT, Some(&mut *ends))?;
-    Ok(Value {
-        text,
-        start,
-        end,
-        ends,
-    })
+    noting(bytes, check::STRICT, ends)
 }
 
 /// The one value of a text as parsers in use read it: names may be there twice (the last one counts), halves of surrogate pairs stand for U+FFFD, `NaN`,
 /// `Infinity` and `-Infinity` are numbers (Python writes and reads them).
 pub fn loose(bytes: &[u8]) -> Result<Value<'_>, Problem> {
     check::check(bytes, check::LOOSE, None)
+}
+
+/// The same; walking through it is then quick.
+pub fn loose_noting<'a>(bytes: &'a [u8], ends: &'a mut Ends) -> Result<Value<'a>, Problem> {
+    noting(bytes, check::LOOSE, ends)
+}
+
+fn noting<'a>(bytes: &'a [u8], rules: check::Rules, ends: &'a mut Ends) -> Result<Value<'a>, Problem> {
+    let Value { text, start, end, .. } = check::check(bytes, rules, Some(&mut *ends))?;
+    Ok(Value {
+        text,
+        start,
+        end,
+        ends,
+    })
 }
 
 /// Whether some parsers take one name for the other: Go's take any case, and Unicode's two look-alikes of `k` and `s` too.

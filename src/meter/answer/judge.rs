@@ -6,7 +6,7 @@ use super::reading::{Hide, Reading, Told, without};
 use super::report::Report;
 use super::scan::Scan;
 use super::{Framing, Meter, Tally, sse};
-use crate::meter::json::loose;
+use crate::meter::json::{Ends, loose, loose_noting};
 
 /// What becomes of an event.
 pub(super) enum Verdict {
@@ -135,7 +135,8 @@ impl Meter {
     /// What data says that is JSON.
     pub(super) fn tell(&self, name: &[u8], data: &[u8]) -> Option<Reading> {
         let readable;
-        let (data, exact) = match loose(data) {
+        let mut ends = Ends::default();
+        let (data, exact) = match loose_noting(data, &mut ends) {
             Ok(data) => (data, true),
             // Clients read what is no UTF-8 as some other character.
             Err(_) => {

@@ -43,10 +43,18 @@ pub(in crate::meter) fn pick<'a, const N: usize>(
     object: Option<Value<'a>>,
     names: [&str; N],
 ) -> [Option<Value<'a>>; N] {
+    pick_any(object, names).map(|found| found.filter(|value| !value.is_null()))
+}
+
+/// The same, null too.
+pub(in crate::meter) fn pick_any<'a, const N: usize>(
+    object: Option<Value<'a>>,
+    names: [&str; N],
+) -> [Option<Value<'a>>; N] {
     let mut found = [None; N];
     for (name, value) in object.into_iter().flat_map(|object| object.members()) {
         if let Some(at) = names.iter().position(|wanted| *wanted == name) {
-            found[at] = (!value.is_null()).then_some(value);
+            found[at] = Some(value);
         }
     }
     found

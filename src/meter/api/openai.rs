@@ -1,12 +1,10 @@
 //! OpenAI's chat completions and completions, and the servers that speak them: vLLM, SGLang, TGI, llama.cpp's server, llama-cpp-python.
 
-use memchr::memmem::find;
-
 use super::Answers;
 use crate::domain::usage::{Class, Usage};
 use crate::meter::answer::{
     Ending, Hide, Marks, Names, Reader, Reading, Report, Said, Tokens, Told, Wanted, openai, parts_of, pick,
-    sound_in,
+    pick_any, sound_in,
 };
 use crate::meter::json::{Kind, Value};
 
@@ -32,12 +30,15 @@ const WANTED: Wanted = Wanted {
 
 fn event(told: &Told<'_>) -> Reading {
     let mut reading = Reading::of(told);
-    let [id, object, created, model, choices, usage, error, timings, groq] = pick(
+    let found = pick_any(
         Some(told.data),
         [
             "id", "object", "created", "model", "choices", "usage", "error", "timings", "x_groq",
         ],
     );
+    let names_usage = found[5].is_some();
+    let [id, object, created, model, choices, usage, error, timings, groq] =
+        found.map(|value| value.filter(|value| !value.is_null()));
     if told.nameless {
         reading.names = Names::of(id, created, model);
     }
@@ -75,7 +76,7 @@ fn event(told: &Told<'_>) -> Reading {
         let last = count == 0 && choices.is_some() && usage.is_some();
         reading.hide = if last {
             Hide::All
-        } else if find(told.data.raw().as_bytes(), b"\"usage\"").is_some() {
+        } else if names_usage {
             Hide::Parts(parts_of(told.data, &["usage"]))
         } else {
             Hide::Nothing

@@ -24,6 +24,9 @@ pub(super) const LOOSE: Rules = Rules {
     doubtful: true,
 };
 
+/// Levels of most texts.
+const DEPTH_USUAL: usize = 8;
+
 /// Numbers of fewer digits, without an exponent, are far from the end of the doubles.
 const DIGITS_FEW: usize = 100;
 /// What is beyond is refused: near their end, parsers differ in what is still a double.
@@ -47,7 +50,7 @@ pub(super) fn check<'a>(
         at: 0,
         rules,
         names: Names::new(text),
-        open: Vec::new(),
+        open: Vec::with_capacity(DEPTH_USUAL),
         ends,
     };
     checker.blanks();

@@ -7,6 +7,9 @@ use memchr::{memchr, memmem};
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
 
+/// Strings of fewer bytes are looked through byte by byte.
+const SHORT: usize = 16;
+
 /// Bytes that are looked at in one go.
 const BLOCK: usize = 32;
 
@@ -15,6 +18,13 @@ pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
     // Escapes often follow one another.
     if bytes.get(at) == Some(&b'\\') {
         return at;
+    }
+    // Most strings are names and the like: short.
+    if let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        if let Some(hit) = not_plain(*word) {
+            return at + hit;
+        }
+        at += 8;
     }
     while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
         // Without a branch inside, so that it is done for many bytes at once.
@@ -27,17 +37,22 @@ pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
         at += BLOCK;
     }
     while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*word);
-        let low = word.wrapping_sub(ONES * 0x20) & !word;
-        let hit = (low | has(word, b'"') | has(word, b'\\')) & HIGHS;
-        if hit != 0 {
-            return at + hit.trailing_zeros() as usize / 8;
+        if let Some(hit) = not_plain(*word) {
+            return at + hit;
         }
         at += 8;
     }
     let rest = bytes.get(at..).unwrap_or_default();
     let hit = rest.iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\');
     at + hit.unwrap_or(rest.len())
+}
+
+/// The first of these bytes that is not plain.
+fn not_plain(word: [u8; 8]) -> Option<usize> {
+    let word = u64::from_le_bytes(word);
+    let low = word.wrapping_sub(ONES * 0x20) & !word;
+    let hit = (low | has(word, b'"') | has(word, b'\\')) & HIGHS;
+    (hit != 0).then_some(hit.trailing_zeros() as usize / 8)
 }
 
 /// The high bit of each byte that is `byte`, exact for the lowest one.
@@ -49,6 +64,15 @@ fn has(word: u64, byte: u8) -> u64 {
 /// Where a string ends that begins at `at`, in a text that was checked: behind its closing quote.
 pub(super) fn string_end(bytes: &[u8], at: usize) -> usize {
     let start = at + 1;
+    // Most are short: they end before a search would have begun.
+    let near = bytes.get(start..).unwrap_or_default().iter().take(SHORT);
+    for (length, byte) in near.enumerate() {
+        match byte {
+            b'"' => return start + length + 1,
+            b'\\' => break,
+            _ => {}
+        }
+    }
     let mut at = start;
     while let Some(found) = bytes.get(at..).and_then(|rest| memchr(b'"', rest)) {
         at += found + 1;
@@ -87,7 +111,12 @@ pub(super) fn says(text: &str, word: &str) -> bool {
 
 /// The content of a string that was checked, as it is written, decoded. Half of a surrogate pair becomes U+FFFD.
 pub(super) fn decoded(written: &str) -> Cow<'_, str> {
-    if memchr(b'\\', written.as_bytes()).is_none() {
+    let bytes = written.as_bytes();
+    let escaped = match bytes.len() < SHORT {
+        true => bytes.contains(&b'\\'),
+        false => memchr(b'\\', bytes).is_some(),
+    };
+    if !escaped {
         return Cow::Borrowed(written);
     }
     let mut text = String::with_capacity(written.len());
