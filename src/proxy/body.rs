@@ -27,6 +27,10 @@ use super::stall::Stall;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Bytes of our own, or the upstream's as they come.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "hyper keeps it in a box, and most are passed on"
+)]
 pub(super) enum ReplyBody {
     /// Ours, and the exchange that ends with them.
     Own {
@@ -61,6 +65,13 @@ pub(super) struct Passed {
 struct Tail {
     exchange: Box<Exchange>,
     lease: Lease,
+    // What each frame touches is here, since the exchange lies where nothing has looked for a while.
+    /// Bytes that went to the client.
+    sent: u64,
+    /// The answer, while it passes, where it is to be kept.
+    record: Option<Box<Record>>,
+    /// What is handed over is watched on its way.
+    watched: bool,
 }
 
 /// The upstream broke off, or stood still.
@@ -122,7 +133,13 @@ impl ReplyBody {
         metered: Option<Box<Streamed>>,
     ) -> ReplyBody {
         exchange.worker.meters.streams.up();
-        let tail = Some(Tail { exchange, lease });
+        let tail = Some(Tail {
+            watched: exchange.in_flight.watches(),
+            exchange,
+            lease,
+            sent: 0,
+            record: None,
+        });
         ReplyBody::Passed(Passed {
             begun: Bytes::new(),
             body: Some(body),
@@ -151,7 +168,7 @@ impl ReplyBody {
                 record.keep_whole(bytes.as_deref().unwrap_or_default());
             }
             (ReplyBody::Passed(Passed { tail: Some(tail), .. }), record) => {
-                tail.exchange.record = record.map(Box::new);
+                tail.record = record.map(Box::new);
             }
             _ => {}
         }
@@ -169,7 +186,14 @@ impl ReplyBody {
 impl Passed {
     fn ended(&mut self, outcome: Option<Outcome>) {
         let Some(tail) = self.tail.take() else { return };
-        let Tail { mut exchange, lease } = tail;
+        let Tail {
+            mut exchange,
+            lease,
+            sent,
+            record,
+            ..
+        } = tail;
+        exchange.sent = sent;
         exchange.worker.meters.streams.down();
         let mut counted = None;
         if let (Some(metered), Some(route)) = (&mut self.metered, exchange.route.clone()) {
@@ -191,7 +215,7 @@ impl Passed {
             }
         }
         if matches!(outcome, None | Some(Outcome::CutOff))
-            && let Some(record) = exchange.record.take()
+            && let Some(record) = record
         {
             record.keep();
         }
@@ -322,7 +346,7 @@ impl Passed {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        if let Some(tail) = &self.tail {
+        if let Some(tail) = self.tail.as_ref().filter(|tail| tail.watched) {
             tail.exchange.in_flight.taken();
         }
         if !self.begun.is_empty() {
@@ -429,13 +453,13 @@ impl Passed {
     ) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
         if let Some(tail) = &mut self.tail {
             if let Some(data) = frame.data_ref() {
-                tail.exchange.sent += data.remaining() as u64;
-                if let Some(record) = &mut tail.exchange.record
+                tail.sent += data.remaining() as u64;
+                if let Some(record) = &mut tail.record
                     && !record.add(data)
                 {
-                    tail.exchange.record = None;
+                    tail.record = None;
                 }
-                if self.body.as_ref().is_some_and(|body| !body.is_end_stream()) {
+                if tail.watched && self.body.as_ref().is_some_and(|body| !body.is_end_stream()) {
                     tail.exchange.in_flight.gave(cx.waker());
                 }
             } else if let (Some(trailers), Some(route)) = (frame.trailers_mut(), &tail.exchange.route) {

@@ -16,7 +16,6 @@ use crate::http::body::Share;
 use crate::service::gate::{Known, Patience};
 use crate::telemetry::access::Line;
 
-use super::answers::Record;
 use super::listener::InFlight;
 use super::live::{Live, Route};
 use super::outcome::Outcome;
@@ -49,8 +48,6 @@ pub(super) struct Exchange {
     pub(super) patience: Patience,
     /// The idempotency key it comes under.
     pub(super) claim: Option<Claim>,
-    /// Its answer, while it passes, where it is to be kept.
-    pub(super) record: Option<Box<Record>>,
     pub(super) charge: Charge,
     /// What the account has if the hold is given back; known once there is one.
     pub(super) left: Option<Credits>,
@@ -93,7 +90,6 @@ impl Exchange {
             patience: worker.gate.patience(),
             worker: Arc::clone(worker),
             claim: None,
-            record: None,
             charge: Charge::None,
             left: None,
             outcome: Outcome::ClientGone,

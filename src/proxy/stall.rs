@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
@@ -15,6 +15,10 @@ pub(super) struct Stall {
     end: Option<Instant>,
     moved: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// When the timer rings, and for whom.
+    set: Option<(Instant, Waker)>,
+    /// It has moved since it was last asked.
+    fresh: bool,
 }
 
 impl Stall {
@@ -25,6 +29,8 @@ impl Stall {
             end: None,
             moved: None,
             timer: None,
+            set: None,
+            fresh: false,
         }
     }
 
@@ -44,18 +50,34 @@ impl Stall {
     pub(super) fn moved(&mut self) {
         if self.timer.is_some() {
             self.moved = Some(Instant::now());
+            self.fresh = true;
         }
+    }
+
+    /// Whether the timer is going to ring for this task, so that it need not be looked at: it moved just now, which was before.
+    fn is_set(&mut self, cx: &Context<'_>) -> bool {
+        let fresh = std::mem::take(&mut self.fresh);
+        let (Some(moved), Some((rings, waker))) = (self.moved, &self.set) else {
+            return false;
+        };
+        fresh && moved < *rings && waker.will_wake(cx.waker())
     }
 
     /// Ready when it has stood still for too long. To be polled when there is nothing else to do.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_set(cx) {
+            return Poll::Pending;
+        }
         let (span, end) = (self.span, self.end);
         let due = |since: Instant| end.map_or(since + span, |end| end.min(since + span));
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due(Instant::now()))));
         loop {
-            std::task::ready!(timer.as_mut().poll(cx));
+            if timer.as_mut().poll(cx).is_pending() {
+                self.set = Some((timer.deadline(), cx.waker().clone()));
+                return Poll::Pending;
+            }
             match self.moved.take().map(due) {
                 Some(later) if later > Instant::now() => timer.as_mut().reset(later),
                 _ => return Poll::Ready(()),
@@ -83,6 +105,31 @@ mod tests {
         assert!(waited.is_err());
         stall.moved();
         assert_eq!(ends(&mut stall).await.as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_for_whoever_asked_last() {
+        let mut stall = Stall::new(Duration::from_secs(10));
+        assert!(poll_fn(|cx| Poll::Ready(stall.poll(cx))).await.is_pending());
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_secs(9)).await;
+            stall.moved();
+            // Asked twice, since the first time it is known to be set.
+            for _ in 0..2 {
+                assert!(poll_fn(|cx| Poll::Ready(stall.poll(cx))).await.is_pending());
+            }
+        }
+        tokio::time::advance(Duration::from_secs(4)).await;
+        stall.moved();
+        assert!(poll_fn(|cx| Poll::Ready(stall.poll(cx))).await.is_pending());
+        // Another task, which nobody has set the timer for.
+        let moved = Instant::now();
+        stall.moved();
+        let other = tokio::spawn(async move {
+            poll_fn(|cx| stall.poll(cx)).await;
+            Instant::now()
+        });
+        assert_eq!((other.await.unwrap() - moved).as_secs(), 10);
     }
 
     #[tokio::test(start_paused = true)]

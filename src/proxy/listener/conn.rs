@@ -228,6 +228,11 @@ impl InFlight {
         self.conn.upgrades.get().is_some_and(UpgradeGate::open)
     }
 
+    /// Whether it wants to be told of what is given and taken.
+    pub(in super::super) fn watches(&self) -> bool {
+        self.h2
+    }
+
     /// The client took the request back before it was answered, after such a time. Says whether its connection was cut off for that.
     pub(in super::super) fn left_unanswered(&self, after: Duration) -> bool {
         self.h2 && after < EARLY && self.conn.left_early()

@@ -6,9 +6,13 @@ use crate::meter::answer::decode::{Beside, Coding, Unreadable};
 use crate::meter::answer::{Cut, Ended, Meter, Setup, Step, Tally, Words};
 
 /// See the module.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most are plain, and looked at with each event: in one place with what is around it"
+)]
 pub(in crate::proxy) enum Course {
     /// It passes in events, of which some may be taken out, and an ending may be put behind any.
-    Plain(Box<Meter>),
+    Plain(Meter),
     /// It passes in frames.
     Compressed { beside: Box<Beside>, frame: Frame },
     /// It passes in frames, and what it uses remains unknown (H16).
@@ -33,7 +37,7 @@ impl Course {
     /// For an answer with this `content-encoding`.
     pub(in crate::proxy) fn new(setup: Setup, encoding: &str) -> Course {
         match Coding::of(Some(encoding)) {
-            Ok(None) => Course::Plain(Box::new(Meter::new(setup))),
+            Ok(None) => Course::Plain(Meter::new(setup)),
             Ok(Some(coding)) => Course::Compressed {
                 beside: Box::new(Beside::new(setup, coding)),
                 frame: Frame::default(),
