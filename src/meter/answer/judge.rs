@@ -68,9 +68,12 @@ impl Meter {
             Framing::Lines | Framing::Whole => sse::Event {
                 name: b"",
                 data: Some(Cow::Borrowed(event.trim_ascii())),
+                strange: false,
             },
         };
-        let data = read.data.filter(|data| !data.is_empty())?;
+        // What is no event of a stream may be what it should have been one of.
+        let strange = || read.strange.then(|| Cow::Borrowed(event.trim_ascii()));
+        let data = read.data.filter(|data| !data.is_empty()).or_else(strange)?;
         Some((read.name, data))
     }
 

@@ -89,6 +89,13 @@ impl Meter {
             return;
         };
         let kept = self.tell(b"", &scan.kept()).unwrap_or_default();
+        let says = kept.failed || kept.report.is_some_and(|report| report.output.is_some());
+        let unknown = scan.unknown();
+        if self.setup.framing == Framing::Whole && !says && unknown > 0 {
+            // It is not what it calls itself: all of it counts.
+            self.tally.deliver(unknown, 1);
+            self.tally.invalid = self.tally.invalid.saturating_add(1);
+        }
         if let Some(report) = &kept.report {
             self.tally.absorb(report);
         }

@@ -51,6 +51,10 @@ pub(super) struct Scan {
     kept: Vec<u8>,
     kept_of_parent: Vec<u8>,
     over: bool,
+    /// Members were there that are text, should they have any.
+    has_text: bool,
+    /// Bytes that were read.
+    read: u64,
 }
 
 /// Where a string stands.
@@ -78,6 +82,8 @@ impl Scan {
             kept: Vec::new(),
             kept_of_parent: Vec::new(),
             over: false,
+            has_text: false,
+            read: 0,
         }
     }
 
@@ -87,6 +93,7 @@ impl Scan {
         if self.first.is_none() {
             self.first = bytes.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
         }
+        self.read = self.read.saturating_add(bytes.len() as u64);
         while let Some(byte) = bytes.get(at) {
             if let Some(escape) = self.string {
                 let rest = bytes.get(at..).unwrap_or_default();
@@ -109,6 +116,15 @@ impl Scan {
     /// An object or array was read to its end.
     pub(super) fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Bytes that were read, where no member has text that the API knows of.
+    pub(super) fn unknown(&self) -> u64 {
+        if self.has_text || self.wanted.text.is_empty() {
+            0
+        } else {
+            self.read
+        }
     }
 
     /// What was kept, as a JSON object.
@@ -228,6 +244,7 @@ impl Scan {
         let of_parent = self.depth == 2 && self.in_parent;
         if self.depth == 1 {
             self.in_text = is(self.wanted.text).is_some();
+            self.has_text |= self.in_text;
             self.in_parent = !self.wanted.parent.is_empty() && name == self.wanted.parent.as_bytes();
         }
         if (self.depth == 1 || of_parent)

@@ -74,6 +74,8 @@ pub(super) struct Event<'e> {
     pub(super) name: &'e [u8],
     /// Its data, lines joined with LF. `None` where it has none, as a comment.
     pub(super) data: Option<Cow<'e, [u8]>>,
+    /// It has lines that are none of a stream's.
+    pub(super) strange: bool,
 }
 
 /// Reads a whole event. A byte order mark is only one where the stream begins, but nothing else begins with its bytes.
@@ -93,7 +95,8 @@ pub(super) fn event(bytes: &[u8]) -> Event<'_> {
                     }
                 });
             }
-            _ => {}
+            (b"" | b"id" | b"retry", _) => {}
+            _ => event.strange = true,
         }
     }
     event

@@ -144,3 +144,93 @@ fn a13_what_no_parser_takes_is_looked_through() {
     let tally = pass_all(setup(API, false), &sse(&[failed])).tally;
     assert!(tally.failed && tally.delivered.is_empty());
 }
+
+const ANSWER: &str =
+    r#"{"id":"c1","model":"m","choices":[{"index":0,"message":{"content":"Hello"},"finish_reason":"stop"}]}"#;
+
+#[test]
+fn one_text_that_calls_itself_a_stream_is_read_all_the_same() {
+    let used = r#","usage":{"prompt_tokens":9,"completion_tokens":2}}"#;
+    let with_usage = format!("{}{used}", ANSWER.strip_suffix('}').unwrap());
+    let pretty = with_usage.replace(",\"", ",\n  \"").replace('{', "{\n");
+    let lines = [delta("Hello", ""), delta("you", ""), USAGE.to_owned()].join("\n");
+    for (what, stream, cut) in [
+        ("one line", with_usage.clone(), false),
+        ("with a blank line", format!("{with_usage}\r\n\r\n"), false),
+        ("many lines", pretty, false),
+        ("a text on each line", lines.clone(), true),
+        ("and a blank line", format!("{lines}\n\n"), true),
+    ] {
+        let passed = pass_all(setup(API, false), &stream);
+        assert_eq!(
+            (&passed.out, passed.tally.exact()),
+            (&stream, Some(Usage::of(9, 2))),
+            "{what}"
+        );
+        assert_eq!(passed.complete, !cut, "{what}");
+    }
+    let out = format!("{ANSWER}\n\n");
+    let want = Want {
+        exact: Some(Usage::of(9, 2)),
+        out: Some(&out),
+        ..Want::default()
+    };
+    case("hidden", setup(API, true), &format!("{with_usage}\n\n"), want);
+    let want = Want {
+        counted: (5, 1),
+        ..Want::default()
+    };
+    case("without usage", setup(API, true), ANSWER, want);
+}
+
+#[test]
+fn lines_that_no_stream_has_count_by_their_bytes() {
+    for (stream, bytes, events) in [
+        ("Hello you\n\n", 9, 1),
+        ("event: x\nHello: you\n\n", 19, 1),
+        ("DATA: {}\n\n: ping\n\nHello", 13, 2),
+        ("event: x\nid: 1\nretry: 5\n: data\n\n\n\ndata:\n\n", 0, 0),
+        // Beside data, clients pass over them.
+        (
+            "x: y\ndata: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n",
+            2,
+            1,
+        ),
+    ] {
+        let tally = pass_all(setup(API, false), stream).tally;
+        let invalid = if bytes > 2 { events } else { 0 };
+        assert_eq!(tally.counted, Counted { bytes, events }, "{stream}");
+        assert_eq!(u64::from(tally.invalid), invalid, "{stream}");
+    }
+}
+
+#[test]
+fn one_text_in_which_nothing_is_found_counts_by_its_bytes() {
+    let whole = |api| Setup {
+        framing: Framing::Whole,
+        ..setup(api, false)
+    };
+    for (api, text, bytes) in [
+        (API, "Hello \"you\", {said} [she]", 25),
+        (API, r#"[{"generated_text":"Hello"}]"#, 28),
+        (API, r#"{"answer":"Hello","usage":null}"#, 31),
+        (API, r#"{"answer":"Hello","usage":{"prompt_tokens":9}}"#, 46),
+        (API, ANSWER, 5),
+        (API, r#"{"choices":[]}"#, 0),
+        (API, "", 0),
+        (API, r#"{"error":{"message":"no"}}"#, 0),
+        (API, USAGE, 0),
+        (Api::OpenAiEmbeddings, r#"{"data":[{"embedding":[0.1]}]}"#, 0),
+        (
+            Api::OllamaChat,
+            r#"{"model":"m","message":{"content":""},"done":true}"#,
+            0,
+        ),
+    ] {
+        let tally = pass_all(whole(api), text).tally;
+        let events = u64::from(bytes > 0);
+        assert_eq!(tally.counted, Counted { bytes, events }, "{text}");
+        let invalid = u32::from(bytes > 5);
+        assert_eq!(tally.invalid, invalid, "{text}");
+    }
+}

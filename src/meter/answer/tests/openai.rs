@@ -394,6 +394,8 @@ fn whole_answers_are_read() {
     };
     case("an error", whole, r#"{"error":{"message":"no"}}"#, want);
     let want = Want {
+        counted: (6, 1),
+        invalid: 1,
         cut: true,
         ..Want::default()
     };

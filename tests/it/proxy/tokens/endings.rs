@@ -309,6 +309,43 @@ async fn a14_a_stream_that_reports_nothing_is_charged_by_its_text() {
 }
 
 #[tokio::test]
+async fn a14_an_answer_that_is_not_what_it_calls_itself_is_charged_all_the_same() {
+    let answer = completion(&json!({ "prompt_tokens": 10, "completion_tokens": 2 })).to_string();
+    for (body, content_type, charge) in [
+        (answer.clone(), "text/event-stream", 10 + 2 * 4),
+        (format!("{answer}\n\n"), "text/event-stream", 10 + 2 * 4),
+        (
+            "Hello you".to_owned(),
+            "text/event-stream",
+            bytes(&ask_streamed()) + 9 * 4,
+        ),
+        (
+            "Hello you".to_owned(),
+            "text/plain",
+            bytes(&ask_streamed()) + 9 * 4,
+        ),
+        (
+            r#"[{"generated_text":"Hello"}]"#.to_owned(),
+            "application/json",
+            bytes(&ask_streamed()) + 28 * 4,
+        ),
+    ] {
+        for hold in ["", "hold = \"growing\""] {
+            let house = House::open("1", hold).await;
+            house
+                .upstream
+                .answer(Reply::ok(body.clone()).header("content-type", content_type));
+            assert!(house.chat(&ask_streamed()).await.text().await.contains("Hello"));
+            assert_eq!(
+                house.charged_of(1_000_000).await,
+                charge,
+                "{content_type} {hold} {body}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a15_an_upstream_that_writes_more_than_it_was_told_is_cut_off() {
     for settings in ["", "hold = \"growing\"\nslice = 2\noutput_min = 1"] {
         for (reports, passes) in [(true, 3), (false, 3 * 4 + 64)] {
