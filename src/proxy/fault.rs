@@ -113,7 +113,8 @@ impl Fault {
     }
 }
 
-fn of_denial(denial: &Denial) -> Code {
+/// The code of the answer to whom the gate says no.
+pub(super) fn of_denial(denial: &Denial) -> Code {
     match denial {
         Denial::InvalidKey => Code::InvalidApiKey,
         Denial::AccountPaused(_) => Code::AccountPaused,

@@ -99,16 +99,14 @@ impl Answer<'_> {
                 .min(metered.fare.most()),
         };
         let grown = grown(&mut purse, due).await;
-        let available = purse.available().saturating_add(purse.amount());
+        let kept_back = (!grown).then(|| Fault::Denied(short(&purse, due)));
         let Some(held) = purse.take() else {
             return Err(exchange.reject(Fault::UpstreamBroken));
         };
-        if !grown {
+        if let Some(fault) = kept_back {
             exchange.charge = Charge::Released;
-            let required = due;
-            held.settle(released(route, "insufficient_credits"));
-            let refusal = Refusal::InsufficientCredits { available, required };
-            return Err(exchange.reject(Fault::Denied(Denial::Refused(refusal))));
+            held.settle(released(route, fault.code().as_str()));
+            return Err(exchange.reject(fault));
         }
         settle(
             &mut metered,
@@ -190,6 +188,17 @@ async fn grown(purse: &mut Purse, due: Credits) -> bool {
             room => Poll::Ready(room == Room::Some),
         })
         .await
+}
+
+/// Why a hold did not grow to this. Where there are no more credits, the whole answer is what they are too few for, not what was missing of it.
+fn short(purse: &Purse, required: Credits) -> Denial {
+    match purse.refused() {
+        None | Some(Denial::Refused(Refusal::InsufficientCredits { .. })) => {
+            let available = purse.available().saturating_add(purse.amount());
+            Denial::Refused(Refusal::InsufficientCredits { available, required })
+        }
+        Some(denial) => denial.clone(),
+    }
 }
 
 fn course(metered: &Metered, framing: Framing, headers: &HeaderMap) -> Course {

@@ -4,10 +4,10 @@ use std::task::{Context, Poll};
 
 use crate::domain::credits::Credits;
 use crate::domain::price::HoldMode;
+use crate::ledger::LedgerError;
 use crate::service::charge::{Ending, Growth, Held};
+use crate::service::denial::Denial;
 
-use super::super::code::Code;
-use super::super::fault::Fault;
 use super::request::Metered;
 
 /// How often the ledger is asked for more when it does not answer, until it is taken for a no. Each time takes as long as a request waits for it.
@@ -27,7 +27,7 @@ pub(in crate::proxy) struct Purse {
     /// Questions that had no answer.
     silent: u32,
     /// Why there is no more.
-    refused: Option<Code>,
+    refused: Option<Denial>,
     /// What is known at the end only has been asked for.
     collected: bool,
 }
@@ -65,8 +65,8 @@ impl Purse {
     }
 
     /// Why there was no more.
-    pub(super) fn refused(&self) -> Option<Code> {
-        self.refused
+    pub(in crate::proxy) fn refused(&self) -> Option<&Denial> {
+        self.refused.as_ref()
     }
 
     /// Whether it can grow.
@@ -128,13 +128,14 @@ impl Purse {
                 Poll::Pending => return Room::Wait,
                 Poll::Ready(Growth::To(_)) => (self.exhausted, self.silent) = (false, 0),
                 Poll::Ready(Growth::Refused(denial)) if self.in_need => {
-                    self.refused = Some(Fault::Denied(denial).code());
+                    self.refused = Some(denial);
                     return Room::None;
                 }
                 // It was asked for another amount.
                 Poll::Ready(Growth::Refused(_)) => {}
                 Poll::Ready(Growth::Failed) if self.silent >= SILENT_MAX => {
-                    self.refused = Some(Code::LedgerUnavailable);
+                    let silent = "it did not answer while a hold was to grow";
+                    self.refused = Some(Denial::Failed(LedgerError::Unavailable(silent.to_owned())));
                     return Room::None;
                 }
                 Poll::Ready(Growth::Failed) => self.silent += 1,

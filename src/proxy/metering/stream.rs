@@ -12,8 +12,8 @@ use crate::http::body::Share;
 use crate::meter::answer::{Counted, Cut, Ended, Step, Tally};
 use crate::service::charge::{Ending, Held};
 
-use super::super::code::Code;
 use super::super::exchange::{Charge, Exchange};
+use super::super::fault::of_denial;
 use super::super::live::Route;
 use super::course::Course;
 use super::due::End;
@@ -160,7 +160,7 @@ impl Streamed {
             .available()
             .saturating_add(held.saturating_sub(charged));
         let reason = json!({
-            "code": self.purse.refused().map_or("output_limit", Code::as_str),
+            "code": self.purse.refused().map_or("output_limit", |denial| of_denial(denial).as_str()),
             "charged": charged.to_string(),
             "available": available.to_string(),
             "top_up_url": exchange.live.top_up_url,

@@ -1,8 +1,15 @@
 //! Holds that grow, and what happens at zero.
 
+use std::sync::Arc;
+
+use faregate::domain::command::AccountChange;
+use faregate::domain::limits::Limits;
+use faregate::ledger::Ledger;
+use faregate::service::accounts::{self, Actor};
 use serde_json::json;
 
 use super::*;
+use crate::rig::upstream::Gate;
 
 const GROWING: &str = "hold = \"growing\"\nslice = 10\noutput_min = 1";
 
@@ -142,6 +149,61 @@ async fn an_unstreamed_request_is_held_for_whole() {
         Some("0.003610")
     );
     assert_eq!(house.charged_of(1_000_000).await, 3_610);
+}
+
+/// A streamed request under a growing hold that is answered by one JSON text, before which something happens to the ledger.
+async fn answered_after(happens: impl AsyncFnOnce(&House)) -> (House, Answer) {
+    let house = House::open("1", GROWING).await;
+    let gate = Gate::new();
+    let usage = json!({ "prompt_tokens": 10, "completion_tokens": 500 });
+    house
+        .upstream
+        .answer(Reply::json(&completion(&usage)).when(&gate));
+    let answer = {
+        let body = ask_streamed();
+        let upstream_has_it = async {
+            house.upstream.wait_reached(1).await;
+            happens(&house).await;
+            gate.open();
+        };
+        tokio::join!(house.chat(&body), upstream_has_it).0
+    };
+    (house, answer)
+}
+
+async fn change(house: &House, change: AccountChange) {
+    let ledger: Arc<dyn Ledger> = Arc::clone(&house.gate.ledger) as Arc<dyn Ledger>;
+    let by = Actor::system("test");
+    accounts::set(&ledger, &house.gate.account, change, &by)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_is_kept_back_is_refused_for_the_reason_that_the_ledger_gave() {
+    let pause = AccountChange::Pause("manual".parse().unwrap());
+    let cap = AccountChange::Limits(Limits {
+        spend_per_day: Some("0.0001".parse().unwrap()),
+        ..Limits::NONE
+    });
+    for (limit, status, code) in [(pause, 403, "account_paused"), (cap, 402, "spend_limit_reached")] {
+        let (house, mut answer) = answered_after(async |house: &House| change(house, limit).await).await;
+        assert_eq!(answer.status(), status);
+        let error = answer.json().await["error"].clone();
+        assert_eq!(error["code"], code, "{error}");
+        assert_eq!(error.get("shortfall"), None, "{error}");
+        assert_eq!(house.charged_of(1_000_000).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_kept_back_while_the_ledger_is_silent_is_one_to_ask_for_again() {
+    let (house, mut answer) = answered_after(async |house: &House| house.gate.ledger.fail(true)).await;
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.header("x-should-retry"), Some("true"));
+    assert_eq!(answer.json().await["error"]["code"], "ledger_unavailable");
+    house.gate.ledger.fail(false);
+    assert_eq!(house.charged_of(1_000_000).await, 0);
 }
 
 #[tokio::test]
