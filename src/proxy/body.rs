@@ -475,7 +475,9 @@ impl Passed {
         error: PassError,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
-        if let Some(tail) = &self.tail {
+        if let Some(tail) = &mut self.tail {
+            // Half an answer is none to give again.
+            tail.record = None;
             let meters = tail.lease.meters();
             match &error {
                 PassError::Cut(_) | PassError::Unfinished => meters.broken.one(),

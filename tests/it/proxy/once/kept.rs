@@ -42,6 +42,17 @@ cost = "tokens"
 keep_answers = "10m"
 api = "openai-chat"
 
+[[routes]]
+id = "grows"
+match = "POST /v1/grows"
+upstream = "models"
+cost = "tokens"
+hold = "growing"
+slice = 10
+output_min = 1
+keep_answers = "10m"
+api = "openai-chat"
+
 [models."small"]
 input = 1
 output = 4
@@ -209,6 +220,35 @@ async fn long_answers_failures_and_those_without_a_key_are_not_kept() {
         );
     }
     assert_eq!(upstream.reached(), reached + 2);
+}
+
+#[tokio::test]
+async fn a13_an_answer_that_was_cut_is_given_again_only_where_it_was_given_an_ending() {
+    let event = json!({ "id": "c", "object": "chat.completion.chunk", "created": 7, "model": "small",
+        "choices": [{ "index": 0, "delta": { "content": "x" }, "finish_reason": null }] });
+    let events = format!("data: {event}\n\n").repeat(200);
+    let ask = json!({ "model": "small", "stream": true, "messages": [{ "role": "user", "content": "Hi" }] });
+    let ask = ask.to_string();
+    for (coding, ended) in [(None, true), (Some("compress"), false)] {
+        let (upstream, house) = house("0.000500").await;
+        let mut reply = Reply::ok(events.clone()).header("content-type", "text/event-stream");
+        if let Some(coding) = coding {
+            reply = reply.header("content-encoding", coding);
+        }
+        upstream.answer(reply);
+        let mut first = post(&house, "k", "/v1/grows", &ask).await;
+        let first = first.try_bytes().await.ok();
+        assert_eq!(first.is_some(), ended);
+        let left = house.settled().await;
+        let mut again = post(&house, "k", "/v1/grows", &ask).await;
+        if let Some(first) = first {
+            assert!(first.ends_with(b"data: [DONE]\n\n"));
+            assert_eq!(again.bytes().await, first);
+        } else {
+            assert_eq!(refusal(&mut again).await.0, "already_charged");
+        }
+        assert_eq!((upstream.reached(), house.settled().await), (1, left));
+    }
 }
 
 #[tokio::test]
