@@ -146,6 +146,13 @@ mod tests {
         std::fs::write(&file, model).unwrap();
         let name = file.to_str().unwrap();
         assert_eq!(Tokenizer::load(name).unwrap().count("mind the gap"), 3);
+        // As the files of models that embed say it: what is longer is cut, what is shorter filled up.
+        let cuts =
+            r#""truncation":{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0}"#;
+        let pads = r#""padding":{"strategy":{"Fixed":8},"direction":"Right","pad_to_multiple_of":null,"pad_id":3,"pad_type_id":0,"pad_token":"[UNK]"}"#;
+        let cutting = model.replace(r#""truncation":null,"padding":null"#, &format!("{cuts},{pads}"));
+        std::fs::write(&file, cutting).unwrap();
+        assert_eq!(Tokenizer::load(name).unwrap().count("mind the gap"), 3);
         std::fs::write(&file, "{}").unwrap();
         assert!(
             Tokenizer::load(name)

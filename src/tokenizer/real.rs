@@ -12,10 +12,7 @@ impl Inner {
     /// By a name or a file; the error is a sentence.
     pub(super) fn load(name: &str, is_file: bool) -> Result<Inner, String> {
         if is_file {
-            let file = tokenizers::Tokenizer::from_file(name);
-            return file
-                .map(|file| Inner::File(Box::new(file)))
-                .map_err(|error| error.to_string());
+            return file(name).map_err(|error| error.to_string());
         }
         Ok(Inner::OpenAi(match name {
             "o200k_base" => tiktoken_rs::o200k_base_singleton(),
@@ -36,4 +33,12 @@ impl Inner {
             Inner::File(tokenizer) => tokenizer.encode_fast(text, false).ok()?.len() as u64,
         })
     }
+}
+
+/// A file's. What it may say of how long a text is cut or padded to is for those who run the model: here, every token of a text counts, and no other.
+fn file(name: &str) -> tokenizers::Result<Inner> {
+    let mut file = tokenizers::Tokenizer::from_file(name)?;
+    file.with_truncation(None)?;
+    file.with_padding(None);
+    Ok(Inner::File(Box::new(file)))
 }
