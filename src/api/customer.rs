@@ -23,6 +23,9 @@ use super::reply::{self, Problem, Reply};
 /// Where these endpoints live. Nothing under it is ever forwarded.
 pub const PREFIX: &str = "/faregate/v1/";
 
+/// Where it is asked what a request would hold.
+const QUOTE: &str = "/faregate/v1/quote";
+
 /// The longest time that usage is told for.
 const DAYS_MAX: i64 = 400;
 
@@ -88,6 +91,10 @@ impl Customer {
         let mut patience = call.gate.patience();
         let recognising = call.gate.recognise(call.plans, call.presented, &mut patience);
         let known = recognising.await?;
+        if call.request.method() == Method::POST && call.request.uri().path() == QUOTE {
+            // It asks nothing of the ledger.
+            return Ok(quote(&call).await?);
+        }
         // A statement may take its time for an operator; a customer gets an answer as soon as for any request.
         call.gate.in_time(patience, self.route(&call, &known)).await?
     }
@@ -100,7 +107,6 @@ impl Customer {
             (&Method::GET, "balance") => self.balance(account, call.top_up_url).await,
             (&Method::GET, "usage") => self.usage(account, uri).await,
             (&Method::GET, "prices") => Ok(prices(call, known)),
-            (&Method::POST, "quote") => Ok(quote(call)?),
             (&Method::GET, path) if path.starts_with("charges/") => {
                 self.charge(account, &path["charges/".len()..]).await
             }
@@ -296,7 +302,7 @@ fn prices(call: &Call<'_>, known: &Known) -> Reply {
     reply::ok(&Prices { items, models })
 }
 
-fn quote(call: &Call<'_>) -> Result<Reply, Problem> {
+async fn quote(call: &Call<'_>) -> Result<Reply, Problem> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Ask {
@@ -316,11 +322,10 @@ fn quote(call: &Call<'_>) -> Result<Reply, Problem> {
         "POST".to_owned()
     }
     let ask: Ask = reply::read(call.request.body())?;
-    let body = ask.body.as_ref().map_or("", |body| body.get());
-    let (route, quote) = call
-        .tariff
-        .quote(&ask.method, &ask.path, body.as_bytes())
-        .map_err(Problem::invalid)?;
+    let body: Box<str> = ask.body.map(Into::into).unwrap_or_default();
+    let body = Bytes::from(String::from(body));
+    let quoting = call.tariff.quote(&ask.method, &ask.path, body);
+    let (route, quote) = quoting.await.map_err(Problem::invalid)?;
     Ok(reply::ok(&Quoted {
         route,
         least: quote.least.to_string(),

@@ -11,19 +11,19 @@ use bytes::Bytes;
 use crate::config::{Api, Config, OnDisconnect};
 use crate::domain::entry::Detail;
 use crate::domain::model::{Model, Models, NamePattern};
-use crate::domain::price::{Price, Quote};
+use crate::domain::price::Price;
 use crate::http::headers::{RequestRules, ResponseRules};
 use crate::http::pattern::{Lookup, Matcher, Pattern};
 use crate::http::target::normalise;
 use crate::ledger::detail::Note;
 use crate::service::plans::Plans;
-use crate::service::tariff::{self, Tariff, Tariffed};
+use crate::service::tariff::{self, Quoting, Tariff, Tariffed};
 use crate::telemetry::metrics::{DataPlane, RouteMeters};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 use super::forward::{Setup, Upstream, UpstreamError};
-use super::metering::{self, Metering};
-use super::quote::units;
+use super::metering::Metering;
+use super::quote;
 use super::rescue::Shape;
 
 /// See the module.
@@ -313,7 +313,7 @@ impl Origins {
     }
 }
 
-impl Tariff for Live {
+impl Tariff for Arc<Live> {
     fn routes(&self) -> Vec<Tariffed> {
         let shown = self.in_order.iter().map(|(pattern, route)| Tariffed {
             id: route.id.to_string(),
@@ -327,23 +327,16 @@ impl Tariff for Live {
         &self.models_in_order
     }
 
-    fn quote(&self, method: &str, path: &str, body: &[u8]) -> Result<(String, Quote), String> {
-        let path = path.split('?').next().unwrap_or_default();
-        let path = normalise(path).map_err(|error| error.to_string())?;
-        let Lookup::Found(_, route) = self.routes.find(method, &path) else {
-            return Err(format!("no route serves {method} {path}"));
-        };
-        if let Some(metering) = &route.metering {
-            let read = metering::read(metering, self, Bytes::copy_from_slice(body));
-            let quote = read.map_err(|unpriced| unpriced.to_string())?.quote;
-            return Ok((route.id.to_string(), quote));
-        }
-        let units = match &route.price {
-            Price::Each { times, .. } => units::units(body, times)?,
-            _ => 1,
-        };
-        let quote = route.price.quote(units).map_err(|error| error.to_string())?;
-        Ok((route.id.to_string(), quote))
+    fn quote<'a>(&'a self, method: &'a str, path: &'a str, body: Bytes) -> Quoting<'a> {
+        Box::pin(async move {
+            let path = path.split('?').next().unwrap_or_default();
+            let path = normalise(path).map_err(|error| error.to_string())?;
+            let Lookup::Found(_, route) = self.routes.find(method, &path) else {
+                return Err(format!("no route serves {method} {path}"));
+            };
+            let quote = quote::of(self, route, body).await?;
+            Ok((route.id.to_string(), quote))
+        })
     }
 }
 

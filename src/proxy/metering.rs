@@ -16,7 +16,7 @@ use crate::meter::Api;
 pub(super) use course::Course;
 pub(super) use due::End;
 pub(super) use purse::{Purse, Room};
-pub(super) use request::{Metered, read};
+pub(super) use request::{Metered, Unpriced, read};
 pub(super) use stream::{Next, Streamed, settle};
 pub(super) use words::counted;
 

@@ -137,7 +137,7 @@ async fn ask(exchange: &mut Exchange, body: ClientBody) -> Result<Response<Bytes
         presented,
         gate: &worker.gate,
         plans: &live.plans,
-        tariff: &**live,
+        tariff: live,
         top_up_url: live.top_up_url.as_deref(),
     };
     own.answer(call).await.map_err(Fault::from)

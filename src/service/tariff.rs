@@ -1,7 +1,10 @@
 //! What routes cost, as the customer's own endpoints show it.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::domain::credits::Credits;
@@ -56,5 +59,8 @@ pub trait Tariff: Send + Sync {
     fn models(&self) -> &[(Vec<NamePattern>, Arc<Model>)];
 
     /// What a request would hold: the id of the route it falls on and the quote, or a sentence that says why there is none.
-    fn quote(&self, method: &str, path: &str, body: &[u8]) -> Result<(String, Quote), String>;
+    fn quote<'a>(&'a self, method: &'a str, path: &'a str, body: Bytes) -> Quoting<'a>;
 }
+
+/// A quote to come: a body may take a while to read.
+pub type Quoting<'a> = Pin<Box<dyn Future<Output = Result<(String, Quote), String>> + Send + 'a>>;

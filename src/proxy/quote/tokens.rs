@@ -1,17 +1,19 @@
 //! Tokens that a request may use, read from its body.
 
+use std::sync::Arc;
+
 use ::http::HeaderMap;
+use bytes::Bytes;
 
 use super::super::fault::Fault;
 use super::super::incoming::ClientBody;
-use super::super::metering::{self, Metered, Metering};
+use super::super::live::{Live, Route};
+use super::super::metering::{self, Metered, Metering, Unpriced};
 use super::super::stage::Routed;
-use super::units;
+use super::{LONG, apart, units};
 use crate::meter::ask;
 
-/// Bodies longer than this are looked at on a thread of their own: it takes longer than others should wait.
-const LONG: usize = 512 * 1024;
-/// The same where text may be counted by a tokenizer.
+/// Bodies longer than this are looked at on a thread of their own where their text may be counted by a tokenizer.
 const COUNTED: usize = 1_024;
 
 /// Reads the body whole, and from it what the request may use.
@@ -23,21 +25,29 @@ pub(super) async fn read(
     check_query(routed.target.query(), metering)?;
     check_beta(&routed.exchange.head.headers, metering)?;
     let body = units::whole(routed, body).await?;
-    let live = &routed.exchange.live;
+    Ok(Box::new(
+        metered(&routed.exchange.live, &routed.route, metering, body).await?,
+    ))
+}
+
+/// What a body says that its request may use.
+pub(super) async fn metered(
+    live: &Arc<Live>,
+    route: &Arc<Route>,
+    metering: &Metering,
+    body: Bytes,
+) -> Result<Metered, Unpriced> {
     let most = if live.tokenizers.is_empty() { LONG } else { COUNTED };
     if body.len() <= most {
-        return Ok(Box::new(metering::read(metering, live, body)?));
+        return metering::read(metering, live, body);
     }
-    let (live, route) = (std::sync::Arc::clone(live), std::sync::Arc::clone(&routed.route));
-    let read = tokio::task::spawn_blocking(move || {
+    let (live, route) = (Arc::clone(live), Arc::clone(route));
+    let read = apart(move || {
         let metering = route.metering.as_ref()?;
         Some(metering::read(metering, &live, body))
     });
-    match read.await {
-        Ok(Some(read)) => Ok(Box::new(read?)),
-        // The runtime ends, or the reader panicked.
-        Ok(None) | Err(_) => Err(Fault::Unreadable("its body could not be read".into())),
-    }
+    let unread = || Err(Unpriced::Unreadable("it could not be read".to_owned()));
+    read.await.flatten().unwrap_or_else(unread)
 }
 
 /// What a query may say is listed: elsewhere it might name another model than the body (P2).

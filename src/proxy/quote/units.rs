@@ -20,6 +20,7 @@ use super::super::fault::Fault;
 use super::super::incoming::ClientBody;
 use super::super::stage::Routed;
 use super::super::upload::Upload;
+use super::{LONG, apart};
 
 /// How many times the longest pause a whole body may take.
 const PAUSES: u32 = 10;
@@ -31,9 +32,20 @@ pub(super) async fn read(
     times: &str,
 ) -> Result<(Upload, u64), Fault> {
     let body = whole(routed, body).await?;
-    let units = units(&body, times)
+    let units = counted(body.clone(), times)
+        .await
         .map_err(|what| unreadable(format!("the price of this route is in its body: {what}")))?;
     Ok((Upload::whole(body), units))
+}
+
+/// How many units a body asks for.
+pub(super) async fn counted(body: Bytes, times: &str) -> Result<u64, String> {
+    if body.len() <= LONG {
+        return units(&body, times);
+    }
+    let times = times.to_owned();
+    let counted = apart(move || units(&body, &times)).await;
+    counted.unwrap_or_else(|| Err("it could not be read".to_owned()))
 }
 
 /// A body that says the price, read whole.
