@@ -17,6 +17,8 @@ pub(super) enum RequestKind {
     Hop,
     /// What a client says that only a gate may say: stripped.
     Forged,
+    /// Says who pays the upstream, by which way and at which tier, which the operator says: stripped, but where this gate's own keys may stand.
+    Operators,
     /// Would make the upstream run another method than the one that was priced.
     MethodOverride,
 }
@@ -25,7 +27,7 @@ pub(super) fn request_kind(name: &str) -> RequestKind {
     use RequestKind as K;
     match name.as_bytes().first() {
         Some(b'x') => return x_kind(name),
-        Some(b'c' | b'e' | b'f' | b'h' | b'k' | b'p' | b't' | b'u') => {}
+        Some(b'c' | b'e' | b'f' | b'h' | b'k' | b'o' | b'p' | b't' | b'u') => {}
         _ => return K::Plain,
     }
     match name {
@@ -37,6 +39,7 @@ pub(super) fn request_kind(name: &str) -> RequestKind {
         // Request trailers are dropped, so announcing them would be untrue.
         "trailer" | "http2-settings" => K::Hop,
         _ if is_hop(name) => K::Hop,
+        _ if OPERATORS.contains(&name) || begins_with(name, &OPERATORS_PREFIXES) => K::Operators,
         _ => K::Plain,
     }
 }
@@ -45,13 +48,44 @@ fn x_kind(name: &str) -> RequestKind {
     match name {
         "x-http-method" | "x-http-method-override" | "x-method-override" => RequestKind::MethodOverride,
         "x-real-ip" => RequestKind::Forged,
-        _ if FORGED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) => RequestKind::Forged,
+        _ if begins_with(name, &FORGED_PREFIXES) => RequestKind::Forged,
+        _ if name.ends_with("-api-key")
+            || OPERATORS.contains(&name)
+            || begins_with(name, &OPERATORS_PREFIXES) =>
+        {
+            RequestKind::Operators
+        }
         _ => RequestKind::Plain,
     }
 }
 
+fn begins_with(name: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Who sent it, what was asked for, what it costs: said by gates, believed by servers.
 const FORGED_PREFIXES: [&str; 4] = ["x-forwarded-", "x-original-", "x-rewrite-", "x-credits-"];
+
+/// Which of the operator's projects or subscriptions at a provider pays, as those providers document it.
+const OPERATORS: [&str; 4] = [
+    "openai-organization",
+    "openai-project",
+    "ocp-apim-subscription-key",
+    "x-goog-user-project",
+];
+
+/// What gateways between this one and the models take orders by (keys, routes, caches, prices of their own), and in what Bedrock, Vertex AI and DashScope take a tier,
+/// a workspace or the wish to answer later.
+const OPERATORS_PREFIXES: [&str; 8] = [
+    "cf-aig-",
+    "helicone-",
+    "x-litellm-",
+    "x-portkey-",
+    "x-bf-",
+    "x-amzn-bedrock-",
+    "x-vertex-ai-",
+    "x-dashscope-",
+];
 
 /// RFC 9110 section 7.6.1 and its forerunners, for either direction. `Trailer` is not one: it is true end to end.
 pub(super) fn is_hop(name: &str) -> bool {

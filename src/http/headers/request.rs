@@ -16,7 +16,7 @@ pub struct RequestRules {
     pub bytes_max: usize,
     /// More names that clients may not set, such as one that carries a cost.
     pub strip: Vec<HeaderName>,
-    /// More names that `Connection` may not nominate, such as those that carry keys.
+    /// More names that `Connection` may not nominate, such as those that carry keys. They are left for the caller to read and remove.
     pub end_to_end: Vec<HeaderName>,
 }
 
@@ -162,6 +162,8 @@ impl Seen {
                 RequestKind::Expect => seen.expect = true,
                 RequestKind::Upgrade => seen.upgrade = true,
                 RequestKind::Hop | RequestKind::Forged => seen.drop.push(name.clone()),
+                RequestKind::Operators if rules.end_to_end.contains(name) => {}
+                RequestKind::Operators => seen.drop.push(name.clone()),
                 RequestKind::MethodOverride => return Err(HeaderError::MethodOverride(name.clone())),
             }
         }

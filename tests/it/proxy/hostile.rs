@@ -160,6 +160,8 @@ async fn h5_h8_p15_what_is_for_one_hop_or_ours_to_say_does_not_pass() {
         .header("x-credits-charged", "0")
         .header("x-forwarded-for", "10.0.0.1")
         .header("x-original-url", "/v1/models")
+        .header("openai-project", "the-dear-one")
+        .header("x-litellm-api-key", "sk-1")
         .header("x-kept", "1")
         .send()
         .await;
@@ -173,6 +175,8 @@ async fn h5_h8_p15_what_is_for_one_hop_or_ours_to_say_does_not_pass() {
         "x-credits-charged",
         "x-forwarded-for",
         "x-original-url",
+        "openai-project",
+        "x-litellm-api-key",
     ] {
         assert_eq!(seen.header(name), None, "{name}");
     }

@@ -138,6 +138,47 @@ fn p15_what_only_a_gate_may_say_is_stripped() {
 }
 
 #[test]
+fn p9_p15_who_pays_the_upstream_is_not_the_clients_to_say() {
+    let names = [
+        "OpenAI-Organization",
+        "OpenAI-Project",
+        "x-goog-api-key",
+        "x-goog-user-project",
+        "xi-api-key",
+        "ocp-apim-subscription-key",
+        "Helicone-Auth",
+        "helicone-target-url",
+        "x-litellm-api-key",
+        "x-litellm-tags",
+        "x-portkey-config",
+        "cf-aig-custom-cost",
+        "x-bf-vk",
+        "x-amzn-bedrock-service-tier",
+        "x-vertex-ai-llm-shared-request-type",
+        "x-dashscope-async",
+    ];
+    for name in names {
+        assert_eq!(
+            left(&[(name, "1"), ("openai-beta", "2")]),
+            ["openai-beta: 2"],
+            "{name}"
+        );
+    }
+    // Where this gate's own keys may stand, they are for it to read.
+    let mut parts = request(
+        Version::HTTP_11,
+        &[("x-goog-api-key", "fg_live_x"), ("x-goog-user-project", "1")],
+    );
+    let rules = RequestRules {
+        end_to_end: vec![HeaderName::from_static("x-goog-api-key")],
+        ..RequestRules::default()
+    };
+    clean_request(&mut parts, &rules).unwrap();
+    let kept: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
+    assert_eq!(kept, ["host", "x-goog-api-key"]);
+}
+
+#[test]
 fn h4_method_override_is_refused() {
     for name in ["x-http-method", "X-HTTP-Method-Override", "x-method-override"] {
         assert!(matches!(
