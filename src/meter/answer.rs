@@ -40,6 +40,17 @@ use scan::Scan;
 /// reports is looked for.
 pub const EVENT_MAX: usize = 1 << 20;
 
+/// Usage that a client is to see: as much as it would without the gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shown {
+    /// None.
+    Nothing,
+    /// What comes in an event of its own, behind all text.
+    Last,
+    /// What comes.
+    All,
+}
+
 /// What a meter has to know beforehand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Setup {
@@ -47,8 +58,8 @@ pub struct Setup {
     pub api: Api,
     /// How the answer is cut into them.
     pub framing: Framing,
-    /// The client did not ask for the usage that the upstream was asked for: it is not to see it.
-    pub hide_usage: bool,
+    /// Of the usage that the upstream was asked for, what the client asked for too.
+    pub shown: Shown,
     /// How many choices were asked for (`n`); 1 where there is no such thing.
     pub choices: u64,
     /// What passes is kept as words, for a tokenizer to count.

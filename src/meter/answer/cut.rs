@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 
 use super::reading::{Marks, Names};
-use super::{Framing, Meter};
+use super::{Framing, Meter, Shown};
 use crate::domain::usage::Usage;
 use crate::meter::Api;
 use crate::meter::json::loose;
@@ -34,7 +34,7 @@ pub(in crate::meter) struct Ending<'e> {
     /// Choices that were asked for.
     pub(in crate::meter) choices: u64,
     /// The client did not ask for usage.
-    pub(in crate::meter) hide_usage: bool,
+    pub(in crate::meter) shown: Shown,
 }
 
 impl Ending<'_> {
@@ -97,7 +97,7 @@ impl Meter {
             marks: self.marks,
             names: self.names.as_deref(),
             choices: self.setup.choices,
-            hide_usage: self.setup.hide_usage,
+            shown: self.setup.shown,
         };
         let mut out = String::new();
         if within {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Counted, Cut, EVENT_MAX, Framing, Meter, Setup, Step, Tally, WORDS_MAX, Words};
+use super::{Counted, Cut, EVENT_MAX, Framing, Meter, Setup, Shown, Step, Tally, WORDS_MAX, Words};
 use crate::domain::usage::{Class, TOKENS_MAX, Usage};
 use crate::meter::Api;
 use crate::meter::json::{Value, loose};
@@ -27,7 +27,7 @@ struct Passed {
     words: Option<Words>,
 }
 
-/// The first line has a digit each for the API, the framing, whether usage is hidden, and the choices; the rest is the stream. It does not matter how it is cut into frames, nor that
+/// The first line has a digit each for the API, the framing, what is shown of usage, and the choices; the rest is the stream. It does not matter how it is cut into frames, nor that
 /// events wait; where nothing is hidden, what comes out is what came in; an ending behind any event is a complete stream.
 pub fn sse(bytes: &[u8]) {
     let (head, stream) = split_head(bytes);
@@ -35,7 +35,7 @@ pub fn sse(bytes: &[u8]) {
     let setup = Setup {
         api: APIS[digit(0) % APIS.len()],
         framing: [Framing::Sse, Framing::Lines, Framing::Whole][digit(1) % 3],
-        hide_usage: digit(2) % 2 == 1,
+        shown: [Shown::All, Shown::Nothing, Shown::Last][digit(2) % 3],
         choices: digit(3) as u64,
         keep_words: true,
     };
@@ -54,7 +54,7 @@ pub fn sse(bytes: &[u8]) {
         let least = words.tokens(|_| 0);
         assert!(least >= events && words.tokens(|words| words.len() as u64) == bytes.max(events));
     }
-    let hides = matches!(setup.api, Api::OpenAiChat | Api::OpenAiCompletions) && setup.hide_usage;
+    let hides = matches!(setup.api, Api::OpenAiChat | Api::OpenAiCompletions) && setup.shown != Shown::All;
     if !hides {
         assert_eq!(whole.out, stream);
     }
@@ -182,7 +182,7 @@ fn told(api: Api, text: &str) -> Tally {
     let setup = |framing| Setup {
         api,
         framing,
-        hide_usage: false,
+        shown: Shown::All,
         choices: 1,
         keep_words: false,
     };

@@ -151,7 +151,7 @@ impl Meter {
             name: std::str::from_utf8(name).unwrap_or_default(),
             data,
             marks: self.marks,
-            hide_usage: self.setup.hide_usage,
+            shown: self.setup.shown,
             nameless: self.names.is_none(),
             choices: self.setup.choices,
             keep_words: self.words.is_some() && exact,

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::Shown;
 use super::report::Report;
 use super::words::Text;
 use crate::meter::json::{Kind, Value, loose};
@@ -15,8 +16,8 @@ pub(in crate::meter) struct Told<'e> {
     pub(in crate::meter) data: Value<'e>,
     /// What has been learnt so far.
     pub(in crate::meter) marks: Marks,
-    /// The client did not ask for usage.
-    pub(in crate::meter) hide_usage: bool,
+    /// What the client is to see of its usage.
+    pub(in crate::meter) shown: Shown,
     /// Nothing is known yet of what names this answer.
     pub(in crate::meter) nameless: bool,
     /// Choices that were asked for.

@@ -18,7 +18,7 @@ fn setup(api: Api, hide_usage: bool) -> Setup {
     Setup {
         api,
         framing: Framing::Sse,
-        hide_usage,
+        shown: if hide_usage { Shown::Nothing } else { Shown::All },
         choices: 1,
         keep_words: false,
     }

@@ -3,8 +3,8 @@
 use super::Answers;
 use crate::domain::usage::{Class, Usage};
 use crate::meter::answer::{
-    Ending, Hide, Marks, Names, Reader, Reading, Report, Said, Tokens, Told, Wanted, openai, parts_of, pick,
-    pick_any, sound_in,
+    Ending, Hide, Marks, Names, Reader, Reading, Report, Said, Shown, Tokens, Told, Wanted, openai, parts_of,
+    pick, pick_any, sound_in,
 };
 use crate::meter::json::{Kind, Value};
 
@@ -72,10 +72,13 @@ fn event(told: &Told<'_>) -> Reading {
             .is_some_and(|object| object == "error")
     };
     reading.failed = error.is_some() || told.name == "error" || (choices.is_none() && is_error());
-    if told.hide_usage {
-        let last = count == 0 && choices.is_some() && usage.is_some();
+    if told.shown != Shown::All {
+        let last = count == 0 && usage.is_some() && !reading.failed;
         reading.hide = if last {
-            Hide::All
+            match told.shown {
+                Shown::Nothing => Hide::All,
+                _ => Hide::Nothing,
+            }
         } else if names_usage {
             Hide::Parts(parts_of(told.data, &["usage"]))
         } else {
@@ -179,7 +182,7 @@ fn cut(ending: &Ending<'_>, object: &str, piece: fn(bool) -> &'static str) -> Ve
             ))
         })
         .collect();
-    if !ending.hide_usage {
+    if ending.shown != Shown::Nothing {
         said.push(Said::plain(used(&head, ending)));
     }
     said.push(Said::plain("[DONE]".to_owned()));

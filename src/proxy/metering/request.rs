@@ -9,7 +9,7 @@ use crate::domain::credits::Credits;
 use crate::domain::model::{Bound, Declared, Fare, Model};
 use crate::domain::price::{HoldMode, Quote};
 use crate::meter::Api;
-use crate::meter::answer::{Framing, Setup};
+use crate::meter::answer::{Framing, Setup, Shown};
 use crate::meter::ask::{self, Asked, Change, limit_name};
 use crate::tokenizer::Tokenizer;
 
@@ -164,7 +164,12 @@ impl Metered {
         Setup {
             api: self.api,
             framing,
-            hide_usage: self.kind != Kind::Plain && !self.asked.usage,
+            shown: match self.kind {
+                Kind::Plain => Shown::All,
+                _ if !self.asked.usage => Shown::Nothing,
+                Kind::Vllm if !self.asked.continuous_usage => Shown::Last,
+                _ => Shown::All,
+            },
             choices: self.asked.choices,
             // A whole answer is there to be looked at again.
             keep_words: framing != Framing::Whole && self.tokenizer.is_some(),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::super::{Counted, Framing};
+use super::super::{Counted, Framing, Shown};
 use super::*;
 use crate::domain::usage::Usage;
 use crate::meter::Api;
@@ -69,7 +69,7 @@ fn beside(coding: Coding) -> Beside {
     let setup = Setup {
         api: Api::OpenAiChat,
         framing: Framing::Sse,
-        hide_usage: true,
+        shown: Shown::Nothing,
         choices: 1,
         keep_words: false,
     };

@@ -102,6 +102,41 @@ fn p11_usage_that_was_not_asked_for_is_read_and_hidden() {
 }
 
 #[test]
+fn p11_an_event_of_nothing_but_usage_goes_whatever_its_choices_are() {
+    let last = |choices: &str| format!(r#"{{"id":"c1"{choices},"usage":{USAGE}}}"#);
+    for choices in ["", r#","choices":null"#, r#","choices":[]"#] {
+        let stream = sse(&[&delta("Hi", ""), &last(choices), "[DONE]"]);
+        let out = sse(&[&delta("Hi", ""), "[DONE]"]);
+        let want = Want {
+            exact: Some(used()),
+            out: Some(&out),
+            ..Want::default()
+        };
+        case(choices, setup(API, true), &stream, want);
+    }
+}
+
+#[test]
+fn p11_usage_that_was_asked_for_at_the_end_is_shown_there_alone() {
+    let stream = sse(&[
+        &delta("Hi", &format!(r#","usage":{USAGE}"#)),
+        &usage(USAGE),
+        "[DONE]",
+    ]);
+    let out = sse(&[&delta("Hi", ""), &usage(USAGE), "[DONE]"]);
+    let want = Want {
+        exact: Some(used()),
+        out: Some(&out),
+        ..Want::default()
+    };
+    let setup = Setup {
+        shown: Shown::Last,
+        ..setup(API, true)
+    };
+    case("vLLM", setup, &stream, want);
+}
+
+#[test]
 fn other_lines_of_a_hidden_event_go_with_it_and_those_of_others_stay() {
     let stream = format!(
         ": ping\r\n\r\nid: 1\r\ndata: {}\r\n\r\nevent: x\r\nid: 2\r\ndata: {}\r\n\r\ndata: [DONE]\r\n\r\n",

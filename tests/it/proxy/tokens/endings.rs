@@ -116,6 +116,35 @@ async fn a8_usage_that_was_reported_before_the_client_left_is_what_it_pays() {
     assert_eq!(house.charged_of(1_000_000).await, 10 + 3 * 4);
 }
 
+/// What each event uses is asked for by the gate alone.
+#[tokio::test]
+async fn p11_a_client_that_asked_for_usage_at_the_end_sees_it_there_alone() {
+    let house = House::kind("1", "", "vllm").await;
+    let mut event: Value = serde_json::from_str(&chunk("Hello")).unwrap();
+    event["usage"] = json!({ "prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12 });
+    for (options, seen) in [
+        (json!({ "include_usage": true }), chunk("Hello")),
+        (
+            json!({ "include_usage": true, "continuous_usage_stats": false }),
+            chunk("Hello"),
+        ),
+        (
+            json!({ "include_usage": true, "continuous_usage_stats": true }),
+            event.to_string(),
+        ),
+    ] {
+        let last = [last_chunk(), usage_chunk(10, 2), "[DONE]".to_owned()];
+        let said = [&[event.to_string()][..], &last].concat();
+        house.upstream.answer_next(streams(&said));
+        let mut ask = ask_streamed();
+        ask["stream_options"] = options;
+        let text = house.chat(&ask).await.text().await;
+        assert_eq!(text, sse(&[&[seen][..], &last].concat()));
+        let told: Value = house.upstream.next_request().await.json();
+        assert_eq!(told["stream_options"]["continuous_usage_stats"], true);
+    }
+}
+
 #[tokio::test]
 async fn a8_with_finish_a_stream_is_read_to_its_end_and_charged_exactly() {
     let house = House::open("1", "on_disconnect = \"finish\"").await;
