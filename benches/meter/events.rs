@@ -3,7 +3,7 @@
 use crate::median;
 use bytes::Bytes;
 use faregate::meter::Api;
-use faregate::meter::answer::{Framing, Meter, Setup, Step};
+use faregate::meter::answer::{Framing, Meter, Setup, Shown, Step};
 use std::io;
 
 const ROUNDS: usize = 21;
@@ -50,7 +50,7 @@ pub(crate) fn run() -> io::Result<()> {
         let setup = Setup {
             api,
             framing: Framing::Sse,
-            hide_usage,
+            shown: if hide_usage { Shown::Nothing } else { Shown::All },
             choices: 1,
             keep_words: false,
         };
