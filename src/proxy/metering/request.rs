@@ -60,6 +60,9 @@ impl From<Unpriced> for Fault {
     }
 }
 
+/// `max_tokens` of `/v1/completions` by default, at OpenAI (its API reference) and vLLM (`CompletionRequest`).
+const COMPLETION_USUAL: u64 = 16;
+
 /// Reads what a request may use, and what that costs.
 pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> Result<Metered, Unpriced> {
     let unreadable = |what: String| Unpriced::Unreadable(what);
@@ -81,7 +84,7 @@ pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> R
             .saturating_mul(asked.input_times),
         writes_cache: asked.writes_cache,
         // A limit beyond what the model can write is none.
-        output: match (asked.choices, asked.output_max) {
+        output: match (asked.choices, asked.output_max.or_else(|| unsaid(metering))) {
             (0, _) => 0,
             (_, Some(limit)) => limit.min(model.output_max),
             (_, None) => model.output_max,
@@ -109,6 +112,14 @@ pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> R
         asked,
         body,
     })
+}
+
+/// The limit of a request that sets none, where its API has one for that: without it an answer would be longer, and dearer, than it is without the gate.
+fn unsaid(metering: &Metering) -> Option<u64> {
+    match (metering.api, metering.kind) {
+        (Api::OpenAiCompletions, Kind::Generic | Kind::OpenAi | Kind::Vllm) => Some(COMPLETION_USUAL),
+        _ => None,
+    }
 }
 
 /// Tokens of the text, at most: by a tokenizer where the model has one and the body is not too long for it, else by bytes.

@@ -1,6 +1,6 @@
 //! What a call is to cost: `docs/metering.md` once more, over what the witness knows.
 
-use super::plan::{Ending, Plan};
+use super::plan::{Api, Ending, Plan};
 use super::price::{OUTPUT_MAX, Used};
 use super::upstream::Known;
 use super::words;
@@ -99,7 +99,11 @@ pub(super) fn cap(plan: &Plan, funds: u64) -> u64 {
 
 /// What a call can cost at most.
 pub(super) fn most(plan: &Plan) -> u64 {
-    at(plan, plan.limit.unwrap_or(OUTPUT_MAX))
+    let unsaid = match (plan.api, plan.route.kind) {
+        (Api::Completions, kind) if kind != "plain" => 16,
+        _ => OUTPUT_MAX,
+    };
+    at(plan, plan.limit.unwrap_or(unsaid))
 }
 
 /// What an answer of so many tokens can cost at most.

@@ -49,6 +49,32 @@ async fn the_upstream_is_told_no_more_output_than_the_hold_pays_for() {
     }
 }
 
+/// Sixteen tokens are what a completion has where nobody says; nobody pays for more because the gate is there.
+#[tokio::test]
+async fn a_completion_without_a_limit_has_its_usual_one() {
+    for (kind, limit, told) in [
+        ("generic", None, 16),
+        ("vllm", None, 16),
+        ("openai", Some(40), 40),
+        ("plain", None, 1_000),
+    ] {
+        let house = House::kind("1", "", kind).await;
+        house
+            .upstream
+            .answer(Reply::json(&json!({ "choices": [{ "text": "Hi", "index": 0 }],
+                "usage": { "prompt_tokens": 10, "completion_tokens": 2 } })));
+        let mut ask = json!({ "model": "small", "prompt": "Hi" });
+        if let Some(limit) = limit {
+            ask["max_tokens"] = json!(limit);
+        }
+        let client = house.gate.client();
+        let answer = client.post_json("/v1/completions", &ask).send().await;
+        assert_eq!(answer.header("x-credits-charged"), Some("0.000018"), "{kind}");
+        let sent = house.upstream.next_request().await.json();
+        assert_eq!(sent["max_tokens"], told, "{kind}");
+    }
+}
+
 #[tokio::test]
 async fn a_customer_with_too_little_for_the_floor_is_told_what_would_fit() {
     let ask = ask();
