@@ -304,6 +304,7 @@ fn of_terms(list: &mut List, terms: &Terms) {
         when_short,
         output_min,
         slice,
+        usage_cost,
     } = terms;
     let hold = match hold {
         HoldMode::Full => "full",
@@ -317,6 +318,7 @@ fn of_terms(list: &mut List, terms: &Terms) {
     list.put("when_short", when_short);
     list.put("output_min", output_min);
     list.put("slice", slice);
+    list.put("usage_cost", usage_cost);
 }
 
 fn of_model(names: &[NamePattern], model: &Model) -> Settings {

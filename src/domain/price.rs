@@ -48,6 +48,8 @@ pub struct Terms {
     pub output_min: u64,
     /// For a growing hold: tokens of output that are held for at first. It then doubles as the answer grows.
     pub slice: u64,
+    /// Whether the last usage that a stream tells says what it has cost.
+    pub usage_cost: bool,
 }
 
 /// How much is held for a request that is priced by tokens.
@@ -77,6 +79,7 @@ impl Default for Terms {
             when_short: WhenShort::Shorten,
             output_min: 16,
             slice: 512,
+            usage_cost: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! What passes is untouched, but for usage that the client did not ask for. It passes in whole events, so that an ending can be put behind any of them.
 //! Memory is bounded whatever the upstream sends: the frame that came last, and one incomplete event of at most [`EVENT_MAX`].
 
+mod cost;
 mod cut;
 pub mod decode;
 mod framing;

@@ -19,6 +19,8 @@ const OUTPUT_MIN: &str =
     "An answer of fewer tokens is of no use: with credits for less the request is refused.";
 const SLICE: &str =
     "For hold = \"growing\": tokens of output that are held for at first; it doubles as the answer grows.";
+const USAGE_COST: &str =
+    "Puts what a stream has cost into the last usage that it tells: usage.cost, in credits, as a text.";
 const ALLOW: &str = "Members of requests that are refused otherwise, since they make a request dearer than it looks: service_tier, previous_response_id, ...";
 const MODEL: &str =
     "The model that all its requests are for, where the upstream goes by the path and not by the body.";
@@ -56,6 +58,7 @@ pub(super) fn read(s: &Section<'_>, price: Option<Price>, api: Api) -> (Option<P
             .unwrap_or_default(),
         output_min: s.integer("output_min", OUTPUT_MIN, usual.output_min, bounds),
         slice: s.integer("slice", SLICE, usual.slice, bounds),
+        usage_cost: s.flag("usage_cost", USAGE_COST),
     };
     let allow = s.texts("allow", ALLOW, &[], LISTED_MAX);
     let query = s.texts("query", QUERY, QUERY_USUAL, LISTED_MAX);
@@ -124,6 +127,7 @@ fn only_by_tokens(s: &Section<'_>, priced: bool) {
         "allow",
         "model",
         "query",
+        "usage_cost",
     ] {
         if priced && s.has(name) {
             let advice = "take it out, or say cost = \"tokens\"";

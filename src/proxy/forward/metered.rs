@@ -143,9 +143,13 @@ impl Answer<'_> {
         let (mut head, body) = response.into_parts();
         let streamed = metered.map(|metered| {
             let course = course(&metered, framing, &head.headers);
-            let share = exchange.worker.room.share();
+            let share = exchange.worker.answers_room.share();
             let strict = framing == Framing::Whole || head.version == Version::HTTP_2;
+            let tells_cost = metered.tells_cost && framing == Framing::Sse;
             let mut streamed = Streamed::new(course, metered, held, share, strict);
+            if tells_cost {
+                streamed.tell_cost(&exchange.live);
+            }
             if !begun.is_empty() {
                 streamed.feed(begun);
             }

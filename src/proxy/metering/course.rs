@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::domain::credits::Credits;
 use crate::meter::answer::decode::{Beside, Coding, Unreadable};
 use crate::meter::answer::{Cut, Ended, Meter, Setup, Step, Tally, Words};
 
@@ -178,6 +179,14 @@ impl Course {
             Course::Plain(meter) => Some(meter),
             Course::Compressed { beside, .. } => Some(beside.meter()),
             Course::Dark { .. } => None,
+        }
+    }
+
+    /// What passes, with what it has cost where it tells all usage; `None` where it does not, or cannot be changed.
+    pub(super) fn with_cost(&self, run: &[u8], cost: Credits) -> Option<Bytes> {
+        match self {
+            Course::Plain(meter) => Some(meter.with_cost(run, &cost.to_string())?.into()),
+            Course::Compressed { .. } | Course::Dark { .. } => None,
         }
     }
 

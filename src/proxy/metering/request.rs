@@ -36,6 +36,8 @@ pub(in crate::proxy) struct Metered {
     pub(in crate::proxy) tokenizer: Option<Arc<Tokenizer>>,
     /// What that has counted, in place of the bytes that have passed since the last report.
     pub(in crate::proxy) tokens: Option<u64>,
+    /// The last usage of its stream is to say what it has cost.
+    pub(in crate::proxy) tells_cost: bool,
     kind: Kind,
     body: Bytes,
 }
@@ -106,6 +108,7 @@ pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> R
         quote: terms.quote(&fare, asked.least_output),
         hold: terms.hold,
         slice: terms.slice,
+        tells_cost: terms.usage_cost,
         tokenizer: tokenizer(model, live).cloned(),
         tokens: None,
         kind: metering.kind,

@@ -14,7 +14,7 @@ use crate::service::charge::{Ending, Held};
 
 use super::super::exchange::{Charge, Exchange};
 use super::super::fault::of_denial;
-use super::super::live::Route;
+use super::super::live::{Live, Route};
 use super::course::Course;
 use super::due::End;
 use super::purse::{Purse, Room};
@@ -44,6 +44,8 @@ pub(in crate::proxy) struct Streamed {
     shelf: Option<Shelf>,
     /// That is at work.
     counting: Option<Counting>,
+    /// Under which its last usage is to say what it has cost.
+    tells_cost: Option<Arc<Live>>,
 }
 
 /// What is to be done.
@@ -81,6 +83,7 @@ impl Streamed {
             strict,
             shelf: metered.tokenizer.is_some().then(|| Shelf::new(share)),
             counting: None,
+            tells_cost: None,
             limit: metered.limit(held.amount()),
             purse: Purse::new(held, &metered),
             course,
@@ -124,7 +127,7 @@ impl Streamed {
                         let step = self.step(due.usage.output());
                         self.purse.ahead(due.amount, step, cx);
                     }
-                    return Next::Pass(data);
+                    return Next::Pass(self.with_cost(data));
                 }
                 Step::Starved => return Next::More,
                 Step::Stopped => match self.room(stopped, cx) {
@@ -146,6 +149,27 @@ impl Streamed {
             }
             Covered::Never => Room::None,
         }
+    }
+
+    /// From now on the last usage says what it has cost, at the prices of this configuration.
+    pub(in crate::proxy) fn tell_cost(&mut self, live: &Arc<Live>) {
+        self.tells_cost = Some(Arc::clone(live));
+    }
+
+    /// What passes, with what it has cost where that is known. Under a hold that has yet to grow for it, it is not.
+    fn with_cost(&mut self, data: Bytes) -> Bytes {
+        let tally = self.course.tally();
+        let Some(live) = self.tells_cost.as_ref().filter(|_| tally.exact().is_some()) else {
+            return data;
+        };
+        let answers = self.course.model();
+        self.metered.answered_by(answers.as_deref(), &tally, &live.models);
+        let due = self.metered.due(&tally, End::Whole, self.limit).amount;
+        let (due, held) = (due.min(self.metered.fare.most()), self.purse.amount());
+        if self.purse.grows() && due > held {
+            return data;
+        }
+        self.course.with_cost(&data, due.min(held)).unwrap_or(data)
     }
 
     /// Ends it where it is, for an SDK to understand; `None` where it can only be broken off.

@@ -16,8 +16,22 @@ use crate::meter::ask;
 /// Bodies longer than this are looked at on a thread of their own where their text may be counted by a tokenizer.
 const COUNTED: usize = 1_024;
 
+/// The header in which a customer asks for what its stream has cost, beside its usage; also where the route does not say so.
+const COST_ASKED: &str = "x-usage-cost";
+
 /// Reads the body whole, and from it what the request may use.
 pub(super) async fn read(
+    routed: &Routed,
+    body: Option<ClientBody>,
+    metering: &Metering,
+) -> Result<Box<Metered>, Fault> {
+    let mut metered = of_body(routed, body, metering).await?;
+    let asked = routed.exchange.head.headers.get(COST_ASKED);
+    metered.tells_cost |= asked.is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"true"));
+    Ok(metered)
+}
+
+async fn of_body(
     routed: &Routed,
     body: Option<ClientBody>,
     metering: &Metering,

@@ -202,3 +202,102 @@ async fn sound_is_held_and_an_estimate_charged_at_its_own_rate() {
     );
     assert_eq!(detail["price"]["audio_input"], "40.000000");
 }
+
+/// A stream whose last usage comes with an end, and the same with what it has cost.
+fn told(events: &[String], usage: &Value) -> (String, String) {
+    let plain = sse(events);
+    let usage = usage.to_string();
+    let with_cost = format!("{},\"cost\":\"0.000018\"}}", usage.strip_suffix('}').unwrap());
+    let (before, behind) = plain.rsplit_once(&usage).expect("its usage");
+    let told = format!("{before}{with_cost}{behind}");
+    (plain, told)
+}
+
+#[tokio::test]
+async fn the_last_usage_of_a_stream_tells_its_cost_to_whom_asks_for_it() {
+    let usage = json!({ "prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12 });
+    let mut last: Value = serde_json::from_str(&usage_chunk(10, 2)).unwrap();
+    last["usage"] = usage.clone();
+    let chat = [
+        chunk("Hello"),
+        last_chunk(),
+        last.to_string(),
+        "[DONE]".to_owned(),
+    ];
+    let spent = json!({ "input_tokens": 10, "output_tokens": 2 });
+    let messages = [
+        json!({ "type": "message_start", "message": { "id": "m1", "model": "small", "usage": { "input_tokens": 10, "output_tokens": 1 } } }),
+        json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "Hello" } }),
+        json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": spent }),
+        json!({ "type": "message_stop" }),
+    ];
+    let responses = [
+        json!({ "type": "response.output_text.delta", "output_index": 0, "delta": "Hello" }),
+        json!({ "type": "response.completed", "response": { "status": "completed", "usage": spent } }),
+    ];
+    let texts = |events: &[Value]| -> Vec<String> { events.iter().map(Value::to_string).collect() };
+    let mut ask_chat = ask_streamed();
+    ask_chat["stream_options"] = json!({ "include_usage": true });
+    let mut ask_messages = ask_streamed();
+    ask_messages["max_tokens"] = json!(100);
+    let ask_responses = json!({ "model": "small", "input": "Hi", "stream": true });
+    for (path, ask, events, usage) in [
+        ("/v1/chat/completions", ask_chat, chat.to_vec(), usage),
+        ("/v1/messages", ask_messages, texts(&messages), spent.clone()),
+        ("/v1/responses", ask_responses, texts(&responses), spent),
+    ] {
+        let (plain, told) = told(&events, &usage);
+        for (settings, header, seen) in [
+            ("", None, &plain),
+            ("", Some("false"), &plain),
+            ("", Some("true"), &told),
+            ("usage_cost = true", None, &told),
+            (
+                "usage_cost = true\nhold = \"growing\"\nslice = 10\noutput_min = 1",
+                None,
+                &told,
+            ),
+        ] {
+            let house = House::open("1", settings).await;
+            house.upstream.answer(streams(&events));
+            let mut request = house.gate.client().post_json(path, &ask);
+            if let Some(header) = header {
+                request = request.header("x-usage-cost", header);
+            }
+            assert_eq!(
+                request.send().await.text().await,
+                *seen,
+                "{path} {settings} {header:?}"
+            );
+            assert_eq!(house.charged_of(1_000_000).await, 18, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_cost_is_told_that_is_not_known_or_to_whom_no_usage_is_told() {
+    let mut asks_usage = ask_streamed();
+    asks_usage["stream_options"] = json!({ "include_usage": true });
+    let events = |usage: u64| {
+        [
+            chunk("Hello"),
+            last_chunk(),
+            usage_chunk(10, usage),
+            "[DONE]".to_owned(),
+        ]
+    };
+    let growing = "usage_cost = true\nhold = \"growing\"\nslice = 10\noutput_min = 1";
+    for (settings, ask, usage, charge) in [
+        ("usage_cost = true", ask_streamed(), 2, 18),
+        // The hold has yet to grow for what nobody has seen.
+        (growing, asks_usage.clone(), 700, 10 + 4 * 700),
+        // What was written is estimated.
+        ("usage_cost = true", asks_usage, 0, 10 + 4 * 5),
+    ] {
+        let house = House::open("1", settings).await;
+        house.upstream.answer(streams(&events(usage)));
+        let text = house.chat(&ask).await.text().await;
+        assert!(!text.contains("\"cost\""), "{text}");
+        assert_eq!(house.charged_of(1_000_000).await, charge);
+    }
+}
