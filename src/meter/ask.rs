@@ -119,8 +119,16 @@ pub fn is_limit_name(api: Api, name: &str) -> bool {
     edit::is_limit(api.asked(), name)
 }
 
-/// What headers may ask for that is dearer than it looks, by the beginning of its name: a longer context, a faster service (both Anthropic's).
+/// What headers, and `anthropic_beta` in a body, may ask for that is dearer than it looks, by the beginning of its name: a longer context, a faster service (both Anthropic's).
 pub const DEAR_BETAS: [&str; 2] = ["context-1m", "fast-mode"];
+
+/// Which of [`DEAR_BETAS`] this is, in any case and with anything behind it.
+pub fn dear_beta(name: &[u8]) -> Option<&'static str> {
+    let name = name.trim_ascii().to_ascii_lowercase();
+    DEAR_BETAS
+        .into_iter()
+        .find(|dear| name.starts_with(dear.as_bytes()))
+}
 
 /// What requests of this API are refused for unless a route allows it, by name. The type of a part, an item or a tool that is not known here may be allowed too.
 pub fn refusable(api: Api) -> Vec<String> {

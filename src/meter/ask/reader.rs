@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Asked;
 use super::edit::{Holder, Limit, Spots};
 use super::path::Path;
-use super::spec::{Kind, Means, Member, Spec, Typed};
+use super::spec::{Kind, Means, Member, Spec, Typed, why};
 use crate::meter::Api;
 use crate::meter::bound;
 use crate::meter::json::{Kind as Json, Value, is_twin};
@@ -184,6 +184,7 @@ impl<'r> Reader<'r> {
             Means::Kinds(table) => self.kinds(table, value, path)?,
             Means::Images => self.images(value, path)?,
             Means::Tokens => self.tokens(value, path)?,
+            Means::Betas => self.betas(value, path)?,
             Means::Refused(why) => self.refused(value, &[], why, path)?,
             Means::Only(good, why) => self.refused(value, good, why, path)?,
         }
@@ -209,6 +210,28 @@ impl<'r> Reader<'r> {
                 Err(path.problem(format_args!("{why}: leave it out, or send {good}")))
             }
         }
+    }
+
+    /// As in the header of that name, or a list (P9).
+    fn betas(&self, value: Value<'_>, path: &Path<'_>) -> Result<(), Problem> {
+        let wrong = || path.problem("must be a list of texts");
+        let lists: Vec<Value<'_>> = match value.kind() {
+            Json::Null => Vec::new(),
+            Json::String => vec![value],
+            Json::Array => value.items().collect(),
+            _ => return Err(wrong()),
+        };
+        for names in lists {
+            let names = names.str().ok_or_else(wrong)?;
+            let mut dear = names
+                .split(',')
+                .filter_map(|name| super::dear_beta(name.as_bytes()));
+            if let Some(dear) = dear.find(|dear| !self.allowed.contains(dear)) {
+                let why = why::DEARER;
+                return Err(path.problem(format_args!("asks for `{dear}`, which {why}: leave it out")));
+            }
+        }
+        Ok(())
     }
 
     /// What an object is, by its `type`.

@@ -72,6 +72,8 @@ pub(in crate::meter) enum Means {
     Within(&'static [Member]),
     /// An object with these members, one of which is the limit.
     Limits(&'static [Member]),
+    /// A list of names of what is not in every account yet, some of which is not served unless the route allows it.
+    Betas,
     /// Not served unless it says nothing (null, false, an empty text or list) or the route allows it; why.
     Refused(&'static str),
     /// The same, unless it is one of these texts (or a list of them).

@@ -91,12 +91,8 @@ fn check_beta(headers: &HeaderMap, metering: &Metering) -> Result<(), Fault> {
     let values = BETA.iter().flat_map(|name| headers.get_all(*name));
     let asked = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
     for asked in asked {
-        let asked = asked.trim_ascii().to_ascii_lowercase();
-        let dear = ask::DEAR_BETAS
-            .into_iter()
-            .find(|dear| asked.starts_with(dear.as_bytes()));
         let taken = |dear: &str| metering.allow.iter().any(|allowed| **allowed == *dear);
-        if let Some(dear) = dear.filter(|dear| !taken(dear)) {
+        if let Some(dear) = ask::dear_beta(asked).filter(|dear| !taken(dear)) {
             return Err(unreadable(format!(
                 "a header asks for `{dear}`, which is not taken here"
             )));

@@ -19,6 +19,8 @@ const MEMBERS: &[Member] = &[
         Means::Only(&["auto", "standard_only"], why::DEARER),
     ),
     ("speed", Means::Only(&["standard"], why::DEARER)),
+    // In the body by way of Bedrock and Vertex.
+    ("anthropic_beta", Means::Betas),
     ("inference_geo", Means::Only(&["global"], why::DEARER)),
     // Earlier messages that the upstream keeps.
     ("thread", Means::Refused(why::HIDDEN)),

@@ -18,6 +18,11 @@ fn what_is_asked_for() {
                 0,
             ),
             (
+                r#"{"model":"c","anthropic_version":"bedrock-2023-05-31","anthropic_beta":["interleaved-thinking-2025-05-14"]}"#,
+                "c",
+                0,
+            ),
+            (
                 r#"{"model":"c","context_management":{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]}}"#,
                 "c",
                 0,
@@ -79,6 +84,21 @@ fn p7_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
             ),
             ("speed", r#""speed":"fast""#, "`speed` makes the answer dearer"),
             (
+                "context-1m",
+                r#""anthropic_beta":["interleaved-thinking-2025-05-14","context-1m-2025-08-07"]"#,
+                "`anthropic_beta` asks for `context-1m`, which makes the answer dearer",
+            ),
+            (
+                "context-1m",
+                r#""anthropic_beta":"x, Context-1M-2025-08-07""#,
+                "asks for `context-1m`",
+            ),
+            (
+                "fast-mode",
+                r#""anthropic_beta":["fast-mode-2026-02-01"]"#,
+                "asks for `fast-mode`",
+            ),
+            (
                 "inference_geo",
                 r#""inference_geo":"us""#,
                 "`inference_geo` makes",
@@ -136,6 +156,15 @@ fn p7_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
                 "`thinking.budget_tokens` must be",
             ),
             (r#"{"model":"c","thinking":true}"#, "`thinking` must be an object"),
+            (
+                r#"{"model":"c","anthropic_beta":[["context-1m"]]}"#,
+                "`anthropic_beta` must be a list of texts",
+            ),
+            (
+                r#"{"model":"c","anthropic_beta":{"context-1m":true}}"#,
+                "`anthropic_beta` must be a list of texts",
+            ),
+            (r#"{"model":"c","Anthropic_Beta":[]}"#, "lower case"),
             (r#"{"model":"c","thinking":{"Budget_Tokens":5}}"#, "lower case"),
         ],
     );
