@@ -101,7 +101,8 @@ pub(super) fn change_in(api: Api, body: &[u8], change: &Change<'_>) {
         read["stream"].as_bool().unwrap_or(api.asked().streams),
         asked.stream
     );
-    assert!(asked.text <= body.len() as u64 * 20, "a bound beyond reason");
+    let reason = body.len() as u64 * 20 + (asked.tools + 1) * 10_000;
+    assert!(asked.text <= reason, "a bound beyond reason");
 
     let whole = Bytes::copy_from_slice(body);
     let edited = asked.edited(&whole, change).concat();

@@ -93,7 +93,7 @@ impl Reader<'_> {
             Kind::ToolReference => self.tool_references += 1,
             Kind::Thought => self.thought(part, path)?,
             // Taken care of where the kind is looked up.
-            Kind::Refused(_) => {}
+            Kind::Tool(_) | Kind::Refused(_) => {}
         }
         Ok(())
     }
@@ -153,10 +153,22 @@ impl Reader<'_> {
                 return Err(path.problem("must be an object"));
             }
             self.asked.tools += 1;
-            self.kind(self.spec.tools, tool, &path)?;
-            self.longest_tool = self.longest_tool.max(self.rewritten(tool));
+            let known = match self.kind(self.spec.tools, tool, &path)? {
+                Kind::Tool(tokens) => tokens,
+                _ => 0,
+            };
+            self.listed = self.listed.saturating_add(known);
+            self.longest_tool = self.longest_tool.max(self.rewritten(tool).saturating_add(known));
         }
         Ok(())
+    }
+
+    /// The same; where there are any, the upstream adds so many tokens once.
+    pub(super) fn tools_and(&mut self, once: u64, value: Value<'_>, path: &Path<'_>) -> Result<(), Problem> {
+        if value.items().next().is_some() {
+            self.listed = self.listed.saturating_add(once);
+        }
+        self.tools(value, path)
     }
 
     /// Counts what may be written anew for the model. How many tokens that is at most.

@@ -180,6 +180,7 @@ impl<'r> Reader<'r> {
             Means::Items => self.items(value, path)?,
             Means::Content => self.content(value, path)?,
             Means::Tools => self.tools(value, path)?,
+            Means::ToolsAnd(once) => self.tools_and(once, value, path)?,
             Means::Schema => drop(self.rewritten(value)),
             Means::Kinds(table) => self.kinds(table, value, path)?,
             Means::Images => self.images(value, path)?,

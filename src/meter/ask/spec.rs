@@ -58,6 +58,8 @@ pub(in crate::meter) enum Means {
     Content,
     /// A list of tools.
     Tools,
+    /// The same; where there are any, the upstream adds so many tokens once.
+    ToolsAnd(u64),
     /// How an answer is to be written: some show it to the model.
     Schema,
     /// A list of objects of these types.
@@ -94,6 +96,8 @@ pub(in crate::meter) enum Kind {
     Audio,
     /// A document.
     Document,
+    /// A tool of which the upstream tells the model so many tokens more than are in the body.
+    Tool(u64),
     /// The name of a tool, which stands for all that is said about it.
     ToolReference,
     /// What a model thought: as it was written, or by reference.

@@ -11,7 +11,7 @@ const MEMBERS: &[Member] = &[
     ("thinking", Means::Inside(&[("budget_tokens", Means::Budget)])),
     ("system", Means::Content),
     ("messages", Means::Messages),
-    ("tools", Means::Tools),
+    ("tools", Means::ToolsAnd(TOOL_PROMPT)),
     ("output_config", Means::Schema),
     ("output_format", Means::Schema),
     (
@@ -60,13 +60,26 @@ const PARTS: &[Typed] = &[
     ("web_fetch_tool_result", Kind::Refused(why::TOOLS)),
 ];
 
+/// What is added to each request that has tools, in tokens: 264 to 804, by model and `tool_choice`.
+///
+/// This and what its own tools add is from Anthropic's documentation, "Pricing", tool use
+/// (<https://platform.claude.com/docs/en/about-claude/pricing#tool-use-pricing>), with room for models whose tokens are shorter than those it was measured with.
+const TOOL_PROMPT: u64 = 900;
+
 /// Tools: those that the client has, some of them by a name that the model knows.
 const TOOLS: &[Typed] = &[
     ("", Kind::Text(&[])),
     ("custom", Kind::Text(&[])),
-    ("bash_*", Kind::Text(&[])),
-    ("text_editor_*", Kind::Text(&[])),
-    ("memory_*", Kind::Text(&[])),
+    // 325 for newer models, 244 for older ones.
+    ("bash_*", Kind::Tool(400)),
+    // 700, as measured with Claude 4.
+    ("text_editor_*", Kind::Tool(1_000)),
+    // Some 4,600 with the prompt, and what members add that are not there unless asked for.
+    ("computer_toolset_*", Kind::Tool(6_000)),
+    // 735, and a prompt of up to 499.
+    ("computer_*", Kind::Tool(2_000)),
+    // Not published: it has two commands more than the text editor, and a prompt of its own.
+    ("memory_*", Kind::Tool(2_000)),
 ];
 
 /// Requests.

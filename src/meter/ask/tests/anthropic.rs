@@ -112,8 +112,8 @@ fn p7_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
                 "`context_management.edits[0].type` `compact_20260112` makes the answer dearer",
             ),
             (
-                "computer",
-                r#""tools":[{"type":"computer_20250124","name":"computer"}]"#,
+                "browser_toolset",
+                r#""tools":[{"type":"browser_toolset_20260801"}]"#,
                 "has no price",
             ),
             (
@@ -187,6 +187,42 @@ fn h14_contents_are_nested_to_a_limit() {
             (&nested(25), "nested deeper than 6"),
         ],
     );
+}
+
+#[test]
+fn p12_what_is_said_of_tools_that_the_model_knows_counts() {
+    let body = |tools: &str| format!(r#"{{"model":"c","tools":[{tools}],"messages":[]}}"#);
+    let text = |tools: &str| sent(API, &body(tools)).unwrap().text;
+    let none = text("");
+    assert_eq!(none, body("").len() as u64);
+    // With what is published for the dearest model: a tool's own tokens, and once those of the prompt for tools.
+    for (kind, tokens) in [
+        ("custom", 0),
+        ("bash_20250124", 325),
+        ("text_editor_20250728", 700),
+        ("computer_20251124", 735 + 499),
+        ("computer_toolset_20260801", 4_590),
+        ("memory_20250818", 700),
+    ] {
+        let tool = format!(r#"{{"type":"{kind}","name":"x"}}"#);
+        let bound = text(&tool);
+        assert!(bound >= none + 804 + tokens, "{kind}: {bound}");
+        let two = text(&format!("{tool},{tool}"));
+        assert!(two >= bound + tokens, "{kind}: {two} for {bound}");
+        // The prompt is there once.
+        assert!(two <= 2 * bound - none - 804, "{kind}: {two} for {bound}");
+    }
+    let longest = |references: usize| {
+        let references = vec![r#"{"type":"tool_reference","tool_name":"x"}"#; references].join(",");
+        let tools = r#"{"type":"text_editor_20250728","name":"x"}"#;
+        sent(
+            API,
+            &format!(r#"{{"model":"c","tools":[{tools}],"messages":[{{"content":[{references}]}}]}}"#),
+        )
+        .unwrap()
+        .text
+    };
+    assert!(longest(3) > longest(0) + 3 * 700);
 }
 
 #[test]
