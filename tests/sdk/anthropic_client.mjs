@@ -45,6 +45,14 @@ await run({
     same(await all(stream), withoutPings("anthropic/messages.sse"));
     return id;
   },
+  async messages_streamed_with_cost() {
+    const of = client().withOptions({ defaultHeaders: { "x-usage-cost": "true" } });
+    const [stream, id] = await asked(messages("anthropic/messages.sse", { of, stream: true }));
+    const expected = withoutPings("anthropic/messages.sse");
+    expected.at(-2).usage.cost = "0.000046";
+    same(await all(stream), expected);
+    return id;
+  },
   async messages_stream_helper() {
     const stream = client().messages.stream(ask(), upstream("anthropic/messages.sse"));
     same(await stream.finalText(), "Hello there. Æøå");

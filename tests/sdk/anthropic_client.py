@@ -54,6 +54,15 @@ def messages_streamed():
     return id_of(stream)
 
 
+def messages_streamed_with_cost():
+    asking = client().with_options(default_headers={"x-usage-cost": "true"})
+    stream = messages_of("anthropic/messages.sse", of=asking, stream=True)
+    expected = without_pings("anthropic/messages.sse")
+    expected[-2]["usage"]["cost"] = "0.000046"
+    same(seen(stream), expected)
+    return id_of(stream)
+
+
 def messages_stream_helper():
     with client().messages.stream(**ask("anthropic/messages.sse")) as stream:
         same("".join(stream.text_stream), "Hello there. Æøå")
@@ -173,7 +182,7 @@ def stream_helper_cut_at_zero():
 
 
 run([
-    messages, messages_streamed, messages_stream_helper, tools, tools_streamed, parsed,
+    messages, messages_streamed, messages_streamed_with_cost, messages_stream_helper, tools, tools_streamed, parsed,
     unknown_key, no_credits, no_credits_streamed, paused, unpriced_model, rate_limited, waits_out_the_limit,
     disconnect, broken_stream, cut_at_zero, stream_helper_cut_at_zero,
 ])  # fmt: skip

@@ -47,6 +47,15 @@ await run({
     same(await all(stream), events("openai/chat.sse"));
     return id;
   },
+  async chat_streamed_with_cost() {
+    const of = client().withOptions({ defaultHeaders: { "x-usage-cost": "true" } });
+    const options = { of, stream: true, stream_options: { include_usage: true } };
+    const [stream, id] = await asked(chat("openai/chat.sse", options));
+    const expected = events("openai/chat.sse");
+    expected.at(-1).usage.cost = "0.000059";
+    same(await all(stream), expected);
+    return id;
+  },
   async chat_tools() {
     const [answer, id] = await asked(chat("openai/chat_tools.json", { tools: [TOOL], tool_choice: "required" }));
     const call = answer.choices[0].message.tool_calls[0].function;

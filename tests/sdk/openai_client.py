@@ -61,6 +61,15 @@ def chat_streamed_with_usage():
     return id_of(stream)
 
 
+def chat_streamed_with_cost():
+    asking = client().with_options(default_headers={"x-usage-cost": "true"})
+    stream = chat("openai/chat.sse", of=asking, stream=True, stream_options={"include_usage": True})
+    expected = events("openai/chat.sse")
+    expected[-1]["usage"]["cost"] = "0.000059"
+    same(seen(stream), expected)
+    return id_of(stream)
+
+
 def chat_tools():
     answer = chat("openai/chat_tools.json", tools=[TOOL], tool_choice="required")
     call = answer.choices[0].message.tool_calls[0].function
@@ -289,7 +298,7 @@ def responses_cut_at_zero():
 
 
 run([
-    chat_plain, chat_streamed, chat_streamed_with_usage, chat_tools, chat_tools_streamed, chat_parsed, chat_parsed_streamed,
+    chat_plain, chat_streamed, chat_streamed_with_usage, chat_streamed_with_cost, chat_tools, chat_tools_streamed, chat_parsed, chat_parsed_streamed,
     completions, completions_streamed, embeddings,
     responses, responses_streamed, responses_stream_helper, responses_tools, responses_parsed,
     models, unknown_key, no_credits, no_credits_streamed, paused, unpriced_model, rate_limited, waits_out_the_limit,

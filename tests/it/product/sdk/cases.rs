@@ -35,6 +35,7 @@ pub(super) const OPENAI: &[Case] = &[
     case("chat_plain", "acme", Micros(19 + 4 * 3)),
     case("chat_streamed", "acme", Micros(23 + 4 * 9)),
     case("chat_streamed_with_usage", "acme", Micros(23 + 4 * 9)),
+    case("chat_streamed_with_cost", "acme", Micros(23 + 4 * 9)),
     case("chat_tools", "acme", Micros(41 + 20 / 2 + 4 * 17)),
     case("chat_tools_streamed", "acme", Micros(62 + 4 * 18)),
     case("chat_parsed", "acme", Micros(84 + 4 * 15 + 3 * 25)),
@@ -79,6 +80,7 @@ pub(super) const OPENAI: &[Case] = &[
 pub(super) const ANTHROPIC: &[Case] = &[
     case("messages", "acme", Micros(13 + 4 * 6)),
     case("messages_streamed", "acme", Micros(14 + 4 * 8)),
+    case("messages_streamed_with_cost", "acme", Micros(14 + 4 * 8)),
     case("messages_stream_helper", "acme", Micros(14 + 4 * 8)),
     case("tools", "acme", Micros(40 + 100 / 2 + 4 * 30)),
     case("tools_streamed", "acme", Micros(41 + 100 / 2 + 4 * 31)),
