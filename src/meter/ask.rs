@@ -17,7 +17,7 @@ use std::ops::Range;
 use super::Api;
 use super::json::Ends;
 use super::problem::Problem;
-use edit::Spots;
+use edit::{Limit, Spots};
 use reader::Reader;
 
 /// What a request asks for.
@@ -97,6 +97,11 @@ impl Asked {
             }
         }
         text
+    }
+
+    /// Whether the body says that there is to be no limit, which is not the same to servers as to say nothing of it.
+    pub fn is_endless(&self) -> bool {
+        self.output_max.is_none() && self.spots.limits.iter().any(Limit::is_endless)
     }
 
     /// Whether a value is within what is counted apart: of a string that is, only what is between its quotes.

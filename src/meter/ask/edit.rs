@@ -45,7 +45,9 @@ pub(super) struct Spots {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Limit {
     pub(super) name: &'static str,
+    /// None for a null, and for a number that means that there is none.
     pub(super) value: Option<u64>,
+    null: bool,
     span: Range<usize>,
     around: Around,
 }
@@ -55,9 +57,15 @@ impl Limit {
         Limit {
             name,
             value: limit,
+            null: value.is_null(),
             span: value.span(),
             around: value.around(),
         }
+    }
+
+    /// Whether it says that there is no limit.
+    pub(super) fn is_endless(&self) -> bool {
+        self.value.is_none() && !self.null
     }
 }
 
@@ -168,7 +176,8 @@ impl Asked {
                 }
             }
         } else {
-            return;
+            let endless = limits.iter().filter(|spot| spot.is_endless());
+            return without(endless, edits);
         }
         // llama.cpp takes a limit that is null for none, whatever the others say: they go.
         without(nulls().filter(|spot| Some(*spot) != null), edits);
@@ -249,7 +258,7 @@ fn without<'l>(gone: impl Iterator<Item = &'l Limit>, edits: &mut Vec<Edit>) {
 pub(super) fn is_limit(spec: &Spec, name: &str) -> bool {
     fn listed(members: &[Member], name: &str) -> bool {
         members.iter().any(|(known, means)| match means {
-            Means::Limit => *known == name,
+            Means::Limit | Means::Endless(_) => *known == name,
             Means::Limits(inside) => listed(inside, name),
             _ => false,
         })

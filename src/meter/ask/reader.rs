@@ -162,10 +162,8 @@ impl<'r> Reader<'r> {
                 self.object(value, &[members], path)?;
             }
             Means::Within(members) => self.object(value, &[members], path)?,
-            Means::Limit => {
-                let limit = number(value, 1, path)?;
-                self.asked.spots.limits.push(Limit::of(name, value, limit));
-            }
+            Means::Limit => self.limit(name, &[], value, path)?,
+            Means::Endless(endless) => self.limit(name, endless, value, path)?,
             Means::Least => {
                 let least = number(value, 0, path)?.unwrap_or(0);
                 self.asked.least_output = self.asked.least_output.max(least);
@@ -192,8 +190,26 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
+    fn limit(
+        &mut self,
+        name: &'static str,
+        endless: &[&str],
+        value: Value<'_>,
+        path: &Path<'_>,
+    ) -> Result<(), Problem> {
+        let limit = match endless.contains(&value.raw()) {
+            true => None,
+            false => number(value, 1, path)?,
+        };
+        self.asked.spots.limits.push(Limit::of(name, value, limit));
+        Ok(())
+    }
+
     fn refused(&self, value: Value<'_>, good: &[&str], why: &str, path: &Path<'_>) -> Result<(), Problem> {
-        let is_good = |value: Value<'_>| value.str().is_some_and(|text| good.contains(&text.as_ref()));
+        let is_good = |value: Value<'_>| match value.kind() {
+            Json::Number => good.contains(&value.raw()),
+            _ => value.str().is_some_and(|text| good.contains(&text.as_ref())),
+        };
         let says_nothing = match value.kind() {
             Json::Null => true,
             Json::Bool => value.bool() == Some(false),
@@ -294,7 +310,7 @@ pub(super) fn refusable(spec: &Spec) -> Vec<String> {
         for (name, means) in members {
             match means {
                 Means::Refused(_) | Means::Only(..) => found.push(format!("{within}{name}")),
-                Means::Inside(inside) | Means::Within(inside) => {
+                Means::Inside(inside) | Means::Within(inside) | Means::Limits(inside) => {
                     list(inside, &format!("{within}{name}."), found);
                 }
                 Means::Kinds(table) => types(table, found),

@@ -42,6 +42,8 @@ pub(in crate::meter) enum Means {
     ContinuousUsage,
     /// The most tokens to write.
     Limit,
+    /// The same; these numbers mean that there is none, as if it were left out.
+    Endless(&'static [&'static str]),
     /// The least tokens to write.
     Least,
     /// The most tokens to think: the limit must be above.
@@ -78,7 +80,7 @@ pub(in crate::meter) enum Means {
     Betas,
     /// Not served unless it says nothing (null, false, an empty text or list) or the route allows it; why.
     Refused(&'static str),
-    /// The same, unless it is one of these texts (or a list of them).
+    /// The same, unless it is one of these texts or numbers (or a list of them).
     Only(&'static [&'static str], &'static str),
 }
 
@@ -118,4 +120,6 @@ pub(in crate::meter) mod why {
         "may have another model answer than the one that is priced";
     pub(in crate::meter) const TEMPLATE: &str = "can make a long input out of few bytes";
     pub(in crate::meter) const ENLARGES: &str = "changes how many tokens pictures or sound are";
+    pub(in crate::meter) const FOR_ALL: &str = "has the upstream load or unload the model, for everybody";
+    pub(in crate::meter) const QUEUE: &str = "goes before the requests of others";
 }

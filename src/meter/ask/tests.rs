@@ -127,7 +127,8 @@ fn p3_p4_p5_what_has_two_readings_is_refused() {
         // P5.
         for value in [
             "0",
-            "-1",
+            "-3",
+            "-1.0",
             "1e9",
             "1000.0",
             "1.5",

@@ -86,7 +86,10 @@ pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> R
             .saturating_mul(asked.input_times),
         writes_cache: asked.writes_cache,
         // A limit beyond what the model can write is none.
-        output: match (asked.choices, asked.output_max.or_else(|| unsaid(metering))) {
+        output: match (
+            asked.choices,
+            asked.output_max.or_else(|| unsaid(metering, &asked)),
+        ) {
             (0, _) => 0,
             (_, Some(limit)) => limit.min(model.output_max),
             (_, None) => model.output_max,
@@ -118,7 +121,10 @@ pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> R
 }
 
 /// The limit of a request that sets none, where its API has one for that: without it an answer would be longer, and dearer, than it is without the gate.
-fn unsaid(metering: &Metering) -> Option<u64> {
+fn unsaid(metering: &Metering, asked: &Asked) -> Option<u64> {
+    if asked.is_endless() {
+        return None;
+    }
     match (metering.api, metering.kind) {
         (Api::OpenAiCompletions, Kind::Generic | Kind::OpenAi | Kind::Vllm) => Some(COMPLETION_USUAL),
         _ => None,

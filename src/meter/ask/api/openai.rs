@@ -7,13 +7,14 @@ pub(super) const COMMON: &[Member] = &[
     ("model", Means::Model),
     ("stream", Means::Stream),
     ("stream_options", Means::StreamOptions),
-    ("max_tokens", Means::Limit),
+    // llama.cpp and LM Studio: no limit.
+    ("max_tokens", Means::Endless(&["-1"])),
     ("max_completion_tokens", Means::Limit),
     ("max_output_tokens", Means::Limit),
     ("max_new_tokens", Means::Limit),
     ("max_tokens_to_sample", Means::Limit),
     // llama.cpp: goes before `max_tokens`.
-    ("n_predict", Means::Limit),
+    ("n_predict", Means::Endless(&["-1", "-2"])),
     ("num_predict", Means::Limit),
     ("response_format", Means::Schema),
     ("n", Means::Choices),
@@ -67,6 +68,12 @@ pub(super) const SERVERS: &[Member] = &[
     ("multimodal_data", Means::Refused(why::HIDDEN)),
     ("multi_modal_data", Means::Refused(why::HIDDEN)),
     ("lora_path", Means::Refused(why::OTHER_MODEL)),
+    ("lora", Means::Refused(why::OTHER_MODEL)),
+    // llama.cpp: whose place is taken; and with it what was said there.
+    ("id_slot", Means::Only(&["-1"], why::QUEUE)),
+    ("slot_id", Means::Only(&["-1"], why::QUEUE)),
+    // vLLM, SGLang.
+    ("priority", Means::Only(&["0"], why::QUEUE)),
     ("mm_processor_kwargs", Means::Refused(why::ENLARGES)),
     ("media_io_kwargs", Means::Refused(why::ENLARGES)),
     ("images_config", Means::Refused(why::ENLARGES)),

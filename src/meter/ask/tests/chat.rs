@@ -235,3 +235,20 @@ fn p7_p8_p9_what_costs_more_than_is_seen_is_refused_by_name_unless_allowed() {
         ],
     );
 }
+
+#[test]
+fn p9_what_goes_before_the_requests_of_others_is_refused() {
+    let body = r#"{"model":"m","messages":[]}"#;
+    are_refused_unless_allowed(
+        Api::OpenAiChat,
+        body,
+        &[
+            ("priority", r#""priority":-5"#, "or send `0`"),
+            ("id_slot", r#""id_slot":0"#, "or send `-1`"),
+            ("slot_id", r#""slot_id":3"#, "or send `-1`"),
+            ("lora", r#""lora":[{"id":0,"scale":1}]"#, "another model"),
+        ],
+    );
+    let harmless = r#"{"model":"m","messages":[],"priority":0,"id_slot":-1,"lora":[]}"#;
+    are_read(Api::OpenAiChat, &[(harmless, "m", 0)]);
+}

@@ -134,6 +134,50 @@ fn p5_limits_that_are_null_go_when_there_is_one() {
 }
 
 #[test]
+fn p5_a_number_that_means_no_limit_gives_way_to_one() {
+    let change = Change {
+        output_max: Some(8),
+        limit_name: "max_tokens",
+        ..Change::default()
+    };
+    for (api, body, wanted, left_out) in [
+        (
+            Api::OllamaChat,
+            r#"{"model":"m","options":{"num_predict":-1,"seed":1}}"#,
+            r#"{"model":"m","options":{"num_predict":8,"seed":1}}"#,
+            r#"{"model":"m","options":{"seed":1}}"#,
+        ),
+        (
+            Api::OllamaGenerate,
+            r#"{"model":"m","options":{"num_predict":-2}}"#,
+            r#"{"model":"m","options":{"num_predict":8}}"#,
+            r#"{"model":"m","options":{}}"#,
+        ),
+        (
+            Api::OpenAiChat,
+            r#"{"model":"m","max_tokens":-1}"#,
+            r#"{"model":"m","max_tokens":8}"#,
+            r#"{"model":"m"}"#,
+        ),
+        (
+            Api::OpenAiCompletions,
+            r#"{"model":"m","n_predict":-1}"#,
+            r#"{"max_tokens":8,"model":"m"}"#,
+            r#"{"model":"m"}"#,
+        ),
+        (
+            Api::OpenAiCompletions,
+            r#"{"model":"m","n_predict":-2,"max_tokens":9}"#,
+            r#"{"model":"m","max_tokens":8}"#,
+            r#"{"model":"m","max_tokens":9}"#,
+        ),
+    ] {
+        assert_eq!(edited(api, body, &change), wanted);
+        assert_eq!(edited(api, body, &Change::default()), left_out);
+    }
+}
+
+#[test]
 fn p11_usage_is_asked_for_in_streams_whatever_the_client_said() {
     let change = Change {
         ask_usage: true,

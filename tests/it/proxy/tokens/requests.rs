@@ -55,6 +55,8 @@ async fn a_completion_without_a_limit_has_its_usual_one() {
     for (kind, limit, told) in [
         ("generic", None, 16),
         ("vllm", None, 16),
+        // No limit, to some: what the model has.
+        ("generic", Some(-1), 1_000),
         ("openai", Some(40), 40),
         ("plain", None, 1_000),
     ] {
@@ -166,7 +168,7 @@ async fn p2_to_p9_what_cannot_be_read_in_one_way_or_is_deferred_is_refused_befor
         ("p5 zero", r#"{"model":"small","messages":[],"max_tokens":0}"#),
         (
             "p5 negative",
-            r#"{"model":"small","messages":[],"max_tokens":-1}"#,
+            r#"{"model":"small","messages":[],"max_tokens":-3}"#,
         ),
         (
             "p5 fraction",
