@@ -12,6 +12,7 @@ use crate::http::body::Share;
 use crate::meter::answer::{Counted, Cut, Ended, Step, Tally};
 use crate::service::charge::{Ending, Held};
 
+use super::super::code::Code;
 use super::super::exchange::{Charge, Exchange};
 use super::super::fault::of_denial;
 use super::super::live::{Live, Route};
@@ -183,12 +184,17 @@ impl Streamed {
             .purse
             .available()
             .saturating_add(held.saturating_sub(charged));
-        let reason = json!({
-            "code": self.purse.refused().map_or("output_limit", |denial| of_denial(denial).as_str()),
+        let code = self.purse.refused().map(of_denial);
+        let mut reason = json!({
+            "code": code.map_or("output_limit", Code::as_str),
             "charged": charged.to_string(),
             "available": available.to_string(),
-            "top_up_url": exchange.live.top_up_url,
         });
+        // Where something else is the reason, buying does not help.
+        let short = code == Some(Code::InsufficientCredits);
+        if let Some(url) = exchange.live.top_up_url.as_deref().filter(|_| short) {
+            reason["top_up_url"] = url.into();
+        }
         let now = exchange.worker.clock.now();
         self.course.cut(&Cut {
             reason: &reason.to_string(),

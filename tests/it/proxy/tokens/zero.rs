@@ -151,6 +151,38 @@ async fn an_unstreamed_request_is_held_for_whole() {
     assert_eq!(house.charged_of(1_000_000).await, 3_610);
 }
 
+#[tokio::test]
+async fn the_last_event_says_where_to_buy_only_where_buying_helps() {
+    for (credits, paused, asked, code) in [
+        ("0.000200", false, 900, "insufficient_credits"),
+        ("1", true, 900, "account_paused"),
+        ("1", false, 3, "output_limit"),
+    ] {
+        let upstream = FakeUpstream::start().await;
+        let server = "[server]\nlisten = \"127.0.0.1:0\"\ntop_up_url = \"https://example.com/buy\"\n";
+        let gate = Gatehouse::start(credits, &(config(&upstream, GROWING) + server)).await;
+        let house = House { gate, upstream };
+        let (sender, reply) = Reply::stepped();
+        house
+            .upstream
+            .answer(reply.header("content-type", "text/event-stream"));
+        let mut ask = ask_streamed();
+        ask["max_tokens"] = json!(asked);
+        let mut answer = house.chat(&ask).await;
+        if paused {
+            change(&house, AccountChange::Pause("manual".parse().unwrap())).await;
+        }
+        let write = async { while sender.send(sse(&[chunk("x")])).await {} };
+        let ((), text) = tokio::join!(write, answer.text());
+        let last = text.trim_end().rsplit("\n\n").nth(1).unwrap();
+        let last: Value = serde_json::from_str(last.strip_prefix("data: ").unwrap()).unwrap();
+        let url = (code == "insufficient_credits").then_some("https://example.com/buy");
+        assert_eq!(last["faregate"]["code"], code);
+        assert_eq!(last["faregate"]["top_up_url"].as_str(), url);
+        house.gate.settled().await;
+    }
+}
+
 /// A streamed request under a growing hold that is answered by one JSON text, before which something happens to the ledger.
 async fn answered_after(happens: impl AsyncFnOnce(&House)) -> (House, Answer) {
     let house = House::open("1", GROWING).await;
