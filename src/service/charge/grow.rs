@@ -63,7 +63,8 @@ impl Task {
                 Ok(Outcome::Refused(Refusal::KeyExpired)) => return Growth::Refused(Denial::InvalidKey),
                 Ok(Outcome::Refused(refusal)) => return Growth::Refused(Denial::Refused(refusal)),
                 Err(error) => {
-                    tracing::warn!(request = %self.request, %error, "hold not extended yet");
+                    // That the ledger is silent the breaker says once, for all who ask.
+                    tracing::debug!(request = %self.request, %error, "hold not extended yet");
                     self.in_doubt |= error.is_transient();
                     if !error.is_transient() || self.ended_before(far, &mut back_off, give_up).await {
                         return Growth::Failed;
