@@ -1,7 +1,7 @@
 //! Response headers and trailers, from the upstream to the client.
 
-use ::http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use ::http::{HeaderMap, HeaderName};
+use ::http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::names::{is_end_to_end, is_forbidden_in_trailers, is_hop};
 
@@ -51,7 +51,7 @@ impl ResponseRules {
 /// those of the rules.
 ///
 /// Read what only the gate needs (a cost, a protocol to switch to) before. `Trailer` stays, since it is what lets
-/// trailers through on HTTP/1.1.
+/// trailers through on HTTP/1.1; of what it names, only what passes.
 pub fn clean_response(headers: &mut HeaderMap, rules: &ResponseRules) {
     let mut drop: Vec<HeaderName> = Vec::new();
     for name in headers.keys() {
@@ -69,6 +69,34 @@ pub fn clean_response(headers: &mut HeaderMap, rules: &ResponseRules) {
     for name in drop {
         headers.remove(name);
     }
+    if headers.contains_key(TRAILER) {
+        promise(headers, rules);
+    }
+}
+
+/// Leaves of `Trailer` what [`clean_trailers`] leaves of the trailers.
+fn promise(headers: &mut HeaderMap, rules: &ResponseRules) {
+    let values = headers.get_all(TRAILER).iter();
+    let names = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
+    let names = names.map(|name| HeaderName::from_bytes(name.trim_ascii()));
+    let (mut kept, mut all) = (String::new(), true);
+    for name in names {
+        match name.ok().filter(|name| passes_behind(name, rules)) {
+            Some(name) if kept.is_empty() => kept.push_str(name.as_str()),
+            Some(name) => kept.extend([", ", name.as_str()]),
+            None => all = false,
+        }
+    }
+    match HeaderValue::try_from(kept) {
+        _ if all => {}
+        Ok(kept) if !kept.is_empty() => drop(headers.insert(TRAILER, kept)),
+        _ => drop(headers.remove(TRAILER)),
+    }
+}
+
+/// Whether a trailer of this name is for the client.
+fn passes_behind(name: &HeaderName, rules: &ResponseRules) -> bool {
+    !is_forbidden_in_trailers(name.as_str()) && !rules.strips(name)
 }
 
 /// Leaves the trailers that are for the client (H7): none that frames, routes or authenticates a message, none that
@@ -76,7 +104,7 @@ pub fn clean_response(headers: &mut HeaderMap, rules: &ResponseRules) {
 pub fn clean_trailers(trailers: &mut HeaderMap, rules: &ResponseRules) {
     let drop: Vec<HeaderName> = trailers
         .keys()
-        .filter(|name| is_forbidden_in_trailers(name.as_str()) || rules.strips(name))
+        .filter(|name| !passes_behind(name, rules))
         .cloned()
         .collect();
     for name in drop {
@@ -173,6 +201,25 @@ mod tests {
         ]);
         clean_response(&mut headers, &rules);
         assert_eq!(names(&headers), ["set-cookie", "x-ratelimit-a"]);
+    }
+
+    #[test]
+    fn h7_no_trailer_is_promised_that_is_dropped() {
+        for (said, kept) in [
+            (&["grpc-status, X-Sum"][..], &["grpc-status, X-Sum"][..]),
+            (&["x-up, x-credits-charged, content-length"], &["x-up"]),
+            (&["X-Up, authorization", "x-more,"], &["x-up, x-more"]),
+            (&["x-credits-charged"], &[]),
+            (&["set-cookie", "two words"], &[]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in said {
+                headers.append("trailer", line.parse().unwrap());
+            }
+            clean_response(&mut headers, &ResponseRules::default());
+            let left: Vec<_> = headers.get_all("trailer").iter().collect();
+            assert_eq!(left, kept, "{said:?}");
+        }
     }
 
     #[test]
