@@ -1,6 +1,6 @@
 //! `Idempotency-Key`: of all requests of an account under one key, one is served and charged. Which, the ledger decides, in the same step that holds the credits.
 
-use ::http::header::TRAILER;
+use ::http::header::{CONTENT_ENCODING, TRAILER};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Response};
 use bytes::Bytes;
 use hyper::body::Body;
@@ -8,10 +8,11 @@ use hyper::body::Body;
 use crate::domain::price::Price;
 use crate::domain::refusal::Refusal;
 use crate::http::body::read_within;
+use crate::http::headers::accepts_coding;
 use crate::service::denial::Denial;
 use crate::service::gate;
 
-use super::answers::Record;
+use super::answers::{Answer, Record};
 use super::body::ReplyBody;
 use super::fault::{Fault, Rejected};
 use super::incoming::ClientBody;
@@ -86,7 +87,9 @@ pub(super) fn give_again(rejected: Rejected) -> Result<Reply, Rejected> {
         .as_ref()
         .is_some_and(|route| route.keep_answers.is_some());
     let answers = &rejected.exchange.worker.answers;
-    let Some(answer) = answers.get(request).filter(|_| keeps) else {
+    let asks = &rejected.exchange.head.headers;
+    let readable = |answer: &Answer| is_readable(&answer.headers, asks);
+    let Some(answer) = answers.get(request).filter(|answer| keeps && readable(answer)) else {
         return Err(rejected);
     };
     let mut exchange = rejected.exchange;
@@ -100,6 +103,17 @@ pub(super) fn give_again(rejected: Rejected) -> Result<Reply, Rejected> {
         .headers_mut()
         .insert(&X_FAREGATE_REPLAYED, HeaderValue::from_static("true"));
     Ok(reply)
+}
+
+/// Whether whoever asks with these headers takes an answer with those: it comes in the coding that the first one took.
+fn is_readable(answer: &HeaderMap, asks: &HeaderMap) -> bool {
+    let mut codings = answer.get_all(CONTENT_ENCODING).iter();
+    codings.all(|value| {
+        value.to_str().is_ok_and(|codings| {
+            let mut codings = codings.split(',').map(str::trim);
+            codings.all(|coding| accepts_coding(asks, coding))
+        })
+    })
 }
 
 /// The key: 1 to [`KEY_MAX`] visible characters, once.

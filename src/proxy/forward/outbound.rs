@@ -6,6 +6,8 @@ use ::http::request::Parts;
 use ::http::uri::PathAndQuery;
 use ::http::{HeaderMap, Method, Request, Uri, Version};
 
+use crate::http::headers::accepts_coding;
+
 use super::super::live::Live;
 use super::super::stage::Outbound;
 use super::super::upload::Upload;
@@ -35,32 +37,9 @@ pub(super) enum Way {
 /// An answer that is to be read comes uncompressed, unless the client insists. The body's length is that of what is sent.
 fn readable(headers: &mut HeaderMap) {
     headers.remove(CONTENT_LENGTH);
-    if !refuses_identity(headers) {
+    if accepts_coding(headers, "identity") {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
-}
-
-/// `identity;q=0`, or `*;q=0` without another word on `identity` (RFC 9110 section 12.5.3).
-fn refuses_identity(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT_ENCODING).iter();
-    let codings = values.flat_map(|value| value.as_bytes().split(|&b| b == b','));
-    let mut refused = false;
-    for coding in codings {
-        let mut parts = coding.split(|&b| b == b';').map(<[u8]>::trim_ascii);
-        let name = parts.next().unwrap_or_default();
-        let none = parts.any(|weight| {
-            let weight = weight.to_ascii_lowercase();
-            let digits = weight.strip_prefix(b"q=").map(<[u8]>::trim_ascii);
-            digits.is_some_and(|digits| {
-                digits.starts_with(b"0") && digits.iter().all(|b| matches!(b, b'0' | b'.'))
-            })
-        });
-        if name.eq_ignore_ascii_case(b"identity") {
-            return none;
-        }
-        refused |= name == b"*" && none;
-    }
-    refused
 }
 
 impl Message {

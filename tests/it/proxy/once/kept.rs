@@ -252,6 +252,31 @@ async fn a13_an_answer_that_was_cut_is_given_again_only_where_it_was_given_an_en
 }
 
 #[tokio::test]
+async fn t4_a_compressed_answer_is_given_again_to_who_takes_it() {
+    let (upstream, house) = house("1").await;
+    upstream.answer(Reply::ok("packed").header("content-encoding", "gzip"));
+    let ask = |takes: Option<&str>| {
+        let request = house.client().post("/v1/k", "{}").header("idempotency-key", "k");
+        let request = match takes {
+            Some(takes) => request.header("accept-encoding", takes),
+            None => request,
+        };
+        request.send()
+    };
+    assert_eq!(ask(Some("gzip, br")).await.status(), 200);
+    house.settled().await;
+    for (takes, status) in [
+        (Some("br, gzip;q=0.5"), 200),
+        (Some("identity"), 409),
+        (Some("br"), 409),
+        (None, 409),
+    ] {
+        assert_eq!(ask(takes).await.status(), status, "{takes:?}");
+    }
+    assert_eq!(upstream.reached(), 1);
+}
+
+#[tokio::test]
 async fn a_route_that_keeps_no_more_gives_none_again() {
     let (upstream, house) = house("1").await;
     assert_eq!(post(&house, "k", "/v1/k", "{}").await.status(), 200);
