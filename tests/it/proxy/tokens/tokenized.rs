@@ -231,3 +231,32 @@ async fn a_hold_that_grew_by_bytes_gives_back_what_is_no_token() {
     answer.text().await;
     assert_eq!(house.charged_of(1_000_000).await, input + 4 * (200 + SEAM));
 }
+
+#[tokio::test]
+async fn many_who_leave_at_once_each_pay_for_their_tokens() {
+    let house = House::tokenized("1", "", "generic").await;
+    let many = 100;
+    let text: String = FOX.iter().map(|(text, _)| *text).collect();
+    let (mut waiting, mut senders) = (Vec::new(), Vec::new());
+    let mut input = 0;
+    for _ in 0..many {
+        let (sender, reply) = Reply::stepped();
+        house
+            .upstream
+            .answer(reply.header("content-type", "text/event-stream"));
+        let mut answer = house.chat(&ask_streamed()).await;
+        assert!(sender.send(sse(&[chunk(&text)])).await);
+        answer.chunk().await.unwrap();
+        input = House::input(&answer);
+        waiting.push(answer);
+        senders.push(sender);
+    }
+    drop(waiting);
+    house.upstream.wait_cancelled(many).await;
+    drop(senders);
+    let each = input + 4 * (10 + SEAM);
+    assert_eq!(
+        house.charged_of(1_000_000).await,
+        each * i64::try_from(many).unwrap()
+    );
+}
