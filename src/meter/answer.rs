@@ -13,7 +13,7 @@ mod long;
 mod reading;
 mod report;
 mod scan;
-mod sse;
+pub(in crate::meter) mod sse;
 mod tally;
 mod words;
 

@@ -1,13 +1,51 @@
 //! Units that an answer says it used: seconds of sound, searches, images.
 
-use super::json::{Value, loose};
+use super::answer::sse::{Splitter, event};
+use super::json::{Kind, Value, loose};
 
-/// The number at `path` in a JSON answer, dots leading into objects, in millionths and rounded up. `None` where it is not there, or is none: below zero, with an
-/// exponent, beyond 2^44.
-pub fn reported(body: &[u8], path: &str) -> Option<u64> {
-    let whole = loose(body).ok()?;
-    let number = path.split('.').try_fold(whole, |value, name| value.get(name))?;
-    millionths(number)
+/// What an answer says of the units that it used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Said {
+    /// So many, in millionths.
+    Units(u64),
+    /// It is an error.
+    Failed,
+    /// Neither.
+    Nothing,
+}
+
+/// The number at `path` in a JSON answer, or in the last event of a stream that has it: dots lead into objects, and it is rounded up. None is one that is below
+/// zero, with an exponent, or beyond 2^44.
+pub fn reported(body: &[u8], path: &str) -> Said {
+    if let Ok(whole) = loose(body) {
+        return said(whole, path);
+    }
+    let (mut splitter, mut rest, mut last) = (Splitter::default(), body, Said::Nothing);
+    while !rest.is_empty() {
+        let (one, after) = rest.split_at(splitter.find(rest).unwrap_or(rest.len()));
+        rest = after;
+        let event = event(one);
+        let data = event.data.as_deref().and_then(|data| loose(data).ok());
+        match data.map_or(Said::Nothing, |data| said(data, path)) {
+            Said::Units(units) => last = Said::Units(units),
+            Said::Nothing if event.name != b"error" => {}
+            _ if last == Said::Nothing => last = Said::Failed,
+            _ => {}
+        }
+    }
+    last
+}
+
+fn said(value: Value<'_>, path: &str) -> Said {
+    let number = path.split('.').try_fold(value, |value, name| value.get(name));
+    let failed = |error: Value<'_>| {
+        matches!(error.kind(), Kind::Object | Kind::Array) || error.str().is_some_and(|text| !text.is_empty())
+    };
+    match number.and_then(millionths) {
+        Some(units) => Said::Units(units),
+        None if value.get("error").is_some_and(failed) => Said::Failed,
+        None => Said::Nothing,
+    }
 }
 
 fn millionths(number: Value<'_>) -> Option<u64> {
@@ -43,8 +81,52 @@ mod tests {
             (r#"{"usage":[]}"#, None),
             ("{}", None),
             ("", None),
+            (r#"{"usage":{"seconds":3},"error":null}"#, Some(3_000_000)),
+            (r#"{"usage":{"seconds":3},"error":{"code":1}}"#, Some(3_000_000)),
         ] {
+            let units = units.map_or(Said::Nothing, Said::Units);
             assert_eq!(reported(body.as_bytes(), "usage.seconds"), units, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_so() {
+        for body in [
+            r#"{"error":{"message":"no"}}"#,
+            r#"{"error":"no","usage":{"seconds":null}}"#,
+            "data: {\"error\":{\"message\":\"no\"}}\n\n",
+            "data: {\"delta\":\"a\"}\n\nevent: error\ndata: no\n\n",
+        ] {
+            assert_eq!(reported(body.as_bytes(), "usage.seconds"), Said::Failed, "{body}");
+        }
+        for body in [
+            r#"{"error":null}"#,
+            r#"{"error":""}"#,
+            "data: {\"error\":false}\n\n",
+        ] {
+            assert_eq!(
+                reported(body.as_bytes(), "usage.seconds"),
+                Said::Nothing,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_last_event_of_a_stream_that_has_them_counts() {
+        let delta = r#"{"type":"transcript.text.delta","delta":"a","usage":{"seconds":1}}"#;
+        let done = r#"{"type":"transcript.text.done","usage":{"type":"duration","seconds":3}}"#;
+        for (body, units) in [
+            (format!("data: {delta}\n\ndata: {done}\n\ndata: [DONE]\n\n"), 3),
+            (format!("data: {delta}\r\n\r\nevent: done\r\ndata: {done}"), 3),
+            (format!("data: {done}\n\ndata: {{\"error\":{{}}}}\n\n"), 3),
+            (format!("data: {{\"error\":{{}}}}\n\ndata: {delta}\n\n"), 1),
+        ] {
+            assert_eq!(
+                reported(body.as_bytes(), "usage.seconds"),
+                Said::Units(units * 1_000_000),
+                "{body}"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use memchr::memchr2;
 
 /// Finds where events end, however the bytes are cut into frames.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Splitter {
+pub(in crate::meter) struct Splitter {
     /// The line that is being read has bytes.
     filled: bool,
     /// What was read last is a CR, which may be half of a CRLF.
@@ -21,7 +21,7 @@ pub(super) struct Splitter {
 
 impl Splitter {
     /// Reads on. `Some(n)`: an event ends after `n` of these bytes (0 is possible), and the rest is to be given again. `None`: all were read, and none ends.
-    pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(in crate::meter) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while at < bytes.len() {
             if self.cr {
@@ -69,17 +69,17 @@ impl Splitter {
 
 /// What an event says.
 #[derive(Debug, Default)]
-pub(super) struct Event<'e> {
+pub(in crate::meter) struct Event<'e> {
     /// Its type; empty where it names none.
-    pub(super) name: &'e [u8],
+    pub(in crate::meter) name: &'e [u8],
     /// Its data, lines joined with LF. `None` where it has none, as a comment.
-    pub(super) data: Option<Cow<'e, [u8]>>,
+    pub(in crate::meter) data: Option<Cow<'e, [u8]>>,
     /// It has lines that are none of a stream's.
     pub(super) strange: bool,
 }
 
 /// Reads a whole event. A byte order mark is only one where the stream begins, but nothing else begins with its bytes.
-pub(super) fn event(bytes: &[u8]) -> Event<'_> {
+pub(in crate::meter) fn event(bytes: &[u8]) -> Event<'_> {
     let mut event = Event::default();
     for line in lines(bytes) {
         match field(line) {

@@ -12,7 +12,7 @@ use crate::meter::listing::filtered;
 use super::super::body::ReplyBody;
 use super::super::fault::{Fault, Rejected};
 use super::super::stage::Reply;
-use super::settle::{Answer, Charged};
+use super::settle::{Answer, Charged, Cost};
 use super::whole::{Read, encoding, read};
 
 impl Answer<'_> {
@@ -42,7 +42,7 @@ impl Answer<'_> {
             lease,
             mut exchange,
             ..
-        } = answer.charge(None);
+        } = answer.charge(Cost::ByHead);
         lease.give_back();
         head.headers.remove(CONTENT_LENGTH);
         head.headers.remove(CONTENT_ENCODING);

@@ -4,16 +4,15 @@ use ::http::Response;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::domain::credits::Credits;
 use crate::domain::price::{Price, of_millionths};
 use crate::meter::answer::decode::whole;
-use crate::meter::units::reported;
+use crate::meter::units::{Said, reported};
 
 use super::super::body::ReplyBody;
 use super::super::fault::{Fault, Rejected};
 use super::super::stage::Reply;
 use super::super::stall::Stall;
-use super::settle::{Answer, Charged};
+use super::settle::{Answer, Charged, Cost};
 use super::whole::{Read, encoding, read};
 
 impl Answer<'_> {
@@ -22,7 +21,8 @@ impl Answer<'_> {
         matches!(self.route.price, Price::Measured { .. }) && self.response.status().is_success()
     }
 
-    /// Charges for what it reports, compressed or not, up to what is held; for all of that where it does not say, or is longer than what is read.
+    /// Charges for what it reports, compressed or not, up to what is held; for all of that where it does not say, or is longer than what is read. An error
+    /// costs nothing. A stream is passed on when it has ended.
     pub(super) async fn settle_measured(self, end: Option<Instant>) -> Result<Reply, Rejected> {
         let mut answer = self.fit()?;
         let route = answer.route;
@@ -34,11 +34,12 @@ impl Answer<'_> {
             Err(fault) => return Err(answer.broken(fault)),
         };
         let held = answer.payment.held.amount();
-        let said = match &read {
-            Read::Whole(bytes) => answer.said(bytes).filter(|amount| *amount <= held),
+        let cost = match &read {
+            Read::Whole(bytes) => answer.cost(bytes),
             Read::Part(_) | Read::Crowded(_) => None,
         };
-        if said.is_none() {
+        let cost = cost.filter(|cost| !matches!(cost, Cost::Is(amount) if *amount > held));
+        if cost.is_none() {
             answer.exchange.worker.meters.reports_corrected.one();
             tracing::warn!(route = %route.id, request = %answer.exchange.request, "the upstream's units are not there, or more than is held: the hold is charged");
         }
@@ -47,7 +48,7 @@ impl Answer<'_> {
             body,
             lease,
             mut exchange,
-        } = answer.charge(Some(said.unwrap_or(held)));
+        } = answer.charge(cost.unwrap_or(Cost::Is(held)));
         Ok(match read {
             Read::Whole(bytes) => {
                 lease.give_back();
@@ -62,13 +63,17 @@ impl Answer<'_> {
         })
     }
 
-    fn said(&self, body: &Bytes) -> Option<Credits> {
+    fn cost(&self, body: &Bytes) -> Option<Cost> {
         match &self.route.price {
             Price::Measured {
                 each, reported: path, ..
             } => {
                 let body = whole(encoding(self.response.headers()), body).ok()?;
-                of_millionths(*each, reported(&body, path)?)
+                match reported(&body, path) {
+                    Said::Units(units) => of_millionths(*each, units).map(Cost::Is),
+                    Said::Failed => Some(Cost::Failed),
+                    Said::Nothing => None,
+                }
             }
             _ => None,
         }

@@ -53,6 +53,17 @@ pub(super) struct Answer<'a> {
     pub(super) payment: Payment,
 }
 
+/// What an answer costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Cost {
+    /// What its head says.
+    ByHead,
+    /// So much.
+    Is(Credits),
+    /// Nothing: the upstream says that it failed, whatever the status.
+    Failed,
+}
+
 /// An answer that was charged for, and may be passed on.
 pub(super) struct Charged {
     pub(super) head: Parts,
@@ -70,7 +81,7 @@ impl Answer<'_> {
             body,
             lease,
             exchange,
-        } = self.fit()?.charge(None);
+        } = self.fit()?.charge(Cost::ByHead);
         let stall = Stall::new(route.upstream.idle_timeout).until(end);
         Ok(Response::from_parts(
             head,
@@ -78,8 +89,8 @@ impl Answer<'_> {
         ))
     }
 
-    /// Charges for it: as much as is said, else by its head.
-    pub(super) fn charge(self, said: Option<Credits>) -> Charged {
+    /// Charges for it.
+    pub(super) fn charge(self, cost: Cost) -> Charged {
         let Answer {
             response,
             lease,
@@ -89,11 +100,12 @@ impl Answer<'_> {
         } = self;
         let (mut head, body) = response.into_parts();
         let amount = held.amount();
-        let failed = is_failure(head.status) || (route.price.is_used() && !head.status.is_success());
-        let charged = if failed {
-            Credits::ZERO
-        } else {
-            said.unwrap_or_else(|| price(route, &head.headers, amount, &exchange))
+        let refused_us = is_failure(head.status) || (route.price.is_used() && !head.status.is_success());
+        let failed = refused_us || cost == Cost::Failed;
+        let charged = match cost {
+            _ if failed => Credits::ZERO,
+            Cost::Is(amount) => amount,
+            _ => price(route, &head.headers, amount, &exchange),
         };
         if failed {
             lease.meters().refused.one();

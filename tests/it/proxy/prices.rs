@@ -208,6 +208,9 @@ async fn p19_what_is_free_has_its_limits_all_the_same() {
     );
 }
 
+/// A transcription as it is streamed.
+const STREAMED: &str = "data: {\"type\":\"transcript.text.delta\",\"delta\":\"Hi\"}\n\ndata: {\"type\":\"transcript.text.done\",\"text\":\"Hi\",\"usage\":{\"type\":\"duration\",\"seconds\":3}}\n\n";
+
 #[tokio::test]
 async fn units_that_an_answer_reports_are_charged_up_to_the_hold() {
     let upstream = FakeUpstream::start().await;
@@ -221,6 +224,8 @@ async fn units_that_an_answer_reports_are_charged_up_to_the_hold() {
     for (body, charge) in [
         (r#"{"text":"Hi","usage":{"seconds":12.34}}"#, 74_040),
         (r#"{"text":"","usage":{"seconds":0}}"#, 0),
+        (r#"{"error":{"message":"too noisy"}}"#, 0),
+        (STREAMED, 18_000),
         // What cannot be believed costs the hold.
         (r#"{"text":"Hi","usage":{"seconds":84}}"#, 500_000),
         (r#"{"text":"Hi","usage":{"seconds":-1}}"#, 500_000),
