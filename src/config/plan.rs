@@ -36,7 +36,7 @@ const MODELS: &str =
     "Models its accounts may use, by name; one `*` in a name stands for any text. Absent: all.";
 const REQUESTS: &str =
     "Requests in any minute: a minute's worth may come at once, then evenly. Absent: no cap.";
-const TOKENS: &str = "Tokens in any minute, as quoted. Absent: no cap.";
+const TOKENS: &str = "Tokens in any minute: each request counts for as many as it may use at most, from its beginning on, whatever it uses then. Absent: no cap.";
 const CONCURRENT: &str = "Priced requests at once. Absent: no cap.";
 const PER_DAY: &str = "Credits spent and held in a UTC day. Absent: no cap.";
 const PER_MONTH: &str = "Credits spent and held in a UTC month. Absent: no cap.";

@@ -199,6 +199,7 @@ impl Passed {
         if let (Some(metered), Some(route)) = (&mut self.metered, exchange.route.clone()) {
             let end = match outcome {
                 None => End::Whole,
+                Some(Outcome::ClientGone) if exchange.worker.outliving.is_stopped() => End::Stopped,
                 Some(Outcome::ClientGone) => End::ClientGone,
                 Some(Outcome::CutOff) => End::CutOff,
                 Some(_) => End::Broken,

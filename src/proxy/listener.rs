@@ -78,8 +78,8 @@ pub(super) async fn run(
             changed = phase.changed() => if changed.is_err() { break },
         }
     }
-    conns.stop_all();
     worker.outliving.stop();
+    conns.stop_all();
     conns.empty().await;
     worker.outliving.none().await;
     housekeeping.abort();

@@ -36,6 +36,11 @@ impl Outliving {
         self.stopped.send_replace(true);
     }
 
+    /// Whether they were cut off, and all requests with them.
+    pub(super) fn is_stopped(&self) -> bool {
+        *self.stopped.borrow()
+    }
+
     /// Waits until none runs.
     pub(super) async fn none(&self) {
         // We hold the sender.

@@ -23,6 +23,8 @@ pub(in crate::proxy) enum End {
     Broken,
     /// The client left.
     ClientGone,
+    /// The gate was stopped, and its grace was over.
+    Stopped,
     /// Nothing more could pass: the credits had run out, or there was more than the upstream was told.
     CutOff,
 }
@@ -34,6 +36,7 @@ impl End {
             End::Whole => "request",
             End::Broken => "upstream_cut",
             End::ClientGone => "client_gone",
+            End::Stopped => "gate_stopped",
             End::CutOff => "cut_off",
         }
     }

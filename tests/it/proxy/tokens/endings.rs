@@ -116,6 +116,23 @@ async fn a8_usage_that_was_reported_before_the_client_left_is_what_it_pays() {
     assert_eq!(house.charged_of(1_000_000).await, 10 + 3 * 4);
 }
 
+#[tokio::test]
+async fn a_stream_that_the_gates_own_end_breaks_off_is_not_said_to_be_the_clients_doing() {
+    let house = House::open("1", "").await;
+    let (sender, reply) = Reply::stepped();
+    house
+        .upstream
+        .answer(reply.header("content-type", "text/event-stream"));
+    let mut answer = house.chat(&ask_streamed()).await;
+    assert!(sender.send(sse(&[chunk("Hello")])).await);
+    answer.chunk().await.unwrap();
+    house.gate.server.stop();
+    assert!(answer.try_bytes().await.is_err());
+    let charge = bytes(&ask_streamed()) + 4 * 5;
+    assert_eq!(house.charged_of(1_000_000).await, charge);
+    assert_eq!(house.detail()["cause"], "gate_stopped");
+}
+
 /// What each event uses is asked for by the gate alone.
 #[tokio::test]
 async fn p11_a_client_that_asked_for_usage_at_the_end_sees_it_there_alone() {
