@@ -1,5 +1,7 @@
 //! What a configuration comes to, for `faregate check` and the start of `serve`.
 
+mod patterns;
+
 use std::fmt;
 
 use super::{Config, Plan, Route, Store, show_duration};
@@ -212,6 +214,7 @@ impl Config {
                 notes.push(format!("the model {} costs nothing", model.name));
             }
         }
+        notes.extend(patterns::cheaper(&self.models));
         if self.default_plan.is_none() && !self.plans.is_empty() {
             notes.push(
                 "there is no default_plan: accounts without a plan may use every route, without caps"
