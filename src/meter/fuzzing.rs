@@ -62,20 +62,10 @@ fn resembles(own: Value<'_>, other: &serde_json::Value) -> bool {
 /// P2 to P12: whatever is read of a request, another parser reads the same; what is changed in it is read again, and all else is as it was. The first byte says which
 /// API it is, and what is changed.
 pub fn ask(bytes: &[u8]) {
-    const APIS: [Api; 8] = [
-        Api::OpenAiChat,
-        Api::OpenAiCompletions,
-        Api::OpenAiEmbeddings,
-        Api::OpenAiResponses,
-        Api::AnthropicMessages,
-        Api::OllamaChat,
-        Api::OllamaGenerate,
-        Api::OpenAiChat,
-    ];
     let Some((first, body)) = bytes.split_first() else {
         return;
     };
-    let api = APIS[usize::from(first & 7)];
+    let api = Api::ALL[usize::from(first & 7) % Api::ALL.len()];
     let change = Change {
         output_max: (first & 8 != 0).then_some(77),
         limit_name: ask::limit_name(api),

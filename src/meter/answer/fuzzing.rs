@@ -7,16 +7,6 @@ use crate::domain::usage::{Class, TOKENS_MAX, Usage};
 use crate::meter::Api;
 use crate::meter::json::{Value, loose};
 
-const APIS: [Api; 7] = [
-    Api::OpenAiChat,
-    Api::OpenAiCompletions,
-    Api::OpenAiEmbeddings,
-    Api::OpenAiResponses,
-    Api::AnthropicMessages,
-    Api::OllamaChat,
-    Api::OllamaGenerate,
-];
-
 /// What passed, and what was known in the end.
 #[derive(PartialEq, Debug)]
 struct Passed {
@@ -33,7 +23,7 @@ pub fn sse(bytes: &[u8]) {
     let (head, stream) = split_head(bytes);
     let digit = |at: usize| usize::from(head.get(at).copied().unwrap_or(b'0').wrapping_sub(b'0'));
     let setup = Setup {
-        api: APIS[digit(0) % APIS.len()],
+        api: Api::ALL[digit(0) % Api::ALL.len()],
         framing: [Framing::Sse, Framing::Lines, Framing::Whole][digit(1) % 3],
         shown: [Shown::All, Shown::Nothing, Shown::Last][digit(2) % 3],
         choices: digit(3) as u64,

@@ -17,7 +17,7 @@ use crate::service::denial::Denial;
 use super::super::body::ReplyBody;
 use super::super::exchange::Charge;
 use super::super::fault::{Fault, Rejected};
-use super::super::metering::{self, Course, End, Metered, Purse, Room, Streamed, settle};
+use super::super::metering::{self, Course, End, Metered, Purse, Room, Streamed, charge_for};
 use super::super::stage::{Payment, Reply};
 use super::super::stall::Stall;
 use super::settle::{Answer, abandoned, pass, released};
@@ -108,7 +108,7 @@ impl Answer<'_> {
             held.settle(released(route, fault.code().as_str()));
             return Err(exchange.reject(fault));
         }
-        settle(
+        charge_for(
             &mut metered,
             held,
             &mut course,

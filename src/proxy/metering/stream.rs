@@ -313,7 +313,7 @@ impl Streamed {
     pub(in crate::proxy) fn settle(&mut self, end: End, exchange: &mut Exchange, route: &Route) {
         let Some(held) = self.purse.take() else { return };
         let end = if self.cut { End::CutOff } else { end };
-        settle(
+        charge_for(
             &mut self.metered,
             held,
             &mut self.course,
@@ -346,7 +346,7 @@ impl Metered {
 }
 
 /// Charges for an answer: what is due, up to what is held.
-pub(in crate::proxy) fn settle(
+pub(in crate::proxy) fn charge_for(
     metered: &mut Metered,
     held: Held,
     course: &mut Course,
