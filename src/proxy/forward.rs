@@ -1,6 +1,7 @@
 //! To the upstream and back. Only what is [`Paid`] comes here.
 
 mod connect;
+mod early;
 mod endpoint;
 mod listing;
 mod measured;

@@ -16,6 +16,7 @@ use crate::config::denied;
 use crate::telemetry::metrics::UpstreamMeters;
 
 use super::super::upload::Upload;
+use super::early::Early;
 use super::tls::Connectors;
 
 /// HTTP/2: bytes that the upstream may send ahead of what the client has read, per answer and in all.
@@ -132,7 +133,7 @@ where
 {
     let handshake = http1::Builder::new()
         .max_buf_size(BUFFER_MAX)
-        .handshake(TokioIo::new(stream));
+        .handshake(TokioIo::new(Early::new(stream)));
     let (sender, connection) = handshake.await.map_err(io::Error::other)?;
     let open = Open::new(meters);
     tokio::spawn(async move {

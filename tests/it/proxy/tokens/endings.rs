@@ -644,3 +644,20 @@ async fn a8_a_long_text_is_paid_as_far_as_it_was_passed_on() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_request_was_read_is_passed_on_and_charged() {
+    let house = House::open("10", "").await;
+    let body = completion(&json!({ "prompt_tokens": 10, "completion_tokens": 2 })).to_string();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    // It closes with most of the request unread, which resets the connection.
+    house.upstream.answer(Reply::raw([Step::send(answer)]).early());
+    let mut ask = ask();
+    ask["messages"][0]["content"] = json!("x".repeat(6_000_000));
+    for n in 1..=8 {
+        let mut answer = house.chat(&ask).await;
+        assert_eq!((answer.status(), answer.text().await), (200, body.clone()), "{n}");
+        assert_eq!(house.charged_of(10_000_000).await, n * 18);
+    }
+}
