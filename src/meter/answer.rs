@@ -188,8 +188,9 @@ impl Meter {
 
     /// All that was begun is written, as far as anyone can tell: what an upstream still has to say is what it used.
     pub fn is_written(&self) -> bool {
-        let in_parts = matches!(self.setup.api, Api::AnthropicMessages | Api::OpenAiResponses);
-        let between = in_parts && self.marks.open.is_none() && !self.tally.delivered.is_empty();
+        let between = self.setup.api.answers().in_parts
+            && self.marks.open.is_none()
+            && !self.tally.delivered.is_empty();
         self.tally.complete || self.marks.is_over() || between
     }
 

@@ -25,14 +25,21 @@ pub(in crate::meter) mod ollama;
 pub(in crate::meter) mod openai;
 pub(in crate::meter) mod responses;
 
-use super::answer::{Ending, Reading, Said, Told, Wanted};
+use super::answer::{Ending, Framing, Reading, Said, Told, Wanted};
+use super::json::Value;
 
 /// How an API's answers are read.
 pub(in crate::meter) struct Answers {
     /// One event, or what was kept of a long one or of a whole answer.
     pub(in crate::meter) event: fn(&Told<'_>) -> Reading,
-    /// The events that end an answer which is cut.
-    pub(in crate::meter) ending: fn(&Ending<'_>) -> Vec<Said>,
+    /// The events that end an answer which is cut; `None` where it is not streamed.
+    pub(in crate::meter) ending: Option<fn(&Ending<'_>) -> Vec<Said>>,
+    /// How an answer comes whose `content-type` says nothing of it.
+    pub(in crate::meter) framing: Framing,
+    /// It is written in parts, one after the other, of which only the last event says which was the last.
+    pub(in crate::meter) in_parts: bool,
+    /// The usage in an event that ends an answer and tells all, where there is a place for what it cost.
+    pub(in crate::meter) last_usage: for<'a> fn(Value<'a>) -> Option<Value<'a>>,
     /// What is kept of those that are not read whole.
     pub(in crate::meter) wanted: Wanted,
 }

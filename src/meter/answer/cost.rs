@@ -6,7 +6,7 @@ use super::framing::Splitter;
 use super::reading::without_members;
 use super::{Meter, sse};
 use crate::meter::Api;
-use crate::meter::json::{Kind, Value, loose};
+use crate::meter::json::{Kind, loose};
 
 impl Meter {
     /// A run of whole events, as [`super::Step::Pass`] gives them, with `cost` as a text in the last of those reports that end an answer; `None` where none
@@ -33,37 +33,16 @@ impl Meter {
 /// The event with what the answer has cost; `None` where it does not tell all usage.
 fn told(api: Api, event: &[u8], cost: &str) -> Option<Vec<u8>> {
     let data = sse::event(event).data?;
-    let usage = last_usage(api, loose(&data).ok()?)?;
+    let usage = (api.answers().last_usage)(loose(&data).ok()?)?;
+    if usage.kind() != Kind::Object {
+        return None;
+    }
     let others = without_members(usage.raw(), &["cost"])?;
     let others = others.strip_suffix('}')?.trim_end();
     let comma = if others.len() > 1 { "," } else { "" };
     let (span, told) = (usage.span(), format!("{others}{comma}\"cost\":\"{cost}\"}}"));
     let data = [data.get(..span.start)?, told.as_bytes(), data.get(span.end..)?].concat();
     Some(sse::with_data(event, &data))
-}
-
-/// The usage of an event that ends an answer.
-fn last_usage(api: Api, data: Value<'_>) -> Option<Value<'_>> {
-    let kind = || data.get("type").and_then(|kind| kind.str());
-    let usage = match api {
-        Api::OpenAiChat | Api::OpenAiCompletions => {
-            let mut choices = data
-                .get("choices")
-                .into_iter()
-                .flat_map(|choices| choices.items());
-            let over = choices.all(|choice| {
-                choice
-                    .get("finish_reason")
-                    .is_some_and(|reason| !reason.is_null())
-            });
-            over.then(|| data.get("usage"))?
-        }
-        Api::AnthropicMessages => (kind()? == "message_delta").then(|| data.get("usage"))?,
-        Api::OpenAiResponses => matches!(kind()?.as_ref(), "response.completed" | "response.incomplete")
-            .then(|| data.get("response")?.get("usage"))?,
-        Api::OpenAiEmbeddings | Api::OllamaChat | Api::OllamaGenerate => None,
-    };
-    usage.filter(|usage| usage.kind() == Kind::Object)
 }
 
 #[cfg(test)]

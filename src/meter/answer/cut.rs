@@ -7,7 +7,6 @@ use bytes::Bytes;
 use super::reading::{Marks, Names};
 use super::{Framing, Meter, Shown};
 use crate::domain::usage::Usage;
-use crate::meter::Api;
 use crate::meter::json::loose;
 
 /// Why an answer is cut, and what is said of it.
@@ -79,7 +78,12 @@ impl Said {
 impl Meter {
     /// Whether [`Meter::cut`] can end it well: one JSON text can only be broken off.
     pub fn ends_well(&self) -> bool {
-        self.setup.framing != Framing::Whole && self.setup.api != Api::OpenAiEmbeddings
+        self.ending().is_some()
+    }
+
+    fn ending(&self) -> Option<fn(&Ending<'_>) -> Vec<Said>> {
+        let ending = self.setup.api.answers().ending;
+        ending.filter(|_| self.setup.framing != Framing::Whole)
     }
 
     /// What ends the client's answer well-formed, behind what has passed. Nothing where it had ended by itself, and nothing that could end one JSON text.
@@ -88,9 +92,9 @@ impl Meter {
         let within = self.setup.framing != Framing::Whole && self.long.take().is_some();
         (self.front, self.frame, self.seen) = (Bytes::new(), Bytes::new(), None);
         self.partial = Vec::new();
-        if !self.ends_well() || self.tally.complete {
+        let Some(ends) = self.ending().filter(|_| !self.tally.complete) else {
             return Bytes::new();
-        }
+        };
         let reason = loose(why.reason.as_bytes()).map_or("{}", |reason| reason.raw());
         let ending = Ending {
             cut: &Cut { reason, ..*why },
@@ -104,7 +108,7 @@ impl Meter {
             // The client reads half an event, and then the ending.
             out.push_str("\n\n");
         }
-        for Said { name, data } in (self.setup.api.answers().ending)(&ending) {
+        for Said { name, data } in ends(&ending) {
             // To a String, writing cannot fail.
             let _ = match self.setup.framing {
                 Framing::Sse if name.is_empty() => write!(out, "data: {data}\n\n"),

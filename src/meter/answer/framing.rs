@@ -17,21 +17,18 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Of an answer with this `content-type`. What says nothing is taken for one JSON text, but for Ollama's APIs, which stream lines unless told.
+    /// Of an answer with this `content-type`. What says nothing comes as its API's answers do, if it is not said to be one JSON text.
     pub fn of(api: Api, content_type: Option<&str>) -> Framing {
         let essence = content_type.and_then(|value| value.split([';', ',']).next());
         let is = |name: &str| essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(name));
-        let ollama = matches!(api, Api::OllamaChat | Api::OllamaGenerate);
         if is("text/event-stream") {
             Framing::Sse
-        } else if is("application/x-ndjson")
-            || is("application/ndjson")
-            || is("application/jsonl")
-            || (ollama && !is("application/json"))
-        {
+        } else if is("application/x-ndjson") || is("application/ndjson") || is("application/jsonl") {
             Framing::Lines
-        } else {
+        } else if is("application/json") {
             Framing::Whole
+        } else {
+            api.answers().framing
         }
     }
 }

@@ -3,14 +3,20 @@
 use super::Answers;
 use crate::domain::usage::{Class, Usage};
 use crate::meter::answer::{
-    Ending, NO_TEXT, Names, Reader, Reading, Report, Said, Text, Tokens, Told, Wanted, pick,
+    Ending, Framing, NO_TEXT, Names, Reader, Reading, Report, Said, Text, Tokens, Told, Wanted, pick,
 };
 use crate::meter::json::Value;
 
 /// How its answers are read.
 pub(in crate::meter) const ANSWERS: Answers = Answers {
     event,
-    ending,
+    ending: Some(ending),
+    framing: Framing::Whole,
+    in_parts: true,
+    last_usage: |data| {
+        let [kind, usage] = pick(Some(data), ["type", "usage"]);
+        usage.filter(|_| kind.and_then(|kind| kind.str()).as_deref() == Some("message_delta"))
+    },
     wanted: Wanted {
         kept: &["id", "type", "model", "usage", "error"],
         parent: "message",

@@ -1,12 +1,15 @@
 //! OpenAI's embeddings: they read, and write nothing.
 
 use super::Answers;
-use crate::meter::answer::{Ending, Names, Reading, Said, Told, Wanted, openai, pick};
+use crate::meter::answer::{Framing, Names, Reading, Told, Wanted, openai, pick};
 
 /// How its answers are read.
 pub(in crate::meter) const ANSWERS: Answers = Answers {
     event,
-    ending: no_ending,
+    ending: None,
+    framing: Framing::Whole,
+    in_parts: false,
+    last_usage: |_| None,
     wanted: Wanted {
         kept: &["model", "usage", "error"],
         parent: "",
@@ -23,9 +26,4 @@ fn event(told: &Told<'_>) -> Reading {
         reading.names = Names::of(None, None, model);
     }
     reading
-}
-
-/// They are not streamed.
-fn no_ending(_: &Ending<'_>) -> Vec<Said> {
-    Vec::new()
 }

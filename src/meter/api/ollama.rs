@@ -3,21 +3,27 @@
 use super::Answers;
 use crate::domain::usage::Usage;
 use crate::meter::answer::{
-    Ending, NO_TEXT, Names, Reader, Reading, Report, Said, Text, Tokens, Told, Wanted, pick,
+    Ending, Framing, NO_TEXT, Names, Reader, Reading, Report, Said, Text, Tokens, Told, Wanted, pick,
 };
 use crate::meter::json::Value;
 
 /// How answers of `/api/chat` are read.
 pub(in crate::meter) const CHAT: Answers = Answers {
     event,
-    ending: |ending| last(ending, r#""message":{"role":"assistant","content":""}"#),
+    ending: Some(|ending| last(ending, r#""message":{"role":"assistant","content":""}"#)),
+    framing: Framing::Lines,
+    in_parts: false,
+    last_usage: |_| None,
     wanted: WANTED,
 };
 
 /// How answers of `/api/generate` are read.
 pub(in crate::meter) const GENERATE: Answers = Answers {
     event,
-    ending: |ending| last(ending, r#""response":"""#),
+    ending: Some(|ending| last(ending, r#""response":"""#)),
+    framing: Framing::Lines,
+    in_parts: false,
+    last_usage: |_| None,
     wanted: WANTED,
 };
 

@@ -3,22 +3,28 @@
 use super::Answers;
 use crate::domain::usage::{Class, Usage};
 use crate::meter::answer::{
-    Ending, Hide, Marks, Names, Reader, Reading, Report, Said, Shown, Tokens, Told, Wanted, openai, parts_of,
-    pick, pick_any, sound_in,
+    Ending, Framing, Hide, Marks, Names, Reader, Reading, Report, Said, Shown, Tokens, Told, Wanted, openai,
+    parts_of, pick, pick_any, sound_in,
 };
 use crate::meter::json::{Kind, Value};
 
 /// How answers of chat completions are read.
 pub(in crate::meter) const CHAT: Answers = Answers {
     event,
-    ending: |ending| cut(ending, "chat.completion.chunk", chat_choice),
+    ending: Some(|ending| cut(ending, "chat.completion.chunk", chat_choice)),
+    framing: Framing::Whole,
+    in_parts: false,
+    last_usage,
     wanted: WANTED,
 };
 
 /// How answers of completions are read.
 pub(in crate::meter) const COMPLETIONS: Answers = Answers {
     event,
-    ending: |ending| cut(ending, "text_completion", |_| r#""text":"""#),
+    ending: Some(|ending| cut(ending, "text_completion", |_| r#""text":"""#)),
+    framing: Framing::Whole,
+    in_parts: false,
+    last_usage,
     wanted: WANTED,
 };
 
@@ -118,6 +124,18 @@ fn read_choice<'a>(choice: Value<'a>, reading: &mut Reading) -> Option<Value<'a>
 /// Bytes of a string: of sound, which is written beside it.
 fn length(value: Value<'_>) -> u64 {
     value.str().map_or(0, |text| text.len() as u64)
+}
+
+/// That of an event in which no choice goes on.
+fn last_usage(data: Value<'_>) -> Option<Value<'_>> {
+    let [choices, usage] = pick(Some(data), ["choices", "usage"]);
+    let mut choices = choices.iter().flat_map(Value::items);
+    let over = choices.all(|choice| {
+        choice
+            .get("finish_reason")
+            .is_some_and(|reason| !reason.is_null())
+    });
+    usage.filter(|_| over)
 }
 
 fn reported(usage: Value<'_>) -> Report {

@@ -4,14 +4,26 @@ use super::Answers;
 
 use crate::domain::usage::Class;
 use crate::meter::answer::{
-    Ending, NO_TEXT, Names, Reading, Said, Text, Told, Wanted, openai, pick, sound_in, without_members,
+    Ending, Framing, NO_TEXT, Names, Reading, Said, Text, Told, Wanted, openai, pick, sound_in,
+    without_members,
 };
 use crate::meter::json::{Kind, Value};
 
 /// How its answers are read.
 pub(in crate::meter) const ANSWERS: Answers = Answers {
     event,
-    ending,
+    ending: Some(ending),
+    framing: Framing::Whole,
+    in_parts: true,
+    last_usage: |data| {
+        let [kind, response] = pick(Some(data), ["type", "response"]);
+        let kind = kind.and_then(|kind| kind.str());
+        let ends = matches!(
+            kind.as_deref(),
+            Some("response.completed" | "response.incomplete")
+        );
+        response.filter(|_| ends)?.get("usage")
+    },
     wanted: Wanted {
         kept: &["id", "type", "model", "usage", "error", "status"],
         parent: "response",
