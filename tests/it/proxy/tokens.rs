@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::gatehouse::Gatehouse;
 use super::routes;
+use crate::rig::body::BodySender;
 use crate::rig::client::Answer;
 use crate::rig::upstream::{FakeUpstream, Reply};
 
@@ -85,6 +86,14 @@ impl House {
             .post_json("/v1/chat/completions", body)
             .send()
             .await
+    }
+
+    /// The upstream answers with a stream of events, as this is told them.
+    fn steps(&self) -> BodySender {
+        let (sender, reply) = Reply::stepped();
+        self.upstream
+            .answer(reply.header("content-type", "text/event-stream"));
+        sender
     }
 
     /// What has been charged since the account had these micro-credits, once nothing is held.

@@ -76,10 +76,7 @@ async fn a7_with_finish_the_answer_is_read_on_and_charged_exactly() {
 async fn a8_a_client_that_leaves_in_mid_stream_pays_for_what_was_passed_on() {
     for k in 0..HELLO.len() {
         let house = House::open("1", "").await;
-        let (sender, reply) = Reply::stepped();
-        house
-            .upstream
-            .answer(reply.header("content-type", "text/event-stream"));
+        let sender = house.steps();
         let mut answer = house.chat(&ask_streamed()).await;
         for text in &HELLO[..=k] {
             assert!(sender.send(sse(&[chunk(text)])).await);
@@ -99,10 +96,7 @@ async fn a8_a_client_that_leaves_in_mid_stream_pays_for_what_was_passed_on() {
 #[tokio::test]
 async fn a8_usage_that_was_reported_before_the_client_left_is_what_it_pays() {
     let house = House::kind("1", "", "vllm").await;
-    let (sender, reply) = Reply::stepped();
-    house
-        .upstream
-        .answer(reply.header("content-type", "text/event-stream"));
+    let sender = house.steps();
     let mut answer = house.chat(&ask_streamed()).await;
     for (n, text) in (1..).zip(HELLO) {
         let mut event: Value = serde_json::from_str(&chunk(text)).unwrap();
@@ -119,10 +113,7 @@ async fn a8_usage_that_was_reported_before_the_client_left_is_what_it_pays() {
 #[tokio::test]
 async fn a_stream_that_the_gates_own_end_breaks_off_is_not_said_to_be_the_clients_doing() {
     let house = House::open("1", "").await;
-    let (sender, reply) = Reply::stepped();
-    house
-        .upstream
-        .answer(reply.header("content-type", "text/event-stream"));
+    let sender = house.steps();
     let mut answer = house.chat(&ask_streamed()).await;
     assert!(sender.send(sse(&[chunk("Hello")])).await);
     answer.chunk().await.unwrap();
@@ -165,10 +156,7 @@ async fn p11_a_client_that_asked_for_usage_at_the_end_sees_it_there_alone() {
 #[tokio::test]
 async fn a8_with_finish_a_stream_is_read_to_its_end_and_charged_exactly() {
     let house = House::open("1", "on_disconnect = \"finish\"").await;
-    let (sender, reply) = Reply::stepped();
-    house
-        .upstream
-        .answer(reply.header("content-type", "text/event-stream"));
+    let sender = house.steps();
     let mut answer = house.chat(&ask_streamed()).await;
     assert!(sender.send(sse(&[chunk("Hel")])).await);
     answer.chunk().await.unwrap();
@@ -200,10 +188,7 @@ async fn a8_a_client_that_leaves_when_it_has_all_pays_what_is_reported_then() {
     let estimate = bytes(&ask_streamed()) + 4 * 5;
     for (told, charge) in [(Some(usage()), 10 + 4 * 2 + 3 * 100), (None, estimate)] {
         let house = House::open("1", "").await;
-        let (sender, reply) = Reply::stepped();
-        house
-            .upstream
-            .answer(reply.header("content-type", "text/event-stream"));
+        let sender = house.steps();
         let mut answer = house.chat(&ask_streamed()).await;
         assert!(sender.send(sse(&[chunk("Hello"), last_chunk()])).await);
         answer.chunk().await.unwrap();
@@ -396,10 +381,7 @@ async fn a15_an_upstream_that_writes_more_than_it_was_told_is_cut_off() {
     for settings in ["", "hold = \"growing\"\nslice = 2\noutput_min = 1"] {
         for (reports, passes) in [(true, 3), (false, 3 * 4 + 64)] {
             let house = House::kind("1", settings, "vllm").await;
-            let (sender, reply) = Reply::stepped();
-            house
-                .upstream
-                .answer(reply.header("content-type", "text/event-stream"));
+            let sender = house.steps();
             let mut ask = ask_streamed();
             ask["max_tokens"] = json!(3);
             let mut answer = house.chat(&ask).await;

@@ -39,10 +39,7 @@ impl House {
 async fn a8_a_client_that_leaves_pays_for_the_tokens_that_were_passed_on() {
     for k in 0..FOX.len() {
         let house = House::tokenized("1", "", "generic").await;
-        let (sender, reply) = Reply::stepped();
-        house
-            .upstream
-            .answer(reply.header("content-type", "text/event-stream"));
+        let sender = house.steps();
         let mut answer = house.chat(&ask_streamed()).await;
         let input = House::input(&answer);
         for (text, _) in &FOX[..=k] {
@@ -121,10 +118,7 @@ async fn an_upstream_that_never_reports_is_paid_for_the_tokens_that_it_wrote() {
 #[tokio::test]
 async fn what_follows_a_report_is_counted_by_itself() {
     let house = House::tokenized("1", "", "vllm").await;
-    let (sender, reply) = Reply::stepped();
-    house
-        .upstream
-        .answer(reply.header("content-type", "text/event-stream"));
+    let sender = house.steps();
     let mut answer = house.chat(&ask_streamed()).await;
     let mut reported: Value = serde_json::from_str(&chunk(FOX[0].0)).unwrap();
     reported["usage"] = json!({ "prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13 });
@@ -204,10 +198,7 @@ async fn a15_a_hold_that_runs_out_is_charged_by_bytes_as_the_client_was_told() {
     let input = held - 40;
     // Enough for 100 bytes.
     let house = House::tokenized(&format!("0.{:06}", input + 400), settings, "generic").await;
-    let (sender, reply) = Reply::stepped();
-    house
-        .upstream
-        .answer(reply.header("content-type", "text/event-stream"));
+    let sender = house.steps();
     let mut answer = house.chat(&ask).await;
     let write = async { while sender.send(sse(&[chunk(" fox")])).await {} };
     let ((), text) = tokio::join!(write, answer.text());
@@ -240,10 +231,7 @@ async fn many_who_leave_at_once_each_pay_for_their_tokens() {
     let (mut waiting, mut senders) = (Vec::new(), Vec::new());
     let mut input = 0;
     for _ in 0..many {
-        let (sender, reply) = Reply::stepped();
-        house
-            .upstream
-            .answer(reply.header("content-type", "text/event-stream"));
+        let sender = house.steps();
         let mut answer = house.chat(&ask_streamed()).await;
         assert!(sender.send(sse(&[chunk(&text)])).await);
         answer.chunk().await.unwrap();

@@ -26,10 +26,7 @@ async fn a15_a_stream_ends_well_formed_at_zero_and_the_upstream_is_stopped() {
     let input = bytes(&ask);
     // Enough for 100 of the 900 tokens.
     let house = House::open(&format!("0.{:06}", input + 400), GROWING).await;
-    let (sender, reply) = Reply::stepped();
-    house
-        .upstream
-        .answer(reply.header("content-type", "text/event-stream"));
+    let sender = house.steps();
     let mut answer = house.chat(&ask).await;
     let write = async { while sender.send(sse(&[chunk("x")])).await {} };
     let ((), text) = tokio::join!(write, answer.text());
@@ -162,10 +159,7 @@ async fn the_last_event_says_where_to_buy_only_where_buying_helps() {
         let server = "[server]\nlisten = \"127.0.0.1:0\"\ntop_up_url = \"https://example.com/buy\"\n";
         let gate = Gatehouse::start(credits, &(config(&upstream, GROWING) + server)).await;
         let house = House { gate, upstream };
-        let (sender, reply) = Reply::stepped();
-        house
-            .upstream
-            .answer(reply.header("content-type", "text/event-stream"));
+        let sender = house.steps();
         let mut ask = ask_streamed();
         ask["max_tokens"] = json!(asked);
         let mut answer = house.chat(&ask).await;
