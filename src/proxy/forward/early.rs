@@ -12,11 +12,17 @@ pub(super) struct Early<S> {
     stream: S,
     /// The other end reads nothing any more.
     deaf: bool,
+    /// It has said all.
+    ended: bool,
 }
 
 impl<S> Early<S> {
     pub(super) fn new(stream: S) -> Early<S> {
-        Early { stream, deaf: false }
+        Early {
+            stream,
+            deaf: false,
+            ended: false,
+        }
     }
 
     /// What came of writing so many bytes.
@@ -24,13 +30,22 @@ impl<S> Early<S> {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         match &written {
             Poll::Ready(Err(error))
-                if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset) =>
+                if !self.ended
+                    && matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset) =>
             {
                 self.deaf = true;
                 Poll::Ready(Ok(all))
             }
             _ => written,
         }
+    }
+
+    /// Writes so many bytes to who is deaf: as long as there may be something to read.
+    fn nowhere(&self, all: usize) -> Poll<io::Result<usize>> {
+        Poll::Ready(match self.ended {
+            true => Err(io::ErrorKind::BrokenPipe.into()),
+            false => Ok(all),
+        })
     }
 }
 
@@ -43,18 +58,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Early<S> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         let ended = matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() == before;
-        if self.deaf && ended && buf.remaining() > 0 {
-            // The write has taken the error that would have said so (A13).
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        if buf.remaining() > 0 && ended || matches!(read, Poll::Ready(Err(_))) {
+            self.ended = true;
         }
-        read
+        match read {
+            // The write has taken the error that would have said so (A13).
+            Poll::Ready(Ok(())) if self.deaf && self.ended => {
+                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+            }
+            read => read,
+        }
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Early<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.deaf {
-            return Poll::Ready(Ok(buf.len()));
+            return self.nowhere(buf.len());
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.written(written, buf.len())
@@ -67,7 +87,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Early<S> {
     ) -> Poll<io::Result<usize>> {
         let all = bufs.iter().map(|buf| buf.len()).sum();
         if self.deaf {
-            return Poll::Ready(Ok(all));
+            return self.nowhere(all);
         }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.written(written, all)
@@ -98,6 +118,7 @@ mod tests {
     use http_body_util::{BodyExt, Full};
     use hyper::client::conn::http1;
     use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -185,5 +206,30 @@ mod tests {
             };
             assert_eq!(answer(Early::new(closes)).await, None);
         }
+    }
+
+    #[tokio::test]
+    async fn who_has_said_all_and_reads_nothing_is_written_to_no_more() {
+        let mut stream = Early::new(Closes {
+            answer: b"all",
+            writes: 0,
+        });
+        assert_eq!(stream.write(b"a").await.unwrap(), 1);
+        assert_eq!(
+            stream.write(b"bc").await.unwrap(),
+            2,
+            "it may have said something"
+        );
+        let mut said = Vec::new();
+        assert!(stream.read_to_end(&mut said).await.is_err());
+        assert_eq!(said, b"all");
+        assert!(stream.write(b"d").await.is_err());
+        // Half closed in order: the first write that fails is told.
+        let mut stream = Early::new(Closes {
+            answer: b"",
+            writes: 2,
+        });
+        assert_eq!(stream.read_to_end(&mut said).await.unwrap(), 0);
+        assert!(stream.write(b"a").await.is_err());
     }
 }
