@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::credits::Credits;
 use crate::domain::entry::Detail;
-use crate::domain::model::Models;
+use crate::domain::model::{Model, Models};
 use crate::domain::usage::{Class, Rates, Usage};
 use crate::ledger::detail::Note;
 use crate::meter::answer::Tally;
@@ -73,7 +73,7 @@ impl Metered {
             return Due {
                 amount: Credits::ZERO,
                 usage: Usage::default(),
-                rates: self.model.rates,
+                rates: self.charged_as().rates,
                 estimated: false,
                 end,
             };
@@ -90,7 +90,7 @@ impl Metered {
         Due {
             amount: held,
             usage: Usage::of(bound.input, 0),
-            rates: self.model.rates,
+            rates: self.charged_as().rates,
             estimated: true,
             end,
         }
@@ -104,11 +104,12 @@ impl Metered {
         let room = limit
             .saturating_mul(bound.answers)
             .saturating_sub(tally.usage.output());
-        let mut rates = *self.model.rates_at(tally.usage.input());
+        let model = self.charged_as();
+        let mut rates = *model.rates_at(tally.usage.input());
         let mut usage = tally.usage;
         if !tally.input_reported {
             // As it was quoted.
-            rates = self.model.dearest_up_to(bound.input);
+            rates = model.dearest_up_to(bound.input);
             let read = bound.read(&rates);
             usage = Class::ALL
                 .into_iter()
@@ -125,18 +126,23 @@ impl Metered {
         }
     }
 
-    /// An upstream that answers by another model, which is priced and dearer, is paid for that one (P10).
+    /// By whose rates it is charged.
+    fn charged_as(&self) -> &Arc<Model> {
+        self.dearer.as_ref().unwrap_or(&self.model)
+    }
+
+    /// An upstream that answers by another model, which is priced and dearer, is paid for that one (P10). Which of the two is dearer may change with what is used:
+    /// the last time that this is asked counts.
     pub(super) fn answered_by(&mut self, name: Option<&str>, tally: &Tally, models: &Models) {
         let told = self.model.upstream_name.as_deref().unwrap_or(&self.name);
         let other = name
             .filter(|name| *name != told && **name != *self.name)
             .and_then(|name| models.called(name));
-        if let Some(other) =
-            other.filter(|other| other.charge(&tally.usage) > self.model.charge(&tally.usage))
-        {
+        let dearer = other.filter(|other| other.charge(&tally.usage) > self.model.charge(&tally.usage));
+        if let Some(other) = dearer.filter(|_| self.dearer.is_none()) {
             tracing::warn!(asked = %self.name, answered = %other.name, "the upstream answered by a dearer model, which is charged up to the hold");
-            self.model = Arc::clone(other);
         }
+        self.dearer = dearer.cloned();
     }
 
     /// What the journal says of a charge on a route.

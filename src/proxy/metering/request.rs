@@ -27,6 +27,8 @@ pub(in crate::proxy) struct Metered {
     /// The name of the model, as asked for.
     pub(in crate::proxy) name: Arc<str>,
     pub(in crate::proxy) model: Arc<Model>,
+    /// The dearer one that answers.
+    pub(super) dearer: Option<Arc<Model>>,
     pub(in crate::proxy) fare: Fare,
     pub(in crate::proxy) quote: Quote,
     pub(super) asked: Asked,
@@ -107,6 +109,7 @@ pub(in crate::proxy) fn read(metering: &Metering, live: &Live, body: Bytes) -> R
         api: metering.api,
         name,
         model: Arc::clone(model),
+        dearer: None,
         fare,
         quote: terms.quote(&fare, asked.least_output),
         hold: terms.hold,

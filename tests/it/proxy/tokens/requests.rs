@@ -349,6 +349,43 @@ async fn p10_a_dearer_model_that_answers_is_charged_as_itself_up_to_the_hold() {
     }
 }
 
+/// Of two models each may be the dearer one, as more is written.
+#[tokio::test]
+async fn p10_which_model_is_dearer_is_asked_when_all_is_known() {
+    let upstream = FakeUpstream::start().await;
+    let base = "[models.\"base\"]\ninput = 50\noutput = 1\noutput_tokens_max = 1000\n";
+    let text = config(&upstream, "") + base;
+    let text = text.replace("[upstreams.models]\n", "[upstreams.models]\nkind = \"vllm\"\n");
+    let house = Gatehouse::start("1", &text).await;
+    let mut had = 1_000_000;
+    for (written, charge) in [(200, 10 + 4 * 200), (20, 50 * 10 + 20)] {
+        for tells in ["false", "true"] {
+            let event = |written: u64, text: &str| {
+                let mut event: Value = serde_json::from_str(text).unwrap();
+                event["model"] = json!("base");
+                event["usage"] = json!({ "prompt_tokens": 10, "completion_tokens": written });
+                event.to_string()
+            };
+            let events = [
+                event(1, &chunk("a")),
+                event(written, &chunk("b")),
+                event(written, &last_chunk()),
+                event(written, &usage_chunk(10, 1)),
+                "[DONE]".to_owned(),
+            ];
+            upstream.answer(streams(&events));
+            let request = house
+                .client()
+                .post_json("/v1/chat/completions", &ask_streamed())
+                .header("x-usage-cost", tells);
+            request.send().await.text().await;
+            let left = micros(&house.settled().await);
+            assert_eq!(had - left, charge, "{written} {tells}");
+            had = left;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_tokenizer_holds_close_to_what_is_read() {
     let upstream = FakeUpstream::start().await;
