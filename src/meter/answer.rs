@@ -191,7 +191,8 @@ impl Meter {
         let between = self.setup.api.answers().in_parts
             && self.marks.open.is_none()
             && !self.tally.delivered.is_empty();
-        self.tally.complete || self.marks.is_over() || between
+        let all_over = self.marks.is_over() && u64::from(self.marks.over.count_ones()) >= self.setup.choices;
+        self.tally.complete || all_over || between
     }
 
     /// What has been used by what has passed.

@@ -23,8 +23,8 @@ use super::outlive;
 use super::reply;
 use super::stall::Stall;
 
-/// For an upstream to tell what an answer used whose text is all there, when its client has left.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// For an upstream to tell what an answer used whose text is all there, when its client has left. It keeps its hold and its place meanwhile.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Bytes of our own, or the upstream's as they come.
 #[allow(
@@ -243,6 +243,9 @@ impl Passed {
         };
         tail.exchange.outcome = Outcome::ClientGone;
         let worker = Arc::clone(&tail.exchange.worker);
+        if let Some(metered) = self.metered.as_mut().filter(|_| patience == LAST_WORDS) {
+            metered.mute();
+        }
         let mut rest = Passed {
             begun: Bytes::new(),
             body: self.body.take(),
@@ -392,7 +395,11 @@ impl Passed {
     /// The upstream has come to its end.
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
         let ended = match &mut self.metered {
-            Some(metered) => std::task::ready!(metered.finish(cx)),
+            Some(metered) => {
+                // hyper takes a reset without an error for an end; its stream knows better.
+                let reset = self.body.as_ref().is_some_and(|body| !body.is_end_stream());
+                std::task::ready!(metered.finish(reset, cx))
+            }
             None => Some(Ended {
                 rest: Bytes::new(),
                 complete: true,
@@ -433,6 +440,11 @@ impl Passed {
 
     /// The credits have come to theirs: the upstream's connection is closed, so that the model stops.
     fn cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
+        if self.metered.as_ref().is_some_and(|metered| metered.is_mute()) {
+            self.ended(Some(Outcome::ClientGone));
+            self.body = None;
+            return Poll::Ready(None);
+        }
         let ending = match (&mut self.metered, &self.tail) {
             (Some(metered), Some(tail)) => metered.cut(&tail.exchange),
             _ => None,

@@ -17,7 +17,7 @@ use crate::service::denial::Denial;
 use super::super::body::ReplyBody;
 use super::super::exchange::Charge;
 use super::super::fault::{Fault, Rejected};
-use super::super::metering::{self, Course, End, Metered, Purse, Room, Streamed, charge_for};
+use super::super::metering::{self, Course, End, Ends, Metered, Purse, Room, Streamed, charge_for};
 use super::super::stage::{Payment, Reply};
 use super::super::stall::Stall;
 use super::settle::{Answer, abandoned, pass, released};
@@ -144,9 +144,13 @@ impl Answer<'_> {
         let streamed = metered.map(|metered| {
             let course = course(&metered, framing, &head.headers);
             let share = exchange.worker.answers_room.share();
-            let strict = framing == Framing::Whole || head.version == Version::HTTP_2;
+            let ends = match (framing, head.version) {
+                (Framing::Whole, _) => Ends::ByItsWords,
+                (_, Version::HTTP_2) => Ends::UnlessReset,
+                _ => Ends::Anyhow,
+            };
             let tells_cost = metered.tells_cost && framing == Framing::Sse;
-            let mut streamed = Streamed::new(course, metered, held, share, strict);
+            let mut streamed = Streamed::new(course, metered, held, share, ends);
             if tells_cost {
                 streamed.tell_cost(&exchange.live);
             }

@@ -38,8 +38,9 @@ pub(in crate::proxy) struct Streamed {
     passed: Counted,
     /// What is left behind the upstream's end, once that has come.
     rest: Option<Ended>,
-    /// An end that the answer does not say itself is a breach: an HTTP/2 stream that was reset without an error looks like one that ended, and half a JSON text is no answer.
-    strict: bool,
+    ends: Ends,
+    /// Nobody is there to whom text could be passed on; what it used is still of use.
+    mute: bool,
     cut: bool,
     /// Where its words are kept for a tokenizer.
     shelf: Option<Shelf>,
@@ -47,6 +48,17 @@ pub(in crate::proxy) struct Streamed {
     counting: Option<Counting>,
     /// Under which its last usage is to say what it has cost.
     tells_cost: Option<Arc<Live>>,
+}
+
+/// When an answer whose upstream says no more is whole, besides by its own words.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proxy) enum Ends {
+    /// Never: half a JSON text is no answer.
+    ByItsWords,
+    /// Where its HTTP/2 stream was ended, and not reset without an error.
+    UnlessReset,
+    /// Always: its connection would have broken.
+    Anyhow,
 }
 
 /// What is to be done.
@@ -72,16 +84,16 @@ enum Covered {
 }
 
 impl Streamed {
-    /// `strict`: an answer that ends without saying so has broken off.
     pub(in crate::proxy) fn new(
         course: Course,
         metered: Box<Metered>,
         held: Held,
         share: Share,
-        strict: bool,
+        ends: Ends,
     ) -> Streamed {
         Streamed {
-            strict,
+            ends,
+            mute: false,
             shelf: metered.tokenizer.is_some().then(|| Shelf::new(share)),
             counting: None,
             tells_cost: None,
@@ -113,10 +125,14 @@ impl Streamed {
             let mut stopped = Covered::Yes;
             let (metered, held, limit, passed) =
                 (&self.metered, self.purse.amount(), self.limit, self.passed);
+            let mute = self.mute;
             let step = self.course.next(|tally| {
                 // What brings no text costs nothing more.
                 if tally.delivered != passed {
-                    stopped = metered.covers(tally, limit, held);
+                    stopped = match mute {
+                        true => Covered::Never,
+                        false => metered.covers(tally, limit, held),
+                    };
                 }
                 matches!(stopped, Covered::Yes)
             });
@@ -207,17 +223,24 @@ impl Streamed {
 
     /// The upstream has come to its end: what is still to be passed on, or `None` where the credits do not cover it. First, what is known only now is held too, as
     /// far as there is.
-    pub(in crate::proxy) fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
+    pub(in crate::proxy) fn finish(&mut self, reset: bool, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
         while self.rest.is_none() {
             let mut stopped = Covered::Yes;
-            let (metered, held, limit) = (&self.metered, self.purse.amount(), self.limit);
+            let (metered, held, limit, mute) = (&self.metered, self.purse.amount(), self.limit, self.mute);
             let may_end = self.course.may_end(|tally| {
-                stopped = metered.covers(tally, limit, held);
+                stopped = match mute {
+                    true => Covered::Never,
+                    false => metered.covers(tally, limit, held),
+                };
                 matches!(stopped, Covered::Yes)
             });
             if may_end {
                 let mut ended = self.course.end();
-                ended.complete |= !self.strict;
+                ended.complete |= match self.ends {
+                    Ends::ByItsWords => false,
+                    Ends::UnlessReset => !reset,
+                    Ends::Anyhow => true,
+                };
                 self.rest = Some(ended);
                 break;
             }
@@ -253,6 +276,16 @@ impl Streamed {
     /// Its text is there, and the upstream has not told yet what it used: a client that has all it wants leaves here.
     pub(in crate::proxy) fn owes_usage(&self) -> bool {
         !self.cut && self.course.owes_usage()
+    }
+
+    /// From now on no text passes: nobody is there who could be charged for it.
+    pub(in crate::proxy) fn mute(&mut self) {
+        self.mute = true;
+    }
+
+    /// Whether that is so.
+    pub(in crate::proxy) fn is_mute(&self) -> bool {
+        self.mute
     }
 
     /// Nobody is there any more to whom the rest could be passed on.

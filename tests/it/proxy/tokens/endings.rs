@@ -2,6 +2,9 @@
 
 use serde_json::json;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::super::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, frame, literal};
 use super::*;
 use crate::rig::upstream::{Gate, Step};
 
@@ -558,29 +561,91 @@ async fn a13_half_a_json_text_is_no_answer() {
     assert_eq!(house.charged_of(1_000_000).await, bytes(&ask()) + 4 * 1_000);
 }
 
+/// A server that speaks HTTP/2 by hand: it answers the first request with these events, and then ends the stream with this frame.
+async fn by_hand(events: String, end: Vec<u8>) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut said = frame(SETTINGS, 0, 0, &[]);
+        said.extend(frame(SETTINGS, 1, 0, &[]));
+        socket.write_all(&said).await.unwrap();
+        let mut read = Vec::new();
+        while !read.windows(8).any(|window| window == b"messages") {
+            assert!(socket.read_buf(&mut read).await.unwrap() > 0);
+        }
+        // :status 200.
+        let mut head = vec![0x88];
+        head.extend(literal("content-type", "text/event-stream"));
+        let mut answer = frame(HEADERS, END_HEADERS, 1, &head);
+        answer.extend(frame(DATA, 0, 1, events.as_bytes()));
+        answer.extend(end);
+        socket.write_all(&answer).await.unwrap();
+        // Until the gate goes.
+        while socket.read_buf(&mut read).await.unwrap_or(0) > 0 {}
+    });
+    address
+}
+
 /// An HTTP/2 stream that is reset without an error looks as if it had ended.
 #[tokio::test]
-async fn a13_a_stream_over_http2_that_does_not_say_its_end_has_broken_off() {
-    for (protocol, breaks) in [("", false), ("http2 = true", true)] {
-        for (last, whole) in [(None, false), (Some(last_chunk()), true)] {
-            let upstream = FakeUpstream::start().await;
-            let text = config(&upstream, "");
-            let text = text.replace(
-                "[upstreams.models]\n",
-                &format!("[upstreams.models]\n{protocol}\n"),
-            );
-            let gate = Gatehouse::start("1", &text).await;
-            let house = House { gate, upstream };
-            let events: Vec<String> = std::iter::once(chunk("Hello")).chain(last).collect();
-            house
-                .upstream
-                .answer(Reply::ok(sse(&events)).header("content-type", "text/event-stream"));
-            let mut answer = house.chat(&ask_streamed()).await;
-            let read = answer.try_bytes().await;
-            assert_eq!(read.is_err(), breaks && !whole, "{protocol} {whole}");
-            assert_eq!(house.charged_of(1_000_000).await, bytes(&ask_streamed()) + 4 * 5);
-        }
+async fn a13_a_stream_over_http2_that_was_reset_is_not_taken_for_whole() {
+    let ended = || frame(DATA, END_STREAM, 1, &[]);
+    let reset = || frame(RST_STREAM, 0, 1, &[0; 4]);
+    for (events, end, breaks) in [
+        (sse(&[chunk("Hello")]), reset(), true),
+        (sse(&[chunk("Hello")]), ended(), false),
+        // It has said that it is over, one way or another.
+        (sse(&[chunk("Hello"), last_chunk()]), reset(), false),
+        (sse(&[chunk("Hello"), "[DONE]".to_owned()]), reset(), false),
+    ] {
+        let address = by_hand(events.clone(), end).await;
+        let upstream = FakeUpstream::start().await;
+        let text = config(&upstream, "").replace(&upstream.addr().to_string(), &address.to_string());
+        let text = text.replace("[upstreams.models]\n", "[upstreams.models]\nhttp2 = true\n");
+        let gate = Gatehouse::start("1", &text).await;
+        let house = House { gate, upstream };
+        let mut answer = house.chat(&ask_streamed()).await;
+        let read = answer.try_bytes().await;
+        assert_eq!(read.is_err(), breaks, "{events}");
+        assert_eq!(house.charged_of(1_000_000).await, bytes(&ask_streamed()) + 4 * 5);
     }
+}
+
+/// Who left between two answers, or two parts of one, pays for what was sent to it, and for nothing that came when it had gone.
+#[tokio::test]
+async fn a8_a_client_that_leaves_between_two_choices_pays_for_what_it_got() {
+    let house = House::open("1", "").await;
+    let sender = house.steps();
+    let mut ask = ask_streamed();
+    ask["n"] = json!(2);
+    let mut answer = house.chat(&ask).await;
+    assert!(sender.send(sse(&[chunk("Hello"), last_chunk()])).await);
+    answer.chunk().await.unwrap();
+    drop(answer);
+    house.upstream.wait_cancelled(1).await;
+    assert_eq!(house.charged_of(1_000_000).await, bytes(&ask) + 4 * 5);
+
+    let events = [
+        r#"{"type":"message_start","message":{"id":"m1","model":"small","usage":{"input_tokens":10,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}"#,
+        r#"{"type":"content_block_stop","index":0}"#,
+    ];
+    let house = House::open("1", "").await;
+    let sender = house.steps();
+    let ask = json!({ "model": "small", "max_tokens": 100, "stream": true, "messages": [{ "role": "user", "content": "Hi" }] });
+    let client = house.gate.client();
+    let mut answer = client.post_json("/v1/messages", &ask).send().await;
+    assert!(sender.send(sse(&events.map(str::to_owned))).await);
+    answer.chunk().await.unwrap();
+    drop(answer);
+    house.gate.wait_metric("faregate_connections", &[], 0.0).await;
+    let more = r#"{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"and so on"}}"#;
+    assert!(sender.send(sse(&[more.to_owned()])).await);
+    house.upstream.wait_cancelled(1).await;
+    assert_eq!(house.charged_of(1_000_000).await, 10 + 4 * 5);
+    assert_eq!(house.detail()["cause"], "client_gone");
 }
 
 #[tokio::test]
