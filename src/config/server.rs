@@ -76,7 +76,7 @@ const BODY_TIMEOUT: &str = "Time for a client to send the next part of a body.";
 const IDLE_TIMEOUT: &str =
     "Time for a connection without a request, and for a client that does not read its answer.";
 const TLS_TIMEOUT: &str = "Time for a client to finish the TLS handshake.";
-const BODIES_MAX: &str = "Bytes of bodies held in memory at once, over all requests whose body is read before it is forwarded; a further one is a 503. One account has a quarter. One alone always fits. Answers that are read whole have as much besides.";
+const BODIES_MAX: &str = "Bytes of bodies held in memory at once, over all requests whose body is read before it is forwarded; a further one is a 503. One account has half of it at most. One alone always fits. Answers that are read whole have as much besides.";
 const ANSWERS_MAX: &str =
     "Bytes of answers kept for retries, over all routes with `keep_answers`; the oldest make room.";
 const PER_CLIENT: &str = "Connections at once from one address (IPv6: one /64 network); further ones are closed. 0 for no such cap, as behind a load balancer, whose address is that of all clients.";

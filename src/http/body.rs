@@ -44,7 +44,7 @@ pub enum ReadError {
     /// Nothing came for [`ReadLimit::idle`], or not all within [`ReadLimit::total`].
     #[error("the body came too slowly")]
     TooSlow,
-    /// No room for it beside the bodies of other requests ([`Room`]).
+    /// No room for it beside other bodies ([`Room`]).
     #[error("there is no room for the body just now")]
     NoRoom,
     /// The body breaks the rules of framing.

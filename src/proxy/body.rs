@@ -1,16 +1,16 @@
 //! An answer's body on its way to the client.
 
+mod alone;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use ::http::{HeaderMap, Method, Version};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use crate::config::OnDisconnect;
 use crate::http::headers::clean_trailers;
 use crate::meter::answer::Ended;
 
@@ -22,9 +22,6 @@ use super::outcome::Outcome;
 use super::outlive;
 use super::reply;
 use super::stall::Stall;
-
-/// For an upstream to tell what an answer used whose text is all there, when its client has left. It keeps its hold and its place meanwhile.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Bytes of our own, or the upstream's as they come.
 #[allow(
@@ -233,46 +230,6 @@ impl Passed {
                 poll_fn(|cx| metered.poll_counted(cx)).await;
                 metered.settle(end, &mut exchange, &route);
             });
-        }
-    }
-
-    /// The client has left in the middle.
-    fn abandoned(&mut self) {
-        let (Some(patience), Some(tail)) = (self.patience(), &mut self.tail) else {
-            return self.ended(Some(Outcome::ClientGone));
-        };
-        tail.exchange.outcome = Outcome::ClientGone;
-        let worker = Arc::clone(&tail.exchange.worker);
-        if let Some(metered) = self.metered.as_mut().filter(|_| patience == LAST_WORDS) {
-            metered.mute();
-        }
-        let mut rest = Passed {
-            begun: Bytes::new(),
-            body: self.body.take(),
-            stall: self.stall.take(),
-            tail: self.tail.take(),
-            metered: self.metered.take(),
-            trailers: None,
-            alone: true,
-            over: self.over,
-            broken: None,
-        };
-        outlive::see_through(&worker, async move {
-            let end = async { while let Some(Ok(_)) = poll_fn(|cx| rest.poll(cx)).await {} };
-            let _ = tokio::time::timeout(patience, end).await;
-        });
-    }
-
-    /// How long the upstream is read on without a client; `None`: not at all.
-    fn patience(&self) -> Option<Duration> {
-        let exchange = &self.tail.as_ref()?.exchange;
-        let here = !self.alone && self.body.is_some();
-        let finish = exchange.route.as_ref()?.on_disconnect == OnDisconnect::Finish;
-        let owes_usage = || self.metered.as_ref().is_some_and(|metered| metered.owes_usage());
-        match here {
-            true if finish => Some(Duration::MAX),
-            true if owes_usage() => Some(LAST_WORDS),
-            _ => None,
         }
     }
 }

@@ -109,11 +109,17 @@ impl Exchange {
 impl Exchange {
     /// For its body, where that is read whole. Who it is for is known: its account has a part of the room and no more.
     pub(super) fn body_share(&self) -> Share {
-        let room = &self.worker.room;
-        match &self.known {
-            Some(known) => room.share_of(known.caller().account.as_str()),
-            None => room.share_of(""),
-        }
+        self.worker.room.share_of(self.account())
+    }
+
+    /// The same for its answer.
+    pub(super) fn answer_share(&self) -> Share {
+        self.worker.answers_room.share_of(self.account())
+    }
+
+    fn account(&self) -> &str {
+        let known = self.known.as_ref();
+        known.map_or("", |known| known.caller().account.as_str())
     }
 }
 

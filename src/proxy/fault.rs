@@ -37,7 +37,7 @@ pub(super) enum Fault {
     BodyTooLarge(u64),
     /// The body stopped coming.
     BodyStalled,
-    /// The bodies of other requests take all the memory there is for them.
+    /// Bodies take all the memory there is for them, in all or of this account.
     NoRoom,
     /// The client broke off its body. Nobody is there to be told.
     BodyBroken,

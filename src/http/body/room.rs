@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Bodies up to this size are nobody's in particular: to look their owner up would cost more than they take.
+/// Bodies up to this size are nobody's in particular, while there is room: to look their owner up would cost more than they take.
 const UNOWNED_MAX: usize = 64 * 1024;
 
-/// The part of the room that one owner may have: one in so many.
+/// The same where half of the room is taken.
+const UNOWNED_MAX_CROWDED: usize = 2 * 1024;
+
+/// The part of the room that one owner may have once half of it is taken: one in so many.
 const OWNERS_PART: usize = 4;
 
 /// How many bytes of bodies may be held at once, and how many of these may be one owner's. A body counts as it comes, since a length is easily claimed, until the last copy
@@ -49,7 +52,7 @@ impl Room {
         self.part(None)
     }
 
-    /// The same, of which one owner (a name of any kind) has a quarter of the room at most, over all bodies; or one body.
+    /// The same, of which one owner (a name of any kind) has half of the room at most, over all bodies, and a quarter where others have the rest of that half; or one body.
     pub fn share_of(self: &Arc<Self>, owner: &str) -> Share {
         self.part(Some(self.hasher.hash_one(owner)))
     }
@@ -87,7 +90,10 @@ impl Share {
     /// Takes so many bytes more, if they have room.
     pub fn grow(&mut self, more: usize) -> bool {
         let bytes = self.bytes.saturating_add(more);
-        if bytes > UNOWNED_MAX && !self.own(bytes) {
+        let max = self.room.max.load(Ordering::Relaxed);
+        let crowded = self.room.taken().saturating_add(more) > max / 2;
+        let unowned = if crowded { UNOWNED_MAX_CROWDED } else { UNOWNED_MAX };
+        if bytes > unowned && !self.own(bytes, crowded.then_some(max / OWNERS_PART)) {
             return false;
         }
         let grown = |taken: usize| self.fits_beside(taken, more).then(|| taken.saturating_add(more));
@@ -102,16 +108,16 @@ impl Share {
         done
     }
 
-    /// Counts so many bytes as the owner's, if these may have them. One body alone always may.
-    fn own(&mut self, bytes: usize) -> bool {
+    /// Counts so many bytes as the owner's, if these may have them: `most` in all. One body alone always may.
+    fn own(&mut self, bytes: usize, most: Option<usize>) -> bool {
         let Some(owner) = self.owner else { return true };
         let mut owners = self.room.owners.lock().unwrap_or_else(PoisonError::into_inner);
         let all = owners.entry(owner).or_default();
         let others = *all - self.owned;
-        let most = self.room.max.load(Ordering::Relaxed) / OWNERS_PART;
-        let done = others == 0 || others.saturating_add(bytes) <= most;
+        let all_bytes = others.saturating_add(bytes);
+        let done = others == 0 || most.is_none_or(|most| all_bytes <= most);
         if done {
-            (*all, self.owned) = (others.saturating_add(bytes), bytes);
+            (*all, self.owned) = (all_bytes, bytes);
         }
         done
     }
@@ -177,19 +183,18 @@ mod tests {
     }
 
     #[test]
-    fn h14_one_owner_has_a_quarter_of_the_room() {
+    fn h14_one_owner_leaves_half_of_the_room_to_others() {
         let room = Room::new(40 * UNOWNED_MAX);
         let mut theirs: Vec<Share> = (0..3).map(|_| room.share_of("them")).collect();
-        for share in &mut theirs[..2] {
-            assert!(share.grow(UNOWNED_MAX) && share.grow(4 * UNOWNED_MAX));
-        }
-        // Of the third as much as anyone may have besides.
-        assert!(theirs[2].grow(UNOWNED_MAX) && !theirs[2].grow(1));
-        let mut ours = room.share_of("us");
-        assert!(ours.grow(10 * UNOWNED_MAX));
+        assert!(theirs[0].grow(11 * UNOWNED_MAX) && theirs[1].grow(9 * UNOWNED_MAX));
+        // A few small ones always fit.
+        assert!(theirs[2].grow(UNOWNED_MAX_CROWDED) && !theirs[2].grow(1));
+        let (mut ours, mut more) = (room.share_of("us"), room.share_of("us"));
+        assert!(ours.grow(7 * UNOWNED_MAX) && more.grow(3 * UNOWNED_MAX) && !more.grow(1));
         drop(theirs.remove(0));
+        // Half of it is free again.
         assert!(theirs[1].grow(1));
-        drop((theirs, ours));
+        drop((theirs, ours, more));
         assert!(room.owners.lock().unwrap().is_empty());
         // One body may have any size that there is room for.
         assert!(room.share_of("them").grow(40 * UNOWNED_MAX));

@@ -24,7 +24,7 @@ impl Answer<'_> {
     /// Passes on what the customer may see of it.
     pub(super) async fn settle_listing(self, end: Option<Instant>) -> Result<Reply, Rejected> {
         let mut answer = self.fit()?;
-        let share = answer.exchange.worker.answers_room.share();
+        let share = answer.exchange.answer_share();
         let idle = answer.route.upstream.idle_timeout;
         let read = read(answer.response.body_mut(), idle, end, share);
         let list = match read.await {

@@ -27,7 +27,7 @@ impl Answer<'_> {
         let mut answer = self.fit()?;
         let route = answer.route;
         let idle = route.upstream.idle_timeout;
-        let share = answer.exchange.worker.answers_room.share();
+        let share = answer.exchange.answer_share();
         let read = match read(answer.response.body_mut(), idle, end, share).await {
             Ok(Read::Crowded(_)) => return Err(answer.broken(Fault::NoRoom)),
             Ok(read) => read,

@@ -50,7 +50,7 @@ impl Answer<'_> {
         let ending = abandoned(self.route, &self.payment);
         self.payment.held.on_drop(ending);
         let route = self.route;
-        let share = self.exchange.worker.answers_room.share();
+        let share = self.exchange.answer_share();
         match read(self.response.body_mut(), route.upstream.idle_timeout, end, share).await {
             Ok(Read::Part(part) | Read::Crowded(part)) => Ok(self.streamed(Framing::Whole, part, end)),
             Ok(Read::Whole(bytes)) => self.charged(bytes).await,
@@ -143,7 +143,7 @@ impl Answer<'_> {
         let (mut head, body) = response.into_parts();
         let streamed = metered.map(|metered| {
             let course = course(&metered, framing, &head.headers);
-            let share = exchange.worker.answers_room.share();
+            let share = exchange.answer_share();
             let ends = match (framing, head.version) {
                 (Framing::Whole, _) => Ends::ByItsWords,
                 (_, Version::HTTP_2) => Ends::UnlessReset,

@@ -60,7 +60,7 @@ pub(super) fn say(fault: &Fault, exchange: &Exchange) -> Said {
         Fault::OriginNotAllowed => "pages of this origin may not call this route".into(),
         Fault::BodyTooLarge(max) => format!("the body is longer than the {max} bytes allowed here").into(),
         Fault::BodyStalled => "the request's body stopped coming".into(),
-        Fault::NoRoom => "the bodies of other requests take all the memory there is for them just now; nothing was charged".into(),
+        Fault::NoRoom => "the bodies of requests, or of this account's, take all the memory that there is for them just now; nothing was charged".into(),
         Fault::BodyBroken => "the request's body broke off".into(),
         Fault::MediaType(expected) => format!("the price of this route is in its body, which must be {expected}").into(),
         Fault::UpgradeRequired => "this route only carries WebSocket connections".into(),

@@ -369,7 +369,7 @@ cost = { each = 0.01, times = "n" }
 async fn h14_bodies_that_are_held_in_memory_are_bounded_over_all_of_an_accounts_requests() {
     let upstream = FakeUpstream::start().await;
     let toml = routes(&upstream, IMAGES)
-        + "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\nbodies_max = \"4MiB\"\n";
+        + "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 2\nbodies_max = \"2MiB\"\n";
     let house = Gatehouse::start("1", &toml).await;
     let images_of = |client: &HttpClient, body: RigBody| {
         let request = client.request(http::Method::POST, "/v1/images");
@@ -395,7 +395,7 @@ async fn h14_bodies_that_are_held_in_memory_are_bounded_over_all_of_an_accounts_
         }
     })
     .await;
-    // One account has a quarter of the room. One body more has room for a part of it; whether it says so or not.
+    // One account has half of the room. One body more has room for a part of it; whether it says so or not.
     let (upload, body) = RigBody::stepped();
     let unannounced = tokio::spawn(images(body).send());
     for _ in 0..40 {
