@@ -1,6 +1,7 @@
 //! An answer's body on its way to the client.
 
 mod alone;
+mod own;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -268,7 +269,13 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, PassError>>> {
         match &mut *self {
-            ReplyBody::Own { bytes, .. } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            ReplyBody::Own {
+                bytes,
+                _ends: exchange,
+            } => {
+                let piece = own::piece(bytes, exchange.as_deref_mut(), cx);
+                Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+            }
             ReplyBody::Passed(passed) => passed.poll(cx),
         }
     }
@@ -429,7 +436,7 @@ impl Passed {
                 {
                     tail.record = None;
                 }
-                if tail.watched && self.body.as_ref().is_some_and(|body| !body.is_end_stream()) {
+                if tail.watched {
                     tail.exchange.in_flight.gave(cx.waker());
                 }
             } else if let (Some(trailers), Some(route)) = (frame.trailers_mut(), &tail.exchange.route) {

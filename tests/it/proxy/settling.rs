@@ -230,6 +230,36 @@ async fn a9_over_http2_an_answer_that_nobody_takes_is_cut_off() {
     drop(answer);
 }
 
+/// Also one that is short, and one of the gate's own: unread ones would hold its memory and its places.
+#[tokio::test]
+async fn a9_over_http2_a_short_answer_that_nobody_takes_is_cut_off() {
+    let upstream = FakeUpstream::start().await;
+    let toml = simple(&upstream) + "[server]\nlisten = \"127.0.0.1:0\"\nidle_timeout = \"1s\"\n";
+    let house = Gatehouse::start("1", &toml).await;
+    for path in ["/nowhere", "/v1/x"] {
+        upstream.answer(Reply::ok("done"));
+        let mut raw = frames::connect(house.addr()).await;
+        // No room for anything.
+        let none = frames::frame(frames::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+        let asked = frames::frame(
+            frames::HEADERS,
+            frames::END_HEADERS | frames::END_STREAM,
+            frames::stream(0),
+            &frames::post(path, KEY),
+        );
+        raw.send([none, asked].concat()).await;
+        loop {
+            let (kind, stream, _) = frames::next_frame(&mut raw).await.expect("a frame");
+            assert_ne!(kind, frames::DATA);
+            if kind == frames::RST_STREAM {
+                assert_eq!(stream, frames::stream(0));
+                break;
+            }
+        }
+        house.wait_metric("faregate_requests_under_way", &[], 0.0).await;
+    }
+}
+
 #[tokio::test]
 async fn a12_an_upstream_that_does_not_read_the_request_is_a_timeout() {
     let upstream = FakeUpstream::start().await;
