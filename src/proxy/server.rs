@@ -189,6 +189,11 @@ impl Server {
         self.shared.room.taken()
     }
 
+    /// Bytes of answers that are held in memory now, of as much again.
+    pub fn answers_held(&self) -> usize {
+        self.shared.answers_room.taken()
+    }
+
     /// From now on new requests come under this configuration; listener, TLS files, workers and what is allotted to them stay as they are.
     ///
     /// # Errors

@@ -523,7 +523,12 @@ async fn h14_an_answer_for_which_there_is_no_room_is_passed_on_as_it_comes() {
         tokio::spawn(async move { client.post_json("/v1/chat/completions", &ask).send().await })
     };
     assert!(sender.send(waiting[..800 * 1024].to_owned()).await);
-    house.upstream.wait_reached(1).await;
+    crate::rig::within("all of that to be read", async {
+        while house.gate.server.answers_held() < 800 * 1024 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     house.upstream.answer(Reply::json(&answer(700)));
     let mut second = house.chat(&ask()).await;
     assert_eq!((second.status(), second.header("x-credits-charged")), (200, None));
