@@ -17,7 +17,7 @@ pub(super) use course::Course;
 pub(super) use due::End;
 pub(super) use purse::{Purse, Room};
 pub(super) use request::{Metered, Unpriced, read};
-pub(super) use stream::{Ends, Next, Streamed, charge_for};
+pub(super) use stream::{Ends, Next, Over, Streamed};
 pub(super) use words::counted;
 
 /// How a route's requests are metered.

@@ -17,7 +17,7 @@ use crate::service::denial::Denial;
 use super::super::body::ReplyBody;
 use super::super::exchange::Charge;
 use super::super::fault::{Fault, Rejected};
-use super::super::metering::{self, Course, End, Ends, Metered, Purse, Room, Streamed, charge_for};
+use super::super::metering::{self, Course, End, Ends, Metered, Over, Purse, Room, Streamed};
 use super::super::stage::{Payment, Reply};
 use super::super::stall::Stall;
 use super::settle::{Answer, abandoned, pass, released};
@@ -108,15 +108,13 @@ impl Answer<'_> {
             held.settle(released(route, fault.code().as_str()));
             return Err(exchange.reject(fault));
         }
-        charge_for(
-            &mut metered,
-            held,
-            &mut course,
-            End::Whole,
+        let over = Over {
+            metered: &mut metered,
+            course: &mut course,
+            end: End::Whole,
             limit,
-            &mut exchange,
-            route,
-        );
+        };
+        over.charge(held, &mut exchange, route);
         let charged = match exchange.charge {
             Charge::Charged(amount) => amount,
             _ => Credits::ZERO,

@@ -123,16 +123,11 @@ impl Streamed {
         }
         loop {
             let mut stopped = Covered::Yes;
-            let (metered, held, limit, passed) =
-                (&self.metered, self.purse.amount(), self.limit, self.passed);
-            let mute = self.mute;
+            let (metered, held, limit, passed) = (&self.metered, self.audible(), self.limit, self.passed);
             let step = self.course.next(|tally| {
                 // What brings no text costs nothing more.
                 if tally.delivered != passed {
-                    stopped = match mute {
-                        true => Covered::Never,
-                        false => metered.covers(tally, limit, held),
-                    };
+                    stopped = metered.covers(tally, limit, held);
                 }
                 matches!(stopped, Covered::Yes)
             });
@@ -156,6 +151,11 @@ impl Streamed {
         }
     }
 
+    /// What is held for text; `None` where none is to pass.
+    fn audible(&self) -> Option<Credits> {
+        (!self.mute).then(|| self.purse.amount())
+    }
+
     /// Whether what was stopped may pass after all.
     fn room(&mut self, stopped: Covered, cx: &mut Context<'_>) -> Room {
         match stopped {
@@ -175,10 +175,13 @@ impl Streamed {
 
     /// What passes, with what it has cost where that is known. Under a hold that has yet to grow for it, it is not.
     fn with_cost(&mut self, data: Bytes) -> Bytes {
-        let tally = self.course.tally();
-        let Some(live) = self.tells_cost.as_ref().filter(|_| tally.exact().is_some()) else {
+        let Some(live) = &self.tells_cost else {
             return data;
         };
+        let tally = self.course.tally();
+        if tally.exact().is_none() {
+            return data;
+        }
         let answers = self.course.model();
         self.metered.answered_by(answers.as_deref(), &tally, &live.models);
         let due = self.metered.due(&tally, End::Whole, self.limit).amount;
@@ -226,12 +229,9 @@ impl Streamed {
     pub(in crate::proxy) fn finish(&mut self, reset: bool, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
         while self.rest.is_none() {
             let mut stopped = Covered::Yes;
-            let (metered, held, limit, mute) = (&self.metered, self.purse.amount(), self.limit, self.mute);
+            let (metered, held, limit) = (&self.metered, self.audible(), self.limit);
             let may_end = self.course.may_end(|tally| {
-                stopped = match mute {
-                    true => Covered::Never,
-                    false => metered.covers(tally, limit, held),
-                };
+                stopped = metered.covers(tally, limit, held);
                 matches!(stopped, Covered::Yes)
             });
             if may_end {
@@ -329,15 +329,7 @@ impl Streamed {
     /// Whoever drops it before it is settled charges for it as far as it is known now.
     pub(in crate::proxy) fn settles_on_drop(&mut self, end: End, exchange: &mut Exchange, route: &Route) {
         let held = self.purse.amount();
-        let known = known(
-            &mut self.metered,
-            held,
-            &mut self.course,
-            end,
-            self.limit,
-            exchange,
-            route,
-        );
+        let known = self.over(end).known(held, exchange, route);
         exchange.charge = known.charge;
         self.purse.on_drop(known.ending);
     }
@@ -346,21 +338,25 @@ impl Streamed {
     pub(in crate::proxy) fn settle(&mut self, end: End, exchange: &mut Exchange, route: &Route) {
         let Some(held) = self.purse.take() else { return };
         let end = if self.cut { End::CutOff } else { end };
-        charge_for(
-            &mut self.metered,
-            held,
-            &mut self.course,
+        self.over(end).charge(held, exchange, route);
+    }
+
+    fn over(&mut self, end: End) -> Over<'_> {
+        Over {
+            metered: &mut self.metered,
+            course: &mut self.course,
             end,
-            self.limit,
-            exchange,
-            route,
-        );
+            limit: self.limit,
+        }
     }
 }
 
 impl Metered {
-    /// Whether what is held covers all this. What an upstream writes beyond the limit that it was told is not passed on, whatever is held.
-    fn covers(&self, tally: &Tally, limit: u64, held: Credits) -> Covered {
+    /// Whether what is held, if anything is to be covered, covers all this. What an upstream writes beyond the limit that it was told is not passed on, whatever is held.
+    fn covers(&self, tally: &Tally, limit: u64, held: Option<Credits>) -> Covered {
+        let Some(held) = held else {
+            return Covered::Never;
+        };
         let told = limit.saturating_mul(self.fare.bound().answers);
         let events = told.saturating_mul(EVENTS_PER_TOKEN).saturating_add(EVENTS_FREE);
         if tally.usage.output() > told || tally.delivered.events > events {
@@ -378,26 +374,13 @@ impl Metered {
     }
 }
 
-/// Charges for an answer: what is due, up to what is held.
-pub(in crate::proxy) fn charge_for(
-    metered: &mut Metered,
-    held: Held,
-    course: &mut Course,
-    end: End,
-    limit: u64,
-    exchange: &mut Exchange,
-    route: &Route,
-) {
-    let known = known(metered, held.amount(), course, end, limit, exchange, route);
-    let (due, charged, invalid) = (known.due, known.charged, course.tally().invalid);
-    if due > charged || invalid > 0 {
-        let meters = &exchange.worker.meters;
-        meters.reports_corrected.one();
-        meters.unpaid(due, charged);
-        tracing::warn!(route = %route.id, request = %exchange.request, %due, %charged, invalid, "what the upstream reports was corrected");
-    }
-    exchange.charge = known.charge;
-    held.settle(known.ending);
+/// An answer that is over.
+pub(in crate::proxy) struct Over<'a> {
+    pub(in crate::proxy) metered: &'a mut Metered,
+    pub(in crate::proxy) course: &'a mut Course,
+    pub(in crate::proxy) end: End,
+    /// Tokens that each answer could have.
+    pub(in crate::proxy) limit: u64,
 }
 
 /// What is known of an answer that is over.
@@ -408,33 +391,43 @@ struct Known {
     ending: Ending,
 }
 
-fn known(
-    metered: &mut Metered,
-    held: Credits,
-    course: &mut Course,
-    end: End,
-    limit: u64,
-    exchange: &Exchange,
-    route: &Route,
-) -> Known {
-    course.close();
-    let tally = course.tally();
-    metered.answered_by(course.model().as_deref(), &tally, &exchange.live.models);
-    let due = match course.is_dark() {
-        true => metered.unknown(held, end),
-        false => metered.due(&tally, end, limit),
-    };
-    let charged = due.amount.min(held).min(metered.fare.most());
-    let detail = metered.detail(&route.id, &due);
-    let released = charged.is_zero() && end != End::Whole;
-    let (charge, ending) = match released {
-        true => (Charge::Released, Ending::Release(detail)),
-        false => (Charge::Charged(charged), Ending::Capture(charged, detail)),
-    };
-    Known {
-        due: due.amount,
-        charged,
-        charge,
-        ending,
+impl Over<'_> {
+    /// Charges for it: what is due, up to what is held.
+    pub(in crate::proxy) fn charge(mut self, held: Held, exchange: &mut Exchange, route: &Route) {
+        let known = self.known(held.amount(), exchange, route);
+        let (due, charged, invalid) = (known.due, known.charged, self.course.tally().invalid);
+        if due > charged || invalid > 0 {
+            let meters = &exchange.worker.meters;
+            meters.reports_corrected.one();
+            meters.unpaid(due, charged);
+            tracing::warn!(route = %route.id, request = %exchange.request, %due, %charged, invalid, "what the upstream reports was corrected");
+        }
+        exchange.charge = known.charge;
+        held.settle(known.ending);
+    }
+
+    fn known(&mut self, held: Credits, exchange: &Exchange, route: &Route) -> Known {
+        self.course.close();
+        let tally = self.course.tally();
+        let answers = self.course.model();
+        self.metered
+            .answered_by(answers.as_deref(), &tally, &exchange.live.models);
+        let due = match self.course.is_dark() {
+            true => self.metered.unknown(held, self.end),
+            false => self.metered.due(&tally, self.end, self.limit),
+        };
+        let charged = due.amount.min(held).min(self.metered.fare.most());
+        let detail = self.metered.detail(&route.id, &due);
+        let released = charged.is_zero() && self.end != End::Whole;
+        let (charge, ending) = match released {
+            true => (Charge::Released, Ending::Release(detail)),
+            false => (Charge::Charged(charged), Ending::Capture(charged, detail)),
+        };
+        Known {
+            due: due.amount,
+            charged,
+            charge,
+            ending,
+        }
     }
 }
