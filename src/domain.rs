@@ -16,6 +16,7 @@ pub mod ids;
 pub mod key;
 pub mod limits;
 pub mod model;
+pub mod money;
 pub mod price;
 pub mod refusal;
 pub mod shelf;
