@@ -5,6 +5,7 @@
 
 pub mod detail;
 pub mod embedded;
+pub mod memos;
 pub mod redis;
 mod replay;
 

@@ -12,6 +12,12 @@ pub enum NameError {
     /// Empty or longer than [`NAME_MAX`] bytes.
     #[error("a name has 1 to {NAME_MAX} characters")]
     Length,
+    /// Empty or longer than this kind of name may be.
+    #[error("such a name has 1 to {max} characters")]
+    Size {
+        /// The most bytes it may have.
+        max: usize,
+    },
     /// A character that is not allowed, which.
     #[error("a name has visible ASCII characters without {forbidden}; found {found:?}")]
     Character {
