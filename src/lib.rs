@@ -6,7 +6,7 @@
 //! |---|---|
 //! | L0 | [`domain`]: values and decisions, no I/O |
 //! | L1 | [`clock`], [`config`], [`telemetry`], [`http`], [`meter`]: bodies to tokens and back, [`tokenizer`] |
-//! | L2 | [`ledger`]: the port and its two stores |
+//! | L2 | [`ledger`]: the port and its two stores; [`stripe`]: its signatures, its API |
 //! | L3 | [`service`]: the one place where things are done |
 //! | L4 | [`proxy`], [`api`] |
 //! | L5 | [`app`]: the only place that names an adapter |
@@ -23,5 +23,6 @@ pub mod ledger;
 pub mod meter;
 pub mod proxy;
 pub mod service;
+pub mod stripe;
 pub mod telemetry;
 pub mod tokenizer;

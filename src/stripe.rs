@@ -1,0 +1,5 @@
+//! L2: what the gate knows of Stripe: who signed a telling, how a call is written, and a client that makes it.
+//!
+//! It knows neither the ledger nor routes. What a telling means for an account is decided in `service`, and nothing here keeps anything.
+
+pub mod signature;
