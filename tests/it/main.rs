@@ -24,4 +24,5 @@ mod proxy;
 mod redis;
 mod rig;
 mod sim;
+mod stripe;
 mod tidy;

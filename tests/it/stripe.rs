@@ -1,0 +1,3 @@
+//! What the gate does with Stripe, against a fake of it.
+
+pub(crate) mod fake;

@@ -1,0 +1,98 @@
+//! From an operation's name to what the world does.
+
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::world::{Reply, World};
+
+/// Does it; `names` is what the path names, in its order.
+pub(crate) fn call(world: &mut World, operation: &str, names: &[String], asked: &Value) -> Reply {
+    let id = names.first().map_or("", String::as_str);
+    let Some((method, path)) = operation.split_once(' ') else {
+        panic!("no operation: {operation}")
+    };
+    let reply = match path.split('/').nth(2) {
+        Some("billing") => billing(world, operation, id, asked),
+        Some("core") => thin(world, operation, id, asked),
+        _ if method == "GET" => read(world, operation, id, asked),
+        _ => write(world, operation, id, asked),
+    };
+    let mut reply = reply?;
+    for path in asked["expand"].as_array().into_iter().flatten() {
+        let path = path.as_str().expect("checked");
+        let steps: Vec<&str> = path.split('.').collect();
+        expand(world, &mut reply, &steps, path)?;
+    }
+    Ok(reply)
+}
+
+fn billing(world: &mut World, operation: &str, id: &str, asked: &Value) -> Reply {
+    let grants = "/v1/billing/credit_grants";
+    let transactions = "billing.credit_balance_transaction";
+    match operation {
+        "POST /v1/billing/credit_grants" => world.create_grant(asked),
+        "GET /v1/billing/credit_grants" => world.list("billing.credit_grant", asked, &["customer"], grants),
+        "GET /v1/billing/credit_grants/{id}" => world.find("billing.credit_grant", id),
+        "POST /v1/billing/credit_grants/{id}" => world.update_grant(id, asked),
+        "POST /v1/billing/credit_grants/{id}/expire" => world.expire_grant(id),
+        "POST /v1/billing/credit_grants/{id}/void" => world.void_grant(id),
+        "GET /v1/billing/credit_balance_summary" => world.balance_summary(asked),
+        "GET /v1/billing/credit_balance_transactions" => world.list_transactions(asked),
+        "GET /v1/billing/credit_balance_transactions/{id}" => world.find(transactions, id),
+        other => Err(not_modelled(other)),
+    }
+}
+
+fn thin(world: &World, operation: &str, id: &str, asked: &Value) -> Reply {
+    match operation {
+        "GET /v2/core/events" => world.list_thin_events(asked),
+        "GET /v2/core/events/{id}" => world.get_thin_event(id),
+        other => Err(not_modelled(other)),
+    }
+}
+
+fn read(world: &World, operation: &str, id: &str, asked: &Value) -> Reply {
+    match operation {
+        "GET /v1/account" => Ok(json!({"id": super::ACCOUNT, "object": "account", "country": "US"})),
+        "GET /v1/customers/{customer}" => world.get_customer(id),
+        "GET /v1/payment_methods/{payment_method}" => world.find("payment_method", id),
+        "GET /v1/events" => world.list_events(asked),
+        "GET /v1/events/{id}" => world.get_event(id),
+        other => Err(not_modelled(other)),
+    }
+}
+
+fn write(world: &mut World, operation: &str, id: &str, asked: &Value) -> Reply {
+    match operation {
+        "POST /v1/customers" => world.create_customer(asked),
+        "POST /v1/customers/{customer}" => world.update_customer(id, asked),
+        other => Err(not_modelled(other)),
+    }
+}
+
+fn not_modelled(operation: &str) -> ApiError {
+    ApiError::new(501, "api_error", format!("The fake does not model {operation}."))
+}
+
+/// Puts objects in the place of their ids.
+fn expand(world: &World, at: &mut Value, steps: &[&str], whole: &str) -> Result<(), ApiError> {
+    if let Value::Array(items) = at {
+        return items
+            .iter_mut()
+            .try_for_each(|item| expand(world, item, steps, whole));
+    }
+    let Some((step, rest)) = steps.split_first() else {
+        return Ok(());
+    };
+    let Some(inner) = at.get_mut(*step) else {
+        let message = format!("This property cannot be expanded ({whole}).");
+        return Err(ApiError::invalid(message).param("expand"));
+    };
+    if let Some(id) = inner.as_str() {
+        *inner = world.object(id).clone();
+    }
+    if inner.is_null() {
+        return Ok(());
+    }
+    expand(world, inner, rest, whole)
+}

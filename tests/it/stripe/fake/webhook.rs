@@ -1,0 +1,317 @@
+//! Webhooks: signed, and sent as badly as a plan says.
+
+use std::net::SocketAddr;
+
+use sha2::{Digest, Sha256};
+
+use super::FakeStripe;
+use super::chance::Chance;
+use crate::rig::client::HttpClient;
+
+/// Where webhooks go.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) addr: SocketAddr,
+    pub(crate) path: String,
+}
+
+/// One webhook, ready to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed {
+    pub(crate) event: String,
+    pub(crate) kind: String,
+    /// `Content-Type` and `Stripe-Signature`.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+/// What became of one sending.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Delivery {
+    pub(crate) event: String,
+    pub(crate) kind: String,
+    /// None: no answer.
+    pub(crate) status: Option<u16>,
+    /// It bore a false signature.
+    pub(crate) forged: bool,
+}
+
+/// How well webhooks are sent. Chances are in a hundred.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivering {
+    pub(crate) seed: u64,
+    /// Never sent at all; only the list of events has them.
+    pub(crate) lost: u32,
+    /// Sent twice.
+    pub(crate) repeated: u32,
+    /// Sent once more at the end of the round, with a later signature.
+    pub(crate) resigned: u32,
+    /// Kept for the next round.
+    pub(crate) delayed: u32,
+    /// Preceded by a copy with other content and a false signature.
+    pub(crate) forged: u32,
+    pub(crate) shuffled: bool,
+    /// How often a webhook that gets no 2xx is sent before it is left for the next round.
+    pub(crate) attempts: usize,
+}
+
+impl Delivering {
+    /// Each once, in order; a refused one twice more.
+    pub(crate) fn well() -> Delivering {
+        Delivering {
+            seed: 0,
+            lost: 0,
+            repeated: 0,
+            resigned: 0,
+            delayed: 0,
+            forged: 0,
+            shuffled: false,
+            attempts: 3,
+        }
+    }
+
+    /// All that may happen, none of it often enough to stop everything.
+    pub(crate) fn badly(seed: u64) -> Delivering {
+        Delivering {
+            seed,
+            lost: 10,
+            repeated: 20,
+            resigned: 20,
+            delayed: 20,
+            forged: 10,
+            shuffled: true,
+            ..Delivering::well()
+        }
+    }
+}
+
+/// Signs a body: one `v1` for each secret.
+pub(crate) fn signature(time: i64, body: &str, secrets: &[String]) -> String {
+    let mut header = format!("t={time}");
+    for secret in secrets {
+        let mac = hmac_sha256(secret.as_bytes(), format!("{time}.{body}").as_bytes());
+        header.push_str(",v1=");
+        header.extend(mac.iter().map(|byte| format!("{byte:02x}")));
+    }
+    header
+}
+
+/// RFC 2104.
+fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut block = [0_u8; 64];
+    if key.len() > block.len() {
+        block[..32].copy_from_slice(&Sha256::digest(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    let pad = |with: u8| block.map(|byte| byte ^ with);
+    let inner = Sha256::new()
+        .chain_update(pad(0x36))
+        .chain_update(message)
+        .finalize();
+    Sha256::new()
+        .chain_update(pad(0x5c))
+        .chain_update(inner)
+        .finalize()
+        .into()
+}
+
+/// One planned sending.
+#[derive(Clone, Debug)]
+struct Sending {
+    event: String,
+    kind: String,
+    body: String,
+    forged: bool,
+    later: bool,
+}
+
+impl FakeStripe {
+    /// Where webhooks go from now on.
+    pub(crate) fn deliver_to(&self, addr: SocketAddr, path: &str) {
+        let path = path.to_owned();
+        *super::lock(&self.endpoint) = Some(Endpoint { addr, path });
+    }
+
+    /// Replaces the secrets that webhooks are signed with; several while one is being rolled.
+    pub(crate) fn sign_with(&self, secrets: &[&str]) {
+        *super::lock(&self.secrets) = secrets.iter().map(|&secret| secret.to_owned()).collect();
+    }
+
+    /// Signs any body as this Stripe would now.
+    pub(crate) fn sign(&self, event: &str, kind: &str, body: String) -> Signed {
+        let signature = signature(self.signing_time(), &body, &super::lock(&self.secrets));
+        Signed {
+            event: event.to_owned(),
+            kind: kind.to_owned(),
+            headers: vec![
+                (
+                    "content-type".to_owned(),
+                    "application/json; charset=utf-8".to_owned(),
+                ),
+                ("stripe-signature".to_owned(), signature),
+            ],
+            body,
+        }
+    }
+
+    /// Takes all that is not sent yet, snapshot events first, each signed; they count as delivered.
+    pub(crate) fn take_undelivered(&self) -> Vec<Signed> {
+        let waiting = self.waiting();
+        for sending in &waiting {
+            self.settle(&sending.event, true);
+        }
+        let sign = |sending: Sending| self.sign(&sending.event, &sending.kind, sending.body);
+        waiting.into_iter().map(sign).collect()
+    }
+
+    /// Sends all that waits, as well as told; gives back every sending in its order.
+    pub(crate) async fn deliver(&self, how: &Delivering) -> Vec<Delivery> {
+        let mut done = Vec::new();
+        for sending in self.plan(how) {
+            let mut attempts = if sending.forged { 1 } else { how.attempts };
+            loop {
+                attempts = attempts.saturating_sub(1);
+                let delivery = self.send(&sending).await;
+                let taken = delivery.status.is_some_and(|status| (200..300).contains(&status));
+                done.push(delivery);
+                if taken && !sending.forged {
+                    self.settle(&sending.event, true);
+                }
+                if taken || attempts == 0 {
+                    break;
+                }
+            }
+        }
+        done
+    }
+
+    /// Sends well until nothing waits; panics when something is refused.
+    #[track_caller]
+    pub(crate) fn deliver_all(&self) -> impl Future<Output = Vec<Delivery>> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let done = self.deliver(&Delivering::well()).await;
+            assert!(self.waiting().is_empty(), "refused ({caller}): {done:#?}");
+            done
+        }
+    }
+
+    /// Sends one event of the log once more, whatever became of it.
+    pub(crate) async fn resend(&self, event: &str) -> Delivery {
+        let (kind, body) = {
+            let world = self.world();
+            let found = world.events().iter().find(|known| known.id == event);
+            let thin = world.thin_events().iter().find(|known| known.id == event);
+            match (found, thin) {
+                (Some(found), _) => (found.kind.clone(), found.payload.to_string()),
+                (None, Some(thin)) => (thin.kind.clone(), thin.notification.to_string()),
+                (None, None) => panic!("no event {event}"),
+            }
+        };
+        let event = event.to_owned();
+        self.send(&Sending {
+            event,
+            kind,
+            body,
+            forged: false,
+            later: false,
+        })
+        .await
+    }
+
+    fn plan(&self, how: &Delivering) -> Vec<Sending> {
+        let mut chance = Chance::new(how.seed);
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        for sending in self.waiting() {
+            if chance.percent(how.lost) {
+                self.settle(&sending.event, false);
+                continue;
+            }
+            if chance.percent(how.delayed) {
+                continue;
+            }
+            if chance.percent(how.forged) {
+                let body = sending
+                    .body
+                    .replace("\"livemode\":false", "\"livemode\":false,\"forged\":true");
+                first.push(Sending {
+                    body,
+                    forged: true,
+                    ..sending.clone()
+                });
+            }
+            if chance.percent(how.resigned) {
+                last.push(Sending {
+                    later: true,
+                    ..sending.clone()
+                });
+            }
+            if chance.percent(how.repeated) {
+                first.push(sending.clone());
+            }
+            first.push(sending);
+        }
+        if how.shuffled {
+            chance.shuffle(&mut first);
+        }
+        first.append(&mut last);
+        first
+    }
+
+    /// What is neither sent nor lost, oldest first.
+    fn waiting(&self) -> Vec<Sending> {
+        let world = self.world();
+        let sending = |event: &str, kind: &str, body: &serde_json::Value| Sending {
+            event: event.to_owned(),
+            kind: kind.to_owned(),
+            body: body.to_string(),
+            forged: false,
+            later: false,
+        };
+        let snapshots = world.events().iter().filter(|event| !event.gone);
+        let thin = world.thin_events().iter().filter(|event| !event.gone);
+        let snapshots = snapshots.map(|event| sending(&event.id, &event.kind, &event.payload));
+        let thin = thin.map(|event| sending(&event.id, &event.kind, &event.notification));
+        snapshots.chain(thin).collect()
+    }
+
+    /// Notes that an event is no longer to be sent.
+    fn settle(&self, id: &str, delivered: bool) {
+        let mut world = self.world();
+        if let Some(event) = world.events_mut().iter_mut().find(|event| event.id == id) {
+            event.gone = true;
+            event.delivered |= delivered;
+        }
+        if let Some(event) = world.thin_mut().iter_mut().find(|event| event.id == id) {
+            event.gone = true;
+            event.delivered |= delivered;
+        }
+    }
+
+    async fn send(&self, sending: &Sending) -> Delivery {
+        let endpoint = super::lock(&self.endpoint)
+            .clone()
+            .expect("deliver_to was called");
+        let mut time = self.signing_time();
+        if sending.later {
+            time += 1;
+        }
+        let secrets = match sending.forged {
+            true => vec!["whsec_of_somebody_else".to_owned()],
+            false => super::lock(&self.secrets).clone(),
+        };
+        let request = HttpClient::new(endpoint.addr)
+            .post(&endpoint.path, sending.body.clone())
+            .header("content-type", "application/json; charset=utf-8")
+            .header("user-agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
+            .header("stripe-signature", &signature(time, &sending.body, &secrets));
+        let answer = crate::rig::within("an answer to a webhook", request.try_send()).await;
+        Delivery {
+            event: sending.event.clone(),
+            kind: sending.kind.clone(),
+            status: answer.ok().map(|answer| answer.status()),
+            forged: sending.forged,
+        }
+    }
+}
