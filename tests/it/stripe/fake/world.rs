@@ -22,7 +22,7 @@ pub(crate) const API_VERSION: &str = "2026-10-28.endive";
 pub(crate) type Reply = Result<Value, ApiError>;
 
 /// Where the reference leaves open what Stripe does; tests try both.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Quirks {
     /// The `credits_granted` transaction of a grant that begins later is written when it is made.
     pub(crate) granted_when_created: bool,
@@ -38,20 +38,6 @@ pub(crate) struct Quirks {
     pub(crate) events_are_full: bool,
     /// Every event of the billing family has a thin twin.
     pub(crate) thin_twins: bool,
-}
-
-impl Default for Quirks {
-    fn default() -> Quirks {
-        Quirks {
-            granted_when_created: false,
-            natural_expiry_is_told: false,
-            expiry_lag: 0,
-            meter_lag: 0,
-            rejected_create_is_silent: false,
-            events_are_full: false,
-            thin_twins: false,
-        }
-    }
 }
 
 /// The call that makes a change, as its events name it.
