@@ -2,4 +2,7 @@
 //!
 //! It knows neither the ledger nor routes. What a telling means for an account is decided in `service`, and nothing here keeps anything.
 
+pub mod api;
+pub mod call;
+pub mod form;
 pub mod signature;
