@@ -29,6 +29,7 @@ mod secret;
 mod section;
 mod server;
 mod settings;
+pub mod stripe;
 mod suggest;
 mod summary;
 mod syntax;
@@ -51,6 +52,7 @@ pub use route::{Api, OnDisconnect, Route};
 pub use schema::json_schema;
 pub use secret::{Env, Files, Secret};
 pub use server::{Server, Tls};
+pub use stripe::Stripe;
 pub use summary::{ModelRow, PlanRow, RouteRow, Summary, UpstreamRow, show_price};
 pub use units::{show_duration, show_size};
 pub use upstream::{Kind, Upstream};
@@ -86,6 +88,8 @@ pub struct Config {
     pub plans: BTreeMap<PlanId, Arc<Plan>>,
     /// The plan of accounts that are on none.
     pub default_plan: Option<PlanId>,
+    /// What Stripe has to do with it; `None` for nothing. A value like any other: whoever uses it takes it from the configuration in force.
+    pub stripe: Option<Arc<Stripe>>,
     /// The line of each key of the file it was read from.
     places: Places,
 }

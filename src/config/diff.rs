@@ -9,7 +9,7 @@ use super::settings::{Settings, flatten};
 /// One thing that is different.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Difference {
-    /// The setting (`server.body_max`, `routes[POST /v1/rerank].cost`), or a whole route, upstream or plan that is new or gone.
+    /// The setting (`server.body_max`, `routes[POST /v1/rerank].cost`), or a whole route, upstream, plan or pack that is new or gone.
     pub key: String,
     /// How it was; nothing where it was not set or not there. Secrets are `***`.
     pub before: Option<String>,
@@ -87,7 +87,7 @@ fn at_start(key: &str) -> bool {
 
 /// What a whole thing is, in a line: the settings that matter most.
 fn describe(settings: &Settings) -> String {
-    const TOLD: [&str; 11] = [
+    const TOLD: [&str; 13] = [
         "match",
         "upstream",
         "cost",
@@ -99,6 +99,8 @@ fn describe(settings: &Settings) -> String {
         "spend_per_day",
         "spend_per_month",
         "credit_line",
+        "price",
+        "credits",
     ];
     let told = TOLD
         .iter()

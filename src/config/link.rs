@@ -9,6 +9,7 @@ use super::model::RawModel;
 use super::plan::{Plan, RawPlan};
 use super::route::{RawRoute, Route};
 use super::section::Section;
+use super::stripe::{RawStripe, Stripe};
 use super::suggest;
 use super::upstream::Upstream;
 use crate::domain::ids::PlanId;
@@ -172,8 +173,19 @@ fn meant_by(text: &str, routes: &[RawRoute]) -> Vec<usize> {
         .collect()
 }
 
-/// The plan of accounts that are on none.
-pub(super) fn default_plan(
+/// Stripe's section with the plan of the accounts it makes.
+pub(super) fn stripe(
+    s: &Section<'_>,
+    raw: RawStripe,
+    plans: Option<&BTreeMap<String, Option<Plan>>>,
+) -> Stripe {
+    let plan = raw.plan.as_ref().zip(plans);
+    let plan = plan.and_then(|(name, plans)| named_plan(s, name, plans));
+    raw.finish(plan)
+}
+
+/// The plan of this name.
+pub(super) fn named_plan(
     s: &Section<'_>,
     name: &Placed<String>,
     plans: &BTreeMap<String, Option<Plan>>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::link;
 use super::section::Section;
-use super::{Config, Places, admin, ledger, log, model, plan, route, server, upstream};
+use super::{Config, Places, admin, ledger, log, model, plan, route, server, stripe, upstream};
 
 const UPSTREAMS_MAX: usize = 1_000;
 const PLANS_MAX: usize = 1_000;
@@ -20,7 +20,8 @@ const UPSTREAMS: &str = "Servers that requests are forwarded to, by name.";
 const PLANS: &str = "What the accounts on a plan may do.";
 const MODELS: &str = "What tokens cost, in credits for a million, by the name of the model; one `*` in a name stands for any text. What is not listed is not served.";
 const ROUTES: &str = "Which requests are let through, to where, and for how much.";
-const LATER: &str = "is not in this version";
+const STRIPE: &str =
+    "How Stripe fills accounts, shuts them, and sells packs of credits. Absent: nothing comes from Stripe.";
 
 /// Reads everything. What is wrong is in the context; with that, the value is of no use.
 pub(super) fn file(s: &Section<'_>) -> Config {
@@ -34,17 +35,14 @@ pub(super) fn file(s: &Section<'_>) -> Config {
     let plans = s.named("plans", PLANS, PLANS_MAX, plan::read);
     let models = s.named("models", MODELS, model::MODELS_MAX, model::read);
     let routes = s.tables("routes", ROUTES, "match", route::ROUTES_MAX, route::read);
-    s.later(
-        "stripe",
-        LATER,
-        "take it out; credits are granted through the admin API",
-    );
+    let stripe = s.table("stripe", STRIPE, stripe::read);
     s.required(
         "routes",
         "without routes nothing is let through: add [[routes]] with match, upstream and cost",
     );
     let plans = plans.map(|plans| link::plans(s, plans, &routes));
-    let default_plan = default_plan.and_then(|name| link::default_plan(s, &name, plans.as_ref()?));
+    let default_plan = default_plan.and_then(|name| link::named_plan(s, &name, plans.as_ref()?));
+    let stripe = stripe.map(|raw| link::stripe(s, raw, plans.as_ref()));
     let models = models.map(|read| link::models(s, read, &routes));
     let routes = link::routes(s, routes, upstreams.as_ref(), server.body_max);
     Config {
@@ -57,6 +55,7 @@ pub(super) fn file(s: &Section<'_>) -> Config {
         models: models.unwrap_or_default(),
         plans: named(plans, |plan| plan.id.clone()),
         default_plan,
+        stripe: stripe.map(Arc::new),
         places: Places::default(),
     }
 }

@@ -46,12 +46,16 @@ pub(super) enum Kind {
     Flag,
     Integer(u64, u64),
     Credits,
+    /// Another amount.
+    Decimal,
     Duration,
     Size,
     Secret,
     Texts,
     Secrets,
     SecretMap,
+    /// Amounts of credits by free names.
+    AmountMap,
     /// A price: a number, a word, or a table.
     Cost,
     Table,
@@ -129,11 +133,12 @@ fn kind(key: &Declared, declared: &[Declared]) -> Value {
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Integer(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
-        Kind::Credits => amount,
+        Kind::Credits | Kind::Decimal => amount,
         Kind::Duration => json!({ "type": "string", "pattern": "^([0-9]+(d|h|m|s|ms))+$" }),
         Kind::Size => json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" }),
         Kind::Texts | Kind::Secrets => json!({ "type": "array", "items": text }),
         Kind::SecretMap => json!({ "type": "object", "additionalProperties": text }),
+        Kind::AmountMap => json!({ "type": "object", "additionalProperties": amount }),
         Kind::Cost => json!({ "anyOf": [amount, { "enum": ["tokens"] }, table(&key.shape, declared)] }),
         Kind::Table => table(&key.shape, declared),
         Kind::Named => {

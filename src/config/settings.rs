@@ -1,6 +1,8 @@
 //! A configuration as a flat list of settings: what two of them are compared by. Every struct is taken apart by all its fields, so that a new one cannot be
 //! forgotten here.
 
+mod stripe;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
@@ -30,7 +32,7 @@ pub(super) type Settings = BTreeMap<String, Setting>;
 /// What a configuration says: of the gate as a whole, and of each thing that has a name.
 pub(super) struct Flat {
     pub(super) gate: Settings,
-    /// By `routes[ID]`, `upstreams.NAME`, `models.NAME`, `plans.NAME`.
+    /// By `routes[ID]`, `upstreams.NAME`, `models.NAME`, `plans.NAME`, `stripe.packs[ID]`.
     pub(super) things: BTreeMap<String, Settings>,
 }
 
@@ -45,6 +47,7 @@ pub(super) fn flatten(config: &Config) -> Flat {
         models,
         plans,
         default_plan,
+        stripe,
         places: _,
     } = config;
     let mut gate = List::default();
@@ -53,6 +56,9 @@ pub(super) fn flatten(config: &Config) -> Flat {
     of_admin(&mut gate, admin);
     of_ledger(&mut gate, ledger);
     of_log(&mut gate, log);
+    if let Some(stripe) = stripe {
+        stripe::of_stripe(&mut gate, stripe);
+    }
     let mut things = BTreeMap::new();
     for (name, upstream) in upstreams {
         things.insert(join("upstreams", name), of_upstream(upstream));
@@ -65,6 +71,9 @@ pub(super) fn flatten(config: &Config) -> Flat {
     }
     for (id, plan) in plans {
         things.insert(join("plans", id.as_str()), of_plan(plan));
+    }
+    for pack in stripe.iter().flat_map(|stripe| &stripe.packs) {
+        things.insert(format!("stripe.packs[{}]", pack.id), stripe::of_pack(pack));
     }
     Flat { gate: gate.0, things }
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::schema::{self, Declared};
 
 /// What others call it, and what it is called here.
-const SYNONYMS: [(&str, &str); 12] = [
+const SYNONYMS: [(&str, &str); 14] = [
     ("price", "cost"),
     ("path", "match"),
     ("pattern", "match"),
@@ -18,6 +18,8 @@ const SYNONYMS: [(&str, &str); 12] = [
     ("rpm", "requests_per_minute"),
     ("tpm", "tokens_per_minute"),
     ("max_body_size", "body_max"),
+    ("rates", "credits_per_unit"),
+    ("secret_key", "api_key"),
 ];
 
 /// What to do about the key `name` in a table whose path in the schema is `shape` and whose known keys are `known`.

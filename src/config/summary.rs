@@ -1,6 +1,7 @@
 //! What a configuration comes to, for `faregate check` and the start of `serve`.
 
 mod patterns;
+mod stripe;
 
 use std::fmt;
 
@@ -18,6 +19,8 @@ pub struct Summary {
     pub admin: String,
     /// Where the credits are kept.
     pub ledger: String,
+    /// What Stripe has to do with it; `null` for nothing.
+    pub stripe: Option<String>,
     /// All routes, the most specific first.
     pub routes: Vec<RouteRow>,
     /// All upstreams.
@@ -118,6 +121,7 @@ impl Config {
             listen: scheme(self.server.tls.is_some(), &self.server.listen.to_string()),
             admin: scheme(self.admin.tls.is_some(), &self.admin.listen.to_string()),
             ledger: show_store(&self.ledger.store),
+            stripe: self.stripe.as_deref().map(stripe::show),
             free: routes
                 .iter()
                 .filter(free)
@@ -228,6 +232,7 @@ impl Config {
         {
             notes.push(format!("the plan {} opens no route", plan.id));
         }
+        notes.extend(self.stripe.as_deref().map(stripe::notes).unwrap_or_default());
         notes
     }
 }
@@ -296,12 +301,14 @@ impl fmt::Display for Summary {
     /// Tables of routes, upstreams, models and plans, then free routes and notes; each line ends with a newline.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cell = |text: &str| text.to_owned();
-        let head = [
+        let mut head = vec![
             vec![cell("requests"), self.listen.clone()],
             vec![cell("admin"), self.admin.clone()],
             vec![cell("ledger"), self.ledger.clone()],
         ];
-        table(f, &[], head.to_vec())?;
+        let stripe = self.stripe.iter();
+        head.extend(stripe.map(|stripe| vec![cell("stripe"), stripe.clone()]));
+        table(f, &[], head)?;
         let titles = ["ROUTE", "PRICE", "UPSTREAM", "API", "ID", ""];
         table(f, &titles, self.routes.iter().map(RouteRow::cells).collect())?;
         let titles = ["UPSTREAM", "SERVERS", "ROUTES", ""];

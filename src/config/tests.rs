@@ -2,6 +2,7 @@
 
 mod laws;
 mod shipped;
+mod stripe;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,10 @@ fn env(name: &str) -> Option<String> {
         "TOKEN_A" => "canary-aaaaaaaaaaaaaaaa",
         "TOKEN_B" => "canary-bbbbbbbbbbbbbbbb",
         "UPSTREAM_KEY" => "canary-upstream",
+        "BLANK" => " \t",
+        "STRIPE_WEBHOOK_SECRET" => "whsec_canary",
+        "STRIPE_API_KEY" => "rk_test_canary",
+        "STRIPE_LIVE_KEY" => "rk_live_canary",
         "REDIS_PASSWORD" => "canary/pass@word:#1",
         _ => return None,
     };

@@ -1,12 +1,17 @@
 //! Getters for tables: one, named ones, a list of them, or a map of secrets.
 
+use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::context::{Place, Placed};
-use super::super::schema::{Declared, Kind};
+use super::super::schema::Kind;
 use super::super::secret::Secret;
-use super::values::kind_of;
+use super::values::{Bounds, kind_of};
 use super::{Node, Section, declare, join, shorten};
+use crate::domain::credits::Credits;
+
+/// Amounts by name; `None` for one that could not be read.
+pub(in crate::config) type Amounts = Vec<(Placed<String>, Option<Credits>)>;
 
 impl<'a> Section<'a> {
     /// A table that need not be there: absent, its keys are absent.
@@ -214,33 +219,60 @@ impl<'a> Section<'a> {
         doc: &'static str,
         most: usize,
     ) -> Vec<(Placed<String>, Placed<Secret>)> {
-        let declared = Declared {
-            ..declare(name, Kind::SecretMap, doc)
-        };
-        let Some(node) = self.ask(declared) else {
+        let Some(node) = self.ask(declare(name, Kind::SecretMap, doc)) else {
             return Vec::new();
         };
+        let entries = self.entries(name, &node, "{ name = \"value\" }", most);
+        let secrets = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((self.resolved(&name.place, value)?, name)));
+        secrets.map(|(secret, name)| (name, secret)).collect()
+    }
+
+    /// A table of amounts by free names: `credits_per_unit = { usd = 1 }`.
+    pub(in crate::config) fn amounts(
+        &self,
+        name: &'static str,
+        doc: &'static str,
+        most: usize,
+        bounds: Bounds<Credits>,
+    ) -> Option<Placed<Amounts>> {
+        let node = self.ask(declare(name, Kind::AmountMap, doc))?;
+        let entries = self.entries(name, &node, "{ usd = 1 }", most)?;
+        let amounts = entries.into_iter().map(|(name, value)| {
+            let amount = self.amount(&name.place, value, &bounds);
+            (name, amount)
+        });
+        Some(Placed::new(amounts.collect(), &node.place))
+    }
+
+    /// The values of a table of free names; `None` where there is something else.
+    fn entries(
+        &self,
+        name: &str,
+        node: &Node<'a>,
+        form: &str,
+        most: usize,
+    ) -> Option<Vec<(Placed<String>, &'a DeValue<'a>)>> {
         let DeValue::Table(table) = node.value else {
             let what = format!("is {}, not a table", kind_of(node.value));
-            self.problem(
-                &node.place,
-                what,
-                format!("write {name} = {{ name = \"value\" }}"),
-            );
-            return Vec::new();
+            self.problem(&node.place, what, format!("write {name} = {form}"));
+            return None;
         };
         self.counted(&node.place, table.len(), most);
-        let mut values = Vec::new();
-        for (key, value) in table.iter().take(most) {
+        let entry = |(key, value): (&'a Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)| {
             let place = Place {
                 key: join(&node.place.key, key.get_ref()),
                 at: key.span().start,
             };
-            if let Some(secret) = self.resolved(&place, value.get_ref()) {
-                values.push((Placed::new(key.get_ref().clone().into_owned(), &place), secret));
-            }
-        }
-        values
+            self.cx.seen(&place);
+            (
+                Placed::new(key.get_ref().clone().into_owned(), &place),
+                value.get_ref(),
+            )
+        };
+        Some(table.iter().take(most).map(entry).collect())
     }
 
     fn counted(&self, place: &Place, number: usize, most: usize) {

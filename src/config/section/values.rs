@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::de::{DeInteger, DeValue};
 
-use super::super::context::Place;
+use super::super::context::{Place, Placed};
 use super::super::schema::{Declared, Default, Kind};
 use super::super::units::{DURATION_FORM, SIZE_FORM, parse_duration, parse_size, show_duration, show_size};
 use super::{Node, Section, declare, shorten};
@@ -209,11 +209,31 @@ impl<'a> Section<'a> {
         value: &DeValue<'_>,
         bounds: &Bounds<Credits>,
     ) -> Option<Credits> {
+        let text = self.digits(place, value, "an amount of credits")?;
+        match text.parse::<Credits>() {
+            Ok(amount) => self.inside(place, amount, bounds, Credits::to_string),
+            Err(error) => {
+                let what = format!("{} is not an amount of credits", shorten(text));
+                self.problem(place, what, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A decimal number of any size, as it is written: an amount of something that the reader knows.
+    pub(in crate::config) fn decimal(&self, name: &'static str, doc: &'static str) -> Option<Placed<String>> {
+        let node = self.ask(declare(name, Kind::Decimal, doc))?;
+        let text = self.digits(&node.place, node.value, "a number")?;
+        Some(Placed::new(text.to_owned(), &node.place))
+    }
+
+    /// The digits of a number, without the plus sign that TOML allows.
+    fn digits<'v>(&self, place: &Place, value: &'v DeValue<'_>, kind: &str) -> Option<&'v str> {
         let text = match value {
             DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
             DeValue::Float(number) => number.as_str(),
             other => {
-                let what = format!("{} is not an amount of credits", shown(other));
+                let what = format!("{} is not {kind}", shown(other));
                 self.problem(
                     place,
                     what,
@@ -222,15 +242,7 @@ impl<'a> Section<'a> {
                 return None;
             }
         };
-        // TOML allows a plus sign, amounts do not.
-        match text.strip_prefix('+').unwrap_or(text).parse::<Credits>() {
-            Ok(amount) => self.inside(place, amount, bounds, Credits::to_string),
-            Err(error) => {
-                let what = format!("{} is not an amount of credits", shorten(text));
-                self.problem(place, what, error.to_string());
-                None
-            }
-        }
+        Some(text.strip_prefix('+').unwrap_or(text))
     }
 
     fn inside<T: PartialOrd>(

@@ -1,0 +1,185 @@
+//! `[stripe]`: what comes out, what changes are told, what is never told.
+
+use super::*;
+use crate::config::stripe::{AfterLast, Mode, Reaction, Troubles};
+use crate::domain::grant::Category;
+use crate::domain::money::Currency;
+use crate::domain::time::Span;
+
+const LEAST: &str = "[stripe]\nmode = \"ledger\"\nwebhook_secrets = [\"${STRIPE_WEBHOOK_SECRET}\"]\ncredits_per_unit = { usd = 1 }\n";
+const PAGES: &str =
+    "[stripe.checkout]\nsuccess_url = \"https://example.com/a\"\ncancel_url = \"https://example.com/b\"\n";
+
+fn stripe(text: &str) -> Arc<Stripe> {
+    let config = read(&with_base(text)).unwrap_or_else(|problems| panic!("{problems}"));
+    config.stripe.unwrap()
+}
+
+fn pack(id: &str, more: &str) -> String {
+    format!("[[stripe.packs]]\nid = \"{id}\"\nname = \"A pack\"\n{more}\n")
+}
+
+fn usd() -> Currency {
+    "usd".parse().unwrap()
+}
+
+#[test]
+fn without_the_section_there_is_no_stripe() {
+    assert_eq!(read(&with_base("")).unwrap().stripe, None);
+}
+
+#[test]
+fn what_is_left_out_is_careful() {
+    let stripe = stripe(LEAST);
+    assert_eq!((stripe.mode, stripe.livemode), (Mode::Ledger, false));
+    assert_eq!(stripe.webhook_secrets, [Secret::new("whsec_canary")]);
+    assert_eq!(stripe.api_base.to_string(), "https://api.stripe.com");
+    assert_eq!(&*stripe.account_metadata, "faregate_account");
+    assert_eq!((&stripe.api_key, stripe.sync_every), (&None, None));
+    assert_eq!((&stripe.account, &stripe.plan), (&None, &None));
+    assert_eq!((stripe.fail_fast, &stripe.checkout), (None, &None));
+    assert_eq!(stripe.on, Troubles::default());
+    assert!(stripe.packs.is_empty());
+    assert!(
+        stripe
+            .on
+            .all()
+            .iter()
+            .all(|(_, reaction)| *reaction != Reaction::IGNORE)
+    );
+    let with_key = format!("{LEAST}api_key = \"${{STRIPE_API_KEY}}\"\n[stripe.fail_fast]\n");
+    let stripe = self::stripe(&with_key);
+    assert_eq!(stripe.sync_every.unwrap().as_secs(), 3_600);
+    let fail_fast = stripe.fail_fast.unwrap();
+    assert_eq!(
+        (fail_fast.attempts_max, fail_fast.after_last),
+        (1, AfterLast::Cancel)
+    );
+}
+
+#[test]
+fn everything_set_for_stripe_comes_out_typed() {
+    let (_, text) = folder("valid")
+        .into_iter()
+        .find(|(path, _)| path.ends_with("stripe.toml"))
+        .unwrap();
+    let stripe = read(&text).unwrap().stripe.unwrap();
+    assert_eq!((stripe.mode, stripe.livemode), (Mode::Grants, true));
+    assert_eq!(stripe.webhook_secrets.len(), 2);
+    assert_eq!(stripe.api_key, Some(Secret::new("rk_live_canary")));
+    assert_eq!(stripe.api_base.to_string(), "http://127.0.0.1:12111");
+    assert_eq!(stripe.account.as_deref(), Some("acct_1A2b3C4d5E6f7G"));
+    assert_eq!(&*stripe.account_metadata, "tenant");
+    assert_eq!(stripe.plan, Some(PlanId::new("free").unwrap()));
+    assert_eq!(stripe.sync_every.unwrap().as_secs(), 900);
+    assert_eq!(stripe.rates.credits(usd(), 1_050), Ok("10.5".parse().unwrap()));
+    assert_eq!(stripe.rates.iter().count(), 5);
+    assert_eq!(
+        (stripe.on.dispute, stripe.on.refund, stripe.on.subscription),
+        (Reaction::PAUSE, Reaction::IGNORE, Reaction::PAUSE)
+    );
+    let fail_fast = stripe.fail_fast.unwrap();
+    assert_eq!(
+        (fail_fast.attempts_max, fail_fast.after_last),
+        (2, AfterLast::Pause)
+    );
+    let checkout = stripe.checkout.as_ref().unwrap();
+    assert_eq!(
+        &*checkout.success_url,
+        "https://example.com/bought?session={CHECKOUT_SESSION_ID}"
+    );
+    let starter = stripe.pack("starter").unwrap();
+    assert_eq!((starter.price, starter.currency), (1_000, usd()));
+    assert_eq!(starter.credits, "10".parse().unwrap());
+    assert_eq!((starter.expires_after, starter.category), (None, Category::Paid));
+    let yen = stripe.pack("yen").unwrap();
+    assert_eq!((yen.price, &*yen.name), (1_500, "¥1500"));
+    assert_eq!(yen.credits, "10.05".parse().unwrap());
+    assert_eq!(yen.expires_after, Some(Span::from_secs(365 * 86_400)));
+    assert_eq!(yen.category, Category::Promotional);
+    assert_eq!(stripe.pack("none"), None);
+}
+
+#[test]
+fn w9_prices_are_exact_in_the_minor_units_of_their_currency() {
+    for (currency, price, minor) in [
+        ("usd", "9.99", 999),
+        ("usd", "0.5", 50),
+        ("jpy", "1500.0", 1_500),
+        ("kwd", "1.230", 1_230),
+        ("isk", "500", 50_000),
+        ("ugx", "5", 500),
+        ("usd", "9_999_999_999.99", 999_999_999_999),
+    ] {
+        let text = format!(
+            "{LEAST}api_key = \"k\"\n{PAGES}{}",
+            pack(
+                "p",
+                &format!("price = {price}\ncurrency = \"{currency}\"\ncredits = 1")
+            )
+        );
+        assert_eq!(stripe(&text).packs[0].price, minor, "{currency} {price}");
+    }
+}
+
+#[test]
+fn a_reload_says_what_changes_of_stripe_and_takes_no_restart() {
+    let old = format!(
+        "{LEAST}api_key = \"a\"\n{PAGES}{}{}",
+        pack("a", "price = 1\ncurrency = \"usd\""),
+        pack("gone", "price = 2\ncurrency = \"usd\"")
+    );
+    let new = old
+        .replace("mode = \"ledger\"", "mode = \"grants\"\nlivemode = true")
+        .replace("{STRIPE_WEBHOOK_SECRET}", "{TOKEN_A}")
+        .replace("\"a\"\n[", "\"b\"\naccount = \"acct_1\"\n[")
+        .replace("{ usd = 1 }", "{ usd = 2, eur = 1 }")
+        .replace("\"gone\"", "\"new\"")
+        .replace("com/a", "com/c");
+    let new = format!("{new}expires_after = \"30d\"\n[stripe.on]\nrefund = \"ignore\"\n[stripe.fail_fast]\n");
+    let (old, new) = [old, new].map(|text| read(&with_base(&text)).unwrap()).into();
+    let lines: Vec<String> = old.diff(&new).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "stripe.account: new: acct_1",
+            "stripe.api_key: another secret",
+            "stripe.checkout.success_url: https://example.com/a -> https://example.com/c",
+            "stripe.credits_per_unit.eur: new: 1.000000",
+            "stripe.credits_per_unit.usd: 1.000000 -> 2.000000",
+            "stripe.fail_fast.after_last: new: cancel",
+            "stripe.fail_fast.attempts_max: new: 1",
+            "stripe.livemode: false -> true",
+            "stripe.mode: ledger -> grants",
+            "stripe.on.refund: claw_back -> ignore",
+            "stripe.webhook_secrets: another secret",
+            "stripe.packs[a].credits: 1.000000 -> 2.000000",
+            "stripe.packs[gone]: gone: price 2.00 usd, credits 2.000000",
+            "stripe.packs[new]: new: price 2.00 usd, credits 4.000000",
+        ]
+    );
+    let none = read(&with_base("")).unwrap();
+    for difference in none.diff(&new).iter().chain(&new.diff(&none)) {
+        assert!(difference.key.starts_with("stripe."), "{difference}");
+        assert!(!difference.restart, "{difference}");
+    }
+    assert!(none.diff(&new).len() > 15);
+}
+
+/// Secrets in the wrong place are told by their kind alone.
+#[test]
+fn s2_no_problem_tells_a_secret_of_stripes() {
+    let mut seen = 0;
+    for (path, text) in folder("invalid") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if !name.starts_with("stripe-") {
+            continue;
+        }
+        let said = read(&text).unwrap_err().to_string();
+        for canary in ["canary", "hunter2"] {
+            assert!(!said.contains(canary), "{name}: {said}");
+        }
+        seen += usize::from(text.contains("canary"));
+    }
+    assert!(seen > 5);
+}
