@@ -179,6 +179,18 @@ impl FakeStripe {
         self.world().attach_card(customer, card)
     }
 
+    /// Pays (or sets up) on the page of a session, with this card; panics when the page shows an error.
+    #[track_caller]
+    pub(crate) fn buy(&self, session: &str, card: &Card) -> Value {
+        let bought = self.world().buy(session, card);
+        bought.unwrap_or_else(|e| panic!("{session}: {}", e.body()))
+    }
+
+    /// Disputes a charge as fraud; gives back the dispute's id.
+    pub(crate) fn dispute(&self, charge: &str) -> String {
+        self.world().dispute(charge, &world::Complaint::fraud())
+    }
+
     /// The next `times` calls whose `METHOD path` contains `on` fail like this.
     pub(crate) fn fail(&self, on: &str, times: usize, fault: Fault) {
         lock(&self.shared.faults).rule(on, times, fault);

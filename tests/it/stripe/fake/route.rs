@@ -56,6 +56,15 @@ fn read(world: &World, operation: &str, id: &str, asked: &Value) -> Reply {
         "GET /v1/account" => Ok(json!({"id": super::ACCOUNT, "object": "account", "country": "US"})),
         "GET /v1/customers/{customer}" => world.get_customer(id),
         "GET /v1/payment_methods/{payment_method}" => world.find("payment_method", id),
+        "GET /v1/payment_intents" => {
+            world.list("payment_intent", asked, &["customer"], "/v1/payment_intents")
+        }
+        "GET /v1/payment_intents/{intent}" => world.find("payment_intent", id),
+        "GET /v1/setup_intents/{intent}" => world.find("setup_intent", id),
+        "GET /v1/checkout/sessions/{session}" => world.find("checkout.session", id),
+        "GET /v1/charges/{charge}" => world.find("charge", id),
+        "GET /v1/disputes/{dispute}" => world.find("dispute", id),
+        "GET /v1/refunds" => world.list("refund", asked, &["charge", "payment_intent"], "/v1/refunds"),
         "GET /v1/events" => world.list_events(asked),
         "GET /v1/events/{id}" => world.get_event(id),
         other => Err(not_modelled(other)),
@@ -65,6 +74,10 @@ fn read(world: &World, operation: &str, id: &str, asked: &Value) -> Reply {
 fn write(world: &mut World, operation: &str, id: &str, asked: &Value) -> Reply {
     match operation {
         "POST /v1/customers" => world.create_customer(asked),
+        "POST /v1/payment_intents" => world.create_payment_intent(asked),
+        "POST /v1/setup_intents" => world.create_setup_intent(asked),
+        "POST /v1/checkout/sessions" => world.create_session(asked),
+        "POST /v1/refunds" => world.create_refund(asked),
         "POST /v1/customers/{customer}" => world.update_customer(id, asked),
         other => Err(not_modelled(other)),
     }

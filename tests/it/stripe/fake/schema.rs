@@ -127,6 +127,12 @@ fn list_parameters(names: &[&str]) -> Value {
     properties.insert("limit".into(), serde_json::json!({"type": "integer"}));
     let strings = serde_json::json!({"type": "array", "items": {"type": "string"}});
     properties.insert("types".into(), strings.clone());
+    let times: Map<String, Value> = ["gt", "gte", "lt", "lte"]
+        .map(|name| (name.to_owned(), serde_json::json!({"type": "integer"})))
+        .into_iter()
+        .collect();
+    let created = serde_json::json!({"type": "object", "properties": times, "additionalProperties": false});
+    properties.insert("created".into(), created);
     properties.insert("expand".into(), strings);
     serde_json::json!({"type": "object", "properties": properties, "additionalProperties": false})
 }

@@ -8,6 +8,7 @@ use crate::rig::client::HttpClient;
 mod api;
 mod grants;
 mod hooks;
+mod payments;
 
 /// A fake, and a client of it that does everything right.
 struct Api {

@@ -8,10 +8,14 @@ use serde_json::{Map, Value, json};
 use super::error::ApiError;
 use super::shapes::Shapes;
 
+mod charges;
+mod checkout;
 mod customers;
 mod events;
 mod grants;
 mod lists;
+mod payments;
+pub(crate) use charges::Complaint;
 pub(crate) use customers::{Card, Outcome};
 pub(crate) use events::{Event, ThinEvent};
 
@@ -66,6 +70,8 @@ pub(crate) struct World {
     outcomes: BTreeMap<String, Outcome>,
     /// By grant.
     books: BTreeMap<String, grants::Book>,
+    /// What a session was made with.
+    asked_for: BTreeMap<String, Value>,
     /// What draft invoices show of a grant, in minor units.
     shown_by_drafts: BTreeMap<String, i64>,
 }
@@ -86,6 +92,7 @@ impl World {
             never: Vec::new(),
             outcomes: BTreeMap::new(),
             books: BTreeMap::new(),
+            asked_for: BTreeMap::new(),
             shown_by_drafts: BTreeMap::new(),
         }
     }
@@ -112,11 +119,15 @@ impl World {
     }
 
     fn next_due(&self) -> Option<i64> {
-        self.grants_due()
+        [self.grants_due(), self.sessions_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn run_due(&mut self) {
         self.run_grants_due();
+        self.run_sessions_due();
     }
 
     /// The next id with this prefix.
