@@ -183,3 +183,21 @@ fn s2_no_problem_tells_a_secret_of_stripes() {
     }
     assert!(seen > 5);
 }
+
+#[test]
+fn what_the_guide_shows_can_be_used() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stripe.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let shown = guide.split("```toml\n").skip(1);
+    let shown: Vec<&str> = shown.map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(shown.len(), 2);
+    let stripe = stripe(&shown.concat());
+    assert_eq!(stripe.pack("starter").unwrap().credits, "11".parse().unwrap());
+    for (name, reaction) in stripe.on.all() {
+        let row = guide
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` |")));
+        let usual = format!("| `{}` |", reaction.as_str());
+        assert!(row.is_some_and(|row| row.contains(&usual)), "{name}");
+    }
+}
