@@ -47,7 +47,7 @@ async fn copy_open(
 ) -> Result<String, AppError> {
     let servers = options.servers().map_err(AppError::failed)?;
     let copied = redis::copy(ledger, options).await.map_err(AppError::failed)?;
-    let report = copied.report.clone();
+    let (report, memos) = (copied.report.clone(), copied.memos);
     // In this order: there is no instant at which both serve.
     ledger
         .mark_copied(&format!("Redis at {servers}"))
@@ -59,9 +59,10 @@ async fn copy_open(
         ))
     })?;
     Ok(format!(
-        "{} accounts and {} entries are in Redis at {servers}, and verify on both sides; the ledger in {} serves no more. Set backend = \"redis\" and its url in [ledger], and start the proxies",
+        "{} accounts, {} entries and {} memos are in Redis at {servers}, and verify on both sides; the ledger in {} serves no more. Set backend = \"redis\" and its url in [ledger], and start the proxies",
         report.accounts,
         report.entries,
+        memos,
         folder.display()
     ))
 }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `schema`, `views`, `rows`, `write`, `load` | the tables, and values from and to them |
 //! | `writer`, `timers`, `chain` | rounds of commands; holds whose turn it is; the journal's hash chain |
-//! | `reads` | what is read from the file beside the writer |
+//! | `reads`, `memos` | what is read from the file beside the writer; memos |
 //! | `verify`, `rebuild`, `backup`, `copied` | proofs, balances from the journal alone, copies, and a ledger that moved away |
 //! | `lock`, `fault` | one process at a time; what a failure means |
 //!
@@ -20,6 +20,7 @@ mod copied;
 mod fault;
 mod load;
 mod lock;
+mod memos;
 mod reads;
 mod rebuild;
 mod rows;
@@ -41,7 +42,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::fault::Fault;
 use self::load::Loaded;
@@ -100,6 +101,8 @@ pub struct EmbeddedLedger {
     queue: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
     readers: Readers,
+    clock: Arc<dyn Clock>,
+    memo_writes: Arc<Semaphore>,
     broken: Broken,
     options: Options,
 }
@@ -131,12 +134,12 @@ impl EmbeddedLedger {
 
         let broken: Broken = Arc::new(OnceLock::new());
         let (queue, mut requests) = mpsc::channel(options.queue_max.max(1));
-        let seen = broken.clone();
+        let (seen, time) = (broken.clone(), clock.clone());
         let serve = move || {
             // Dropped in reverse: the lock goes last, when nothing can write any more.
             let _lock = lock;
             let conn = conn;
-            match Writer::new(&conn, loaded, clock, seen.clone()) {
+            match Writer::new(&conn, loaded, time, seen.clone()) {
                 Ok(mut writer) => writer.run(&mut requests),
                 Err(fault) => {
                     let _ = seen.set(fault.to_error());
@@ -151,6 +154,8 @@ impl EmbeddedLedger {
             queue: Some(queue),
             thread: Some(thread),
             readers: Readers::new(file, broken.clone()),
+            clock,
+            memo_writes: Arc::new(Semaphore::new(memos::WRITES_MAX)),
             broken,
             options,
         })

@@ -26,7 +26,7 @@ pub const DUE_MAX: usize = 1_000;
 pub const MEMOS_PAGE_BYTES: usize = 4 << 20;
 
 /// The version that is never reached.
-pub const VERSION_MAX: u64 = (1 << 53) - 1;
+pub(super) const VERSION_MAX: u64 = (1 << 53) - 1;
 
 /// What an id may not have: what means something in a Redis key or pattern, or is escaped in JSON.
 const FORBIDDEN: &str = "{}*?[]\\\"";
@@ -95,7 +95,7 @@ impl fmt::Debug for MemoName {
 }
 
 /// Whether a text is a kind.
-fn check_kind(kind: &str) -> Result<(), NameError> {
+pub(super) fn check_kind(kind: &str) -> Result<(), NameError> {
     if kind.is_empty() || kind.len() > MEMO_KIND_MAX {
         return Err(NameError::Size { max: MEMO_KIND_MAX });
     }
@@ -121,7 +121,7 @@ pub struct Memo {
 
 impl Memo {
     /// The limits of a memo that is to be written over version `expected`.
-    pub fn check(&self, expected: u64) -> Result<(), LedgerError> {
+    pub(super) fn check(&self, expected: u64) -> Result<(), LedgerError> {
         if self.text.len() > MEMO_TEXT_MAX {
             return Err(LedgerError::Invalid(format!(
                 "a memo has at most {MEMO_TEXT_MAX} bytes, this one has {}",
@@ -155,6 +155,24 @@ pub struct Kept {
     pub memo: Memo,
     /// How often it was written, from 1; it starts again when it was forgotten.
     pub version: u64,
+}
+
+impl Kept {
+    /// What a write over version `expected` of what is there comes to; and what it puts there, if it puts anything.
+    pub(super) fn decide(there: Option<Kept>, expected: u64, memo: &Memo) -> (Wrote, Option<Kept>) {
+        let version = there.as_ref().map_or(0, |kept| kept.version);
+        let new = Kept {
+            memo: memo.clone(),
+            version: expected + 1,
+        };
+        if version == expected {
+            (Wrote::Done { version: new.version }, Some(new))
+        } else if there.as_ref() == Some(&new) {
+            (Wrote::Done { version }, None)
+        } else {
+            (Wrote::Changed(there), None)
+        }
+    }
 }
 
 /// What came of a write.

@@ -3,7 +3,7 @@
 //! Read in this order: [`keys`] and [`layout`] (what is stored where), `lua/` with [`script`] and [`codes`] (what happens), [`encode`] and [`answer`]
 //! (commands in, outcomes out), [`calls`] and [`lane`] (many operations in one call), [`connect`], [`node`] and [`router`] (servers), [`start`]
 //! (what is checked first), [`server`] (what servers say of themselves), [`write`], [`find`] and [`read`] (the port itself), [`records`], [`put`],
-//! [`rebuild`] and [`mod@copy`] (records made anew).
+//! [`rebuild`] and [`mod@copy`] (records made anew), [`memos`] (what lies beside the books).
 
 mod answer;
 mod calls;
@@ -17,6 +17,7 @@ mod find;
 mod keys;
 mod lane;
 mod layout;
+mod memos;
 mod meta;
 mod node;
 mod put;

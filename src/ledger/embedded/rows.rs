@@ -168,6 +168,12 @@ pub(super) const JOURNAL: Table = Table {
     ],
 };
 
+pub(super) const MEMOS: Table = Table {
+    name: "memos",
+    key: &["name"],
+    columns: &["name", "version", "text", "due", "forget_at"],
+};
+
 impl Table {
     /// All columns, for a SELECT.
     pub(super) fn list(&self) -> String {

@@ -10,11 +10,13 @@ use super::views;
 use crate::domain::time::Timestamp;
 
 /// The layout this program reads and writes. A change of `schema.sql` raises it.
-pub(super) const LAYOUT: i64 = 2;
+pub(super) const LAYOUT: i64 = 3;
 
 /// From layout 1, which knew of no claims.
-const FROM_1: &str =
-    "ALTER TABLE holds ADD COLUMN claim BLOB; UPDATE meta SET layout = 2; PRAGMA user_version = 2;";
+const FROM_1: &str = "ALTER TABLE holds ADD COLUMN claim BLOB;";
+
+/// From layout 2, which knew of no memos.
+const FROM_2: &str = MEMOS;
 
 /// What lets a file of layout 1 be read as if it were of this one, without a change to it.
 const READ_1: &str = "CREATE TEMP VIEW holds AS SELECT *, NULL AS claim FROM main.holds;";
@@ -26,6 +28,8 @@ const APPLICATION: i64 = 0x6667_6c64;
 pub(super) const LOG_PAGES: i64 = 4_096;
 
 const TABLES: &str = include_str!("schema.sql");
+
+const MEMOS: &str = include_str!("memos.sql");
 
 /// Opens the file for its one writer, and makes it if there is none.
 pub(super) fn open_writer(file: &Path, store: &str, now: Timestamp) -> Result<Connection, Fault> {
@@ -48,9 +52,13 @@ pub(super) fn open_writer(file: &Path, store: &str, now: Timestamp) -> Result<Co
     if !has_tables(&conn)? {
         create(&conn, store, now)?;
     }
-    if check_layout(&conn)? == 1 {
-        conn.execute_batch(&format!("BEGIN IMMEDIATE; {FROM_1} COMMIT"))?;
-        tracing::info!("the ledger's file was brought from layout 1 to layout {LAYOUT}");
+    let layout = check_layout(&conn)?;
+    if layout < LAYOUT {
+        let from_1 = if layout == 1 { FROM_1 } else { "" };
+        conn.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {from_1} {FROM_2} UPDATE meta SET layout = {LAYOUT}; PRAGMA user_version = {LAYOUT}; COMMIT"
+        ))?;
+        tracing::info!("the ledger's file was brought from layout {layout} to layout {LAYOUT}");
     }
     Ok(conn)
 }
@@ -77,7 +85,7 @@ fn has_tables(conn: &Connection) -> Result<bool, Fault> {
 fn create(conn: &Connection, store: &str, now: Timestamp) -> Result<(), Fault> {
     let views = views::sql();
     conn.execute_batch(&format!(
-        "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {LAYOUT}; {TABLES} {views}"
+        "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {LAYOUT}; {TABLES} {MEMOS} {views}"
     ))?;
     conn.execute(
         "INSERT INTO meta (one, layout, store, created_at, time, seq, hash) VALUES (1, ?1, ?2, ?3, 0, 0, ?2)",
@@ -113,10 +121,12 @@ fn check_layout(conn: &Connection) -> Result<i64, Fault> {
 pub(super) fn quick_check(conn: &Connection, journal_max: i64) -> Result<(), Fault> {
     let seq: i64 = conn.query_row("SELECT seq FROM meta", [], |row| row.get(0))?;
     let tables = [
-        "meta", "accounts", "reasons", "grants", "keys", "holds", "commands", "journal",
+        "meta", "accounts", "reasons", "grants", "keys", "holds", "commands", "journal", "memos",
     ];
+    let layout = check_layout(conn)?;
     for table in tables {
-        if table == "journal" && seq > journal_max {
+        let not_there = table == "memos" && layout < 3;
+        if not_there || table == "journal" && seq > journal_max {
             continue;
         }
         let mut statement = conn.prepare(&format!("PRAGMA quick_check({table})"))?;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Statement, params};
 use super::chain::Chain;
 use super::fault::Fault;
 use super::rows::{
-    ACCOUNTS, COMMANDS, GRANTS, HOLDS, JOURNAL, KEYS, REASONS, Table, category_text, grant_state_text,
+    ACCOUNTS, COMMANDS, GRANTS, HOLDS, JOURNAL, KEYS, MEMOS, REASONS, Table, category_text, grant_state_text,
     hold_state_text,
 };
 use crate::domain::account::{Account, Settings};
@@ -23,6 +23,7 @@ use crate::domain::key::Key;
 use crate::domain::limits::Limits;
 use crate::domain::time::Timestamp;
 use crate::ledger::detail::limits_to_json;
+use crate::ledger::memos::{Kept, MemoName};
 
 /// What is to be written: the last value of each thing, and all entries in order.
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ pub(super) struct Changes {
     entries: Vec<Entry>,
     /// Ended holds that need not be remembered any more.
     pub(super) forgotten: Vec<(AccountId, HoldId)>,
+    /// Memos; none: it goes.
+    pub(super) memos: HashMap<MemoName, Option<Kept>>,
 }
 
 impl Changes {
@@ -48,6 +51,7 @@ impl Changes {
             && self.holds.is_empty()
             && self.keys.is_empty()
             && self.forgotten.is_empty()
+            && self.memos.is_empty()
             && self.cleared.is_empty()
     }
 
@@ -112,6 +116,7 @@ impl Changes {
             + self.grants.len()
             + 3 * self.entries.len()
             + self.forgotten.len()
+            + self.memos.len()
     }
 }
 
@@ -140,6 +145,8 @@ pub(super) struct Statements<'c> {
     entry: Statement<'c>,
     forget: Statement<'c>,
     no_reasons: Statement<'c>,
+    memo: Statement<'c>,
+    no_memo: Statement<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -159,6 +166,8 @@ impl<'c> Statements<'c> {
             entry: conn.prepare(&insert(&JOURNAL))?,
             forget: conn.prepare("DELETE FROM holds WHERE account = ?1 AND id = ?2")?,
             no_reasons: conn.prepare("DELETE FROM reasons WHERE account = ?1")?,
+            memo: conn.prepare(&upsert(&MEMOS))?,
+            no_memo: conn.prepare("DELETE FROM memos WHERE name = ?1")?,
         })
     }
 
@@ -209,6 +218,9 @@ impl<'c> Statements<'c> {
         }
         for (account, hold) in &changes.forgotten {
             self.forget.execute(params![account.as_str(), hold.to_string()])?;
+        }
+        for (name, kept) in &changes.memos {
+            self.memo(name, kept.as_ref())?;
         }
         self.head
             .execute(params![head.time.micros(), number(head.seq), head.chain.hash])?;
@@ -336,6 +348,20 @@ impl<'c> Statements<'c> {
             record.receipt.available.micros(),
             record.receipt.expires_at.micros(),
         ])?;
+        Ok(())
+    }
+
+    fn memo(&mut self, name: &MemoName, kept: Option<&Kept>) -> Result<(), Fault> {
+        match kept {
+            Some(Kept { memo, version }) => self.memo.execute(params![
+                name.as_str(),
+                number(*version),
+                &*memo.text,
+                memo.due.micros(),
+                memo.forget_at.micros(),
+            ])?,
+            None => self.no_memo.execute([name.as_str()])?,
+        };
         Ok(())
     }
 

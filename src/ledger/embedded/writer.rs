@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::chain::Chain;
 use super::fault::Fault;
 use super::load::{self, Loaded};
+use super::memos;
 use super::schema::LOG_PAGES;
 use super::timers::{Timer, Timers};
 use super::write::{Changes, Head, Statements};
@@ -24,6 +25,7 @@ use crate::domain::hold::OnExpiry;
 use crate::domain::ids::AccountId;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
+use crate::ledger::memos::{Kept, Wrote};
 
 /// The most requests of one round.
 const ROUND_MAX: usize = 1_024;
@@ -31,7 +33,7 @@ const ROUND_MAX: usize = 1_024;
 /// The most holds one sweep ends.
 const EXPIRE_MAX: usize = 2_000;
 
-/// The most ended holds one sweep forgets.
+/// The most ended holds one sweep forgets, and the most memos.
 const FORGET_MAX: usize = 10_000;
 
 /// Rows written before the log is looked at.
@@ -47,6 +49,8 @@ pub(super) type Job = Box<dyn FnOnce(Result<&mut Writer<'_>, LedgerError>) + Sen
 pub(super) enum Request {
     /// A command, and where its answer goes.
     Execute(Command, Reply<Outcome>),
+    /// A memo to be written, and where what came of it goes.
+    Memo(memos::Write, Reply<Wrote>),
     /// End and forget what is due; the answer is how many holds ended.
     Sweep(OnExpiry, Reply<u64>),
     /// A look at the state, or a rebuild.
@@ -73,6 +77,7 @@ pub(super) struct Writer<'c> {
 struct Round {
     changes: Changes,
     outcomes: Vec<(Reply<Outcome>, Outcome)>,
+    wrote: Vec<(Reply<Wrote>, Wrote)>,
     sweeps: Vec<(Reply<u64>, u64)>,
     expired: Vec<Timer>,
     forgettable: Vec<Timer>,
@@ -133,6 +138,15 @@ impl<'c> Writer<'c> {
                 (Request::Sweep(_, reply), Some(error)) => {
                     let _ = reply.send(Err(error.clone()));
                 }
+                (Request::Memo(_, reply), Some(error)) => {
+                    let _ = reply.send(Err(error.clone()));
+                }
+                (Request::Memo(write, reply), None) => match self.write_memo(&mut round.changes, &write) {
+                    Ok(wrote) => round.wrote.push((reply, wrote)),
+                    Err(fault) => {
+                        let _ = reply.send(Err(fault.to_error()));
+                    }
+                },
                 (Request::Execute(command, reply), None) => {
                     let outcome = self.step(&mut round.changes, &command);
                     round.outcomes.push((reply, outcome));
@@ -171,6 +185,9 @@ impl<'c> Writer<'c> {
         }
         for (reply, outcome) in round.outcomes {
             let _ = reply.send(written.clone().map(|()| outcome));
+        }
+        for (reply, wrote) in round.wrote {
+            let _ = reply.send(written.clone().map(|()| wrote));
         }
         for (reply, ended) in round.sweeps {
             let _ = reply.send(written.clone().map(|()| ended));
@@ -232,7 +249,29 @@ impl<'c> Writer<'c> {
         round.changes.forgotten.extend(forgotten);
         round.expired.extend(expired);
         round.forgettable.extend(forgettable);
+        match memos::forgettable(self.conn, now, FORGET_MAX) {
+            // One that was written in this round is looked at by the next sweep.
+            Ok(names) => names.into_iter().for_each(|name| {
+                round.changes.memos.entry(name).or_insert(None);
+            }),
+            Err(fault) => tracing::error!(what = fault.what(), "memos cannot be forgotten"),
+        }
         ended
+    }
+
+    /// Decides on a memo; what is there is what the file and this round so far say.
+    fn write_memo(&self, changes: &mut Changes, write: &memos::Write) -> Result<Wrote, Fault> {
+        let now = self.now();
+        let there = match changes.memos.get(&write.name) {
+            Some(there) => there.clone().filter(|kept| kept.memo.forget_at > now),
+            None => memos::one(self.conn, &write.name, now)?,
+        };
+        let (wrote, new) = Kept::decide(there, write.expected, &write.memo);
+        if let Some(new) = new {
+            let kept = (new.memo.forget_at > now).then_some(new);
+            changes.memos.insert(write.name.clone(), kept);
+        }
+        Ok(wrote)
     }
 
     /// Writes and syncs; on an error nothing of it counts.

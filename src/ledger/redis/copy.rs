@@ -3,6 +3,8 @@
 //! The journal is dealt to the partitions in its order, so that an account's entries keep theirs; their places in the journal are new (a partition counts
 //! its own), and so are the chains of hashes. Everything else is as it was.
 
+mod memos;
+
 use std::collections::HashMap;
 
 use super::decode;
@@ -34,6 +36,8 @@ pub struct Copied {
     closed: Meta,
     /// What the store's own proof came to.
     pub report: VerifyReport,
+    /// How many memos were copied.
+    pub memos: u64,
 }
 
 impl Copied {
@@ -140,7 +144,7 @@ pub async fn copy(source: &EmbeddedLedger, options: Options) -> Result<Copied, L
         told: HashMap::new(),
     };
     let copied = copy.everything(closed, &proved).await;
-    let report = copied.map_err(|error| {
+    let (report, memos) = copied.map_err(|error| {
         LedgerError::Misconfigured(format!(
             "the copy did not come to its end: {error}. This ledger is as it was and goes on; empty the Redis before you copy again"
         ))
@@ -149,14 +153,20 @@ pub async fn copy(source: &EmbeddedLedger, options: Options) -> Result<Copied, L
         target,
         closed,
         report,
+        memos,
     })
 }
 
 impl Copy<'_> {
-    async fn everything(&mut self, closed: Meta, proved: &VerifyReport) -> Result<VerifyReport, LedgerError> {
+    async fn everything(
+        &mut self,
+        closed: Meta,
+        proved: &VerifyReport,
+    ) -> Result<(VerifyReport, u64), LedgerError> {
         self.journal().await?;
         let now = self.source.ready().await?;
         self.each_book(Step::Write, now).await?;
+        let memos = self.write_memos().await?;
         for n in 0..self.parts.len() {
             self.end_part(n, closed, now).await?;
         }
@@ -175,7 +185,8 @@ impl Copy<'_> {
             )));
         }
         self.each_book(Step::Compare, now).await?;
-        Ok(report)
+        self.compare_memos(&memos).await?;
+        Ok((report, memos.all))
     }
 
     /// Writes the journal, and the lists of accounts in the order in which they were made.

@@ -5,6 +5,7 @@
 
 use crate::domain::claim::ClaimKey;
 use crate::domain::ids::{AccountId, HoldId, KeyDigest, KeyId};
+use crate::ledger::memos::MemoName;
 
 /// The store's own record: layout, number of partitions, epoch, generation.
 pub(super) const META: &str = "fg:meta";
@@ -15,8 +16,16 @@ pub(super) const PARTITIONS_MAX: u32 = 4096;
 /// An account's partition: FNV-1a (64 bits) of the first segment of its id (`acme` of `acme/research`), modulo the number of partitions. Never
 /// change this: a store's accounts would be looked for elsewhere.
 pub(super) fn partition_of(account: &AccountId, partitions: u32) -> u32 {
-    let family = account.as_str().split('/').next().unwrap_or_default();
-    let hash = family.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    of_text(account.as_str().split('/').next().unwrap_or_default(), partitions)
+}
+
+/// A memo's partition: the same of its name. Never change this either.
+pub(super) fn partition_of_name(name: &MemoName, partitions: u32) -> u32 {
+    of_text(name.as_str(), partitions)
+}
+
+fn of_text(text: &str, partitions: u32) -> u32 {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     // The low bits of FNV alone are weak for short texts.
@@ -165,6 +174,29 @@ impl Keys {
     }
 }
 
+/// The keys of memos.
+impl Keys {
+    /// A memo's record ([`super::layout::MEMO`], then its text). Its name is the last part, so that the colon in it shares no key with another.
+    pub(super) fn memo(self, name: &MemoName) -> String {
+        text(|key| spell(key, self.0, b'm', &[name.as_str().as_bytes()]))
+    }
+
+    /// The partition's memos by name: a sorted set whose scores are all 0.
+    pub(super) fn memos(self) -> String {
+        self.of(b'M')
+    }
+
+    /// Those that are due at some time, by that time: a sorted set.
+    pub(super) fn memos_due(self) -> String {
+        self.of(b'D')
+    }
+
+    /// Those that are to be forgotten at some time, by that time: a sorted set.
+    pub(super) fn memos_to_forget(self) -> String {
+        self.of(b'F')
+    }
+}
+
 /// A key whose parts are all texts.
 fn text(spell: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut key = Vec::new();
@@ -216,6 +248,14 @@ mod tests {
     }
 
     #[test]
+    fn the_partition_of_a_memo_never_changes() {
+        for (kind, id, partition) in [("invoice", "in_1", 24), ("purchase", "pi_1", 0)] {
+            let name = MemoName::new(kind, id).unwrap();
+            assert_eq!(partition_of_name(&name, 64), partition, "{name}");
+        }
+    }
+
+    #[test]
     fn b14_all_keys_of_an_account_carry_one_tag() {
         let (keys, id) = (Keys(17), account("acme/research"));
         let hold = HoldId::new(1, [125; 10]);
@@ -233,6 +273,10 @@ mod tests {
             keys.settings(&id),
             keys.adjusted(&id),
             keys.gauge(&id, &KeyId::new("key_1").unwrap()),
+            keys.memo(&MemoName::new("acme", "research").unwrap()),
+            keys.memos(),
+            keys.memos_due(),
+            keys.memos_to_forget(),
         ];
         let binary = [
             keys.hold(&id, hold),

@@ -77,6 +77,7 @@ pub(super) const ALL: &[&Layout] = &[
     &ADJUSTED,
     &CLAIMED,
     &KEY_DATES,
+    &MEMO,
     &HEAD,
     &HEAD_TIME,
     &NOW,

@@ -71,6 +71,11 @@ parts![
     "read/whole",
     "sweep/begin",
     "sweep/visit",
+    "memo/write",
+    "memo/due",
+    "memo/named",
+    "memo/read",
+    "memo/forget",
     "store/meta",
     "store/fence",
     "store/put",
@@ -105,6 +110,11 @@ pub(super) enum Script {
     Whole,
     Begin,
     Visit,
+    MemoWrite,
+    MemosDue,
+    MemosNamed,
+    MemosRead,
+    MemosForget,
     Meta,
     Fence,
     Put,
@@ -123,7 +133,7 @@ const OPERATIONS: &[&str] = &[
 const BOOK: &[&str] = &["lib/keys", "lib/book", "lib/due", "lib/time"];
 
 impl Script {
-    pub(super) const ALL: [Script; 27] = [
+    pub(super) const ALL: [Script; 32] = [
         Script::Hot,
         Script::Full,
         Script::PutGrant,
@@ -147,6 +157,11 @@ impl Script {
         Script::Whole,
         Script::Begin,
         Script::Visit,
+        Script::MemoWrite,
+        Script::MemosDue,
+        Script::MemosNamed,
+        Script::MemosRead,
+        Script::MemosForget,
         Script::Meta,
         Script::Fence,
         Script::Put,
@@ -169,6 +184,9 @@ impl Script {
             Script::Opened => "read/opened",
             Script::Chunk => "read/chunk",
             Script::Whole => "read/whole",
+            Script::MemosDue => "memo/due",
+            Script::MemosNamed => "memo/named",
+            Script::MemosRead => "memo/read",
             _ => return None,
         })
     }
@@ -207,6 +225,8 @@ impl Script {
             Script::RevokeKey => &[&["lib/keys", "cold/revoke_key", "one", "lib/write"]],
             Script::Begin => return vec!["lib/read", "sweep/begin"],
             Script::Visit => return vec!["lib/read", "sweep/visit"],
+            Script::MemoWrite => return vec!["lib/read", "memo/write"],
+            Script::MemosForget => return vec!["lib/read", "memo/forget"],
             Script::Meta => return vec!["store/meta"],
             Script::Fence => return vec!["store/fence"],
             Script::Drop => return vec!["store/drop"],

@@ -102,6 +102,7 @@ impl RedisLedger {
             due = self.begin(keys).await?.due;
         }
         self.forget(keys, swept.forgotten, swept.now).await?;
+        self.forget_memos(keys).await?;
         Ok(ended)
     }
 

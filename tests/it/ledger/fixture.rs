@@ -13,6 +13,7 @@ use faregate::domain::command::Command;
 use faregate::domain::time::{Span, Timestamp};
 use faregate::ledger::Ledger;
 use faregate::ledger::embedded::{EmbeddedLedger, Options};
+use faregate::ledger::memos::Memos;
 
 use super::memory::MemoryLedger;
 use super::moves::START;
@@ -32,6 +33,7 @@ pub(crate) trait Fixture: Send + Sync {
 /// An empty ledger.
 pub(crate) struct Fresh {
     pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) memos: Arc<dyn Memos>,
     pub(crate) clock: Arc<dyn TestClock>,
     /// What must not go before the ledger: a folder, a server.
     pub(crate) _keep: Box<dyn Any + Send + Sync>,
@@ -73,6 +75,7 @@ impl Fixture for Memory {
         let clock = Arc::new(ManualClock::new(START));
         let ledger = Arc::new(MemoryLedger::new(clock.clone()));
         Box::pin(std::future::ready(Fresh {
+            memos: ledger.clone(),
             ledger,
             clock,
             _keep: Box::new(()),
@@ -92,6 +95,7 @@ impl Fixture for Buggy {
         let clock = Arc::new(ManualClock::new(START));
         let ledger = Arc::new(MemoryLedger::with_bug(clock.clone(), self.0));
         Box::pin(std::future::ready(Fresh {
+            memos: ledger.clone(),
             ledger,
             clock,
             _keep: Box::new(()),
@@ -111,8 +115,10 @@ impl Fixture for Embedded {
         let folder = TempDir::new();
         let clock = Arc::new(ManualClock::new(START));
         let ledger = EmbeddedLedger::open(Options::new(folder.path()), clock.clone());
+        let ledger = Arc::new(ledger.expect("a ledger in an empty folder"));
         Box::pin(std::future::ready(Fresh {
-            ledger: Arc::new(ledger.expect("a ledger in an empty folder")),
+            memos: ledger.clone(),
+            ledger,
             clock,
             _keep: Box::new(folder),
         }))

@@ -1,5 +1,6 @@
 //! The engine behind the ledger's port, in memory: the model that stores are compared with, and the first to pass every promise.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,6 +13,7 @@ use faregate::domain::hold::{Hold, OnExpiry};
 use faregate::domain::ids::{AccountId, HoldId, KeyDigest};
 use faregate::domain::key::{Identity, Key};
 use faregate::domain::time::Timestamp;
+use faregate::ledger::memos::{Kept, MEMO_TEXT_MAX, MEMOS_PAGE_BYTES, Memo, MemoName, Memos, Wrote};
 use faregate::ledger::{Answer, DayUsage, Ledger, LedgerError, PAGE_MAX, Page, Statement, VerifyReport};
 
 pub(crate) struct MemoryLedger {
@@ -23,6 +25,7 @@ pub(crate) struct MemoryLedger {
 
 #[derive(Default)]
 struct Inner {
+    memos: BTreeMap<MemoName, Kept>,
     state: State,
     journal: Vec<Entry>,
 }
@@ -255,5 +258,89 @@ impl Ledger for MemoryLedger {
 
     fn durability(&self) -> String {
         "everything is lost with the process".to_owned()
+    }
+}
+
+/// As a refusal to do anything.
+fn invalid<'a, T: Send + 'a>(what: &str) -> Answer<'a, T> {
+    Box::pin(std::future::ready(Err(LedgerError::Invalid(what.to_owned()))))
+}
+
+impl Inner {
+    fn memos_at(&self, now: Timestamp) -> impl Iterator<Item = (&MemoName, &Kept)> {
+        self.memos
+            .iter()
+            .filter(move |(_, kept)| kept.memo.forget_at > now)
+    }
+}
+
+impl Memos for MemoryLedger {
+    fn memo<'a>(&'a self, name: &'a MemoName) -> Answer<'a, Option<Kept>> {
+        let (now, inner) = (self.now(), self.lock());
+        answer(
+            inner
+                .memos
+                .get(name)
+                .filter(|kept| kept.memo.forget_at > now)
+                .cloned(),
+        )
+    }
+
+    fn write_memo<'a>(&'a self, name: &'a MemoName, expected: u64, memo: &'a Memo) -> Answer<'a, Wrote> {
+        if memo.text.len() > MEMO_TEXT_MAX {
+            return invalid("too long");
+        }
+        let (now, mut inner) = (self.now(), self.lock());
+        inner.memos.retain(|_, kept| kept.memo.forget_at > now);
+        let there = inner.memos.get(name).cloned();
+        let version = expected + 1;
+        let new = Kept {
+            memo: memo.clone(),
+            version,
+        };
+        if there.as_ref() == Some(&new) {
+            return answer(Wrote::Done { version });
+        }
+        if there.as_ref().map_or(0, |kept| kept.version) != expected {
+            return answer(Wrote::Changed(there));
+        }
+        inner.memos.insert(name.clone(), new);
+        answer(Wrote::Done { version })
+    }
+
+    fn due_memos(&self, limit: usize) -> Answer<'_, Vec<MemoName>> {
+        let (now, inner) = (self.now(), self.lock());
+        let due = inner.memos_at(now).filter(|(_, kept)| kept.memo.due <= now);
+        let mut due: Vec<_> = due.map(|(name, kept)| (kept.memo.due, name.clone())).collect();
+        due.sort();
+        answer(due.into_iter().take(limit).map(|(_, name)| name).collect())
+    }
+
+    fn memos<'a>(
+        &'a self,
+        kind: &'a str,
+        cursor: Option<&'a str>,
+        limit: usize,
+    ) -> Answer<'a, Page<(MemoName, Kept)>> {
+        let is_kind = |c: char| c.is_ascii_lowercase() || c == '_';
+        let cursor: Option<Result<MemoName, _>> = cursor.map(str::parse);
+        if kind.is_empty() || !kind.chars().all(is_kind) || matches!(cursor, Some(Err(_))) {
+            return invalid("no such list");
+        }
+        let (now, inner) = (self.now(), self.lock());
+        let after = cursor.and_then(Result::ok);
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        for (name, kept) in inner.memos_at(now) {
+            if name.kind() != kind || after.as_ref().is_some_and(|after| name <= after) {
+                continue;
+            }
+            if items.len() >= limit.min(PAGE_MAX) || bytes >= MEMOS_PAGE_BYTES {
+                let next = items.last().map(|(name, _): &(MemoName, _)| name.to_string());
+                return answer(Page { items, next });
+            }
+            bytes += kept.memo.text.len();
+            items.push((name.clone(), kept.clone()));
+        }
+        answer(Page { items, next: None })
     }
 }

@@ -1,12 +1,14 @@
 //! The promises of every ledger: plain functions of a ledger and its clock, run by one list on every store.
 //!
 //! `money`: promises 1, 2 and 4 of the design. `ids`: the same id again. `holds`: promise 3 and the rules of holds. `grants`: what is told of grants and
-//! what time does to them. `callers`: whose word counts. `caps`: limits. `crowd`: many at once. `once`: idempotency keys of clients. `reads`: what can be seen.
+//! what time does to them. `callers`: whose word counts. `caps`: limits. `crowd`: many at once. `once`: idempotency keys of clients. `reads`: what can be seen. `memos`: what lies
+//! beside the books.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use faregate::ledger::Ledger;
+use faregate::ledger::memos::Memos;
 
 use super::fixture::{Fixture, TestClock};
 use crate::rig::within;
@@ -17,6 +19,7 @@ mod crowd;
 mod grants;
 mod holds;
 mod ids;
+mod memos;
 mod money;
 mod once;
 mod reads;
@@ -24,6 +27,7 @@ mod reads;
 /// What a promise is given: a ledger of its own, for as long as it likes.
 pub(crate) struct Given {
     pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) memos: Arc<dyn Memos>,
     pub(crate) clock: Arc<dyn TestClock>,
 }
 
@@ -141,14 +145,40 @@ promises! {
         a_statement_changes_nothing;
 }
 
+/// Names functions of what is given.
+macro_rules! promises_of_memos {
+    ($($name:ident)+) => {
+        /// The promises about memos.
+        const OF_MEMOS: &[Promise] = &[
+            $((concat!("memos::", stringify!($name)), |given| Box::pin(memos::$name(given))),)+
+        ];
+    };
+}
+
+promises_of_memos! {
+    what_is_written_is_read_again
+    a_write_over_another_version_is_told_what_is_there
+    a_write_whose_answer_was_lost_can_be_asked_again
+    of_many_at_once_one_writes_each_version
+    due_ones_come_in_the_order_of_their_time
+    a_forgotten_one_was_never_written
+    what_is_forgotten_is_swept
+    a_kind_is_listed_in_pages_while_others_write
+    a_page_has_so_many_bytes_and_no_more
+    unusual_names_share_nothing
+    what_is_too_long_is_refused
+}
+
 /// Proves every promise on a store, one after the other, and names all that are broken. `FAREGATE_PROMISE=part-of-a-name` proves only those.
 pub(crate) async fn prove_all(fixture: &dyn Fixture) {
     let wanted = std::env::var("FAREGATE_PROMISE").unwrap_or_default();
     let mut broken = Vec::new();
-    for (name, promise) in ALL.iter().filter(|(name, _)| name.contains(&wanted)) {
+    let all = ALL.iter().chain(OF_MEMOS);
+    for (name, promise) in all.filter(|(name, _)| name.contains(&wanted)) {
         let fresh = fixture.fresh().await;
         let given = Given {
             ledger: fresh.ledger,
+            memos: fresh.memos,
             clock: fresh.clock,
         };
         // A task of its own, so that the panic of one leaves the others their turn; it has been printed by then.
@@ -162,6 +192,6 @@ pub(crate) async fn prove_all(fixture: &dyn Fixture) {
         "the {} ledger breaks {} of {} promises: {broken:#?}",
         fixture.name(),
         broken.len(),
-        ALL.len()
+        ALL.len() + OF_MEMOS.len()
     );
 }

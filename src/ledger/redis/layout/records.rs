@@ -160,3 +160,6 @@ pub(in crate::ledger::redis) const CLAIMED: Layout =
 /// When a key was made and revoked (one more than the time, 0: not).
 pub(in crate::ledger::redis) const KEY_DATES: Layout =
     plain("key_dates", &[("made_at", U(7)), ("revoked_at", U(7))]);
+/// A memo, before its text.
+pub(in crate::ledger::redis) const MEMO: Layout =
+    plain("memo", &[("version", U(7)), ("due", U(7)), ("forget_at", U(7))]);
