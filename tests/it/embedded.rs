@@ -17,6 +17,7 @@ use faregate::domain::key::Caller;
 use faregate::domain::limits::Limits;
 use faregate::domain::time::{Span, Timestamp};
 use faregate::ledger::embedded::{EmbeddedLedger, Options};
+use faregate::ledger::memos::{Memo, MemoName, Memos, Wrote};
 use faregate::ledger::{Ledger, LedgerError};
 
 use crate::rig::process::{Process, Spawn, Stream};
@@ -148,6 +149,7 @@ async fn other_process() {
             }
         }
         "one-by-one" => one_by_one(&ledger).await,
+        "memos" => remember(&ledger).await,
         other => panic!("no such role: {other}"),
     }
 }
@@ -191,6 +193,66 @@ async fn one_by_one(ledger: &EmbeddedLedger) {
         }
     }
     println!("done");
+}
+
+fn memo_of(of: u64) -> MemoName {
+    MemoName::new("counter", &of.to_string()).unwrap()
+}
+
+/// Writes memos without end; says each version as soon as it is answered.
+async fn remember(ledger: &EmbeddedLedger) {
+    let mut versions = Vec::new();
+    for of in 0..CALLERS {
+        let kept = ledger.memo(&memo_of(of)).await.unwrap();
+        versions.push(kept.map_or(0, |kept| kept.version));
+    }
+    loop {
+        for (of, version) in (0_u64..).zip(&mut versions) {
+            let memo = Memo {
+                text: format!("[{}]", *version + 1).into(),
+                due: Timestamp::NEVER,
+                forget_at: Timestamp::NEVER,
+            };
+            let wrote = ledger.write_memo(&memo_of(of), *version, &memo).await.unwrap();
+            *version += 1;
+            assert_eq!(wrote, Wrote::Done { version: *version });
+            println!("kept {of} {version}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b24_killed_at_any_instant_every_answered_memo_is_there() {
+    let dir = TempDir::new();
+    let folder = dir.join("ledger");
+    for lines in [1, 2, 9, 40, 100, 17] {
+        let mut child = start("memos", &folder, &[]);
+        let mut from = child.wait_for_line_after(0, |line| line == "serving").await.0;
+        for _ in 0..lines {
+            from = child.wait_for_line_after(from, |line| !line.is_empty()).await.0;
+        }
+        child.kill9();
+        let mut said: BTreeMap<u64, u64> = BTreeMap::new();
+        for line in child.lines(Stream::Stdout) {
+            let words: Vec<_> = line.split(' ').collect();
+            if let ["kept", of, version] = words[..]
+                && let (Ok(of), Ok(version)) = (of.parse(), version.parse())
+            {
+                said.insert(of, version);
+            }
+        }
+        assert!(!said.is_empty());
+        let ledger = open(&folder).unwrap();
+        for (of, version) in said {
+            let kept = ledger.memo(&memo_of(of)).await.unwrap().expect("it was answered");
+            // The last write may have been done and not been answered.
+            assert!(
+                (version..=version + 1).contains(&kept.version),
+                "{version}: {kept:?}"
+            );
+            assert_eq!(*kept.memo.text, *format!("[{}]", kept.version));
+        }
+    }
 }
 
 fn start(role: &str, folder: &Path, under: &[&str]) -> Process {

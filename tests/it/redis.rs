@@ -3,6 +3,7 @@
 mod claims;
 mod cluster;
 mod copy;
+mod memos;
 mod rebuild;
 mod scripts;
 mod sweep;

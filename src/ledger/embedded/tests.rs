@@ -1,5 +1,6 @@
 mod disk;
 mod layouts;
+mod memos;
 mod proofs;
 mod serving;
 mod speed;
