@@ -87,7 +87,7 @@ fn at_start(key: &str) -> bool {
 
 /// What a whole thing is, in a line: the settings that matter most.
 fn describe(settings: &Settings) -> String {
-    const TOLD: [&str; 13] = [
+    const TOLD: [&str; 15] = [
         "match",
         "upstream",
         "cost",
@@ -99,6 +99,8 @@ fn describe(settings: &Settings) -> String {
         "spend_per_day",
         "spend_per_month",
         "credit_line",
+        "input",
+        "output",
         "price",
         "credits",
     ];

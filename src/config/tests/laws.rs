@@ -318,6 +318,14 @@ fn a_reload_says_what_changes_prices_first_and_what_takes_a_restart() {
 }
 
 #[test]
+fn a_model_that_is_new_is_told_by_its_rates() {
+    let model = "[models.small]\ninput = 0.15\noutput = 0.6\noutput_tokens_max = 100\n";
+    let [old, new] = ["", model].map(|text| read(&with_base(text)).unwrap());
+    let lines: Vec<String> = old.diff(&new).iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["models.small: new: input 0.150000, output 0.600000"]);
+}
+
+#[test]
 fn the_order_and_the_form_of_a_file_are_no_difference() {
     let a = read(&with_base("[server]\nidle_timeout = \"60s\"\n[log]\n")).unwrap();
     let b = read(&with_base(
