@@ -4,5 +4,6 @@
 
 pub mod api;
 pub mod call;
+pub mod client;
 pub mod form;
 pub mod signature;
