@@ -200,9 +200,10 @@ impl TryFrom<Stored> for Call {
 }
 
 /// The segments of paths that are no ids.
-const WORDS: [&str; 31] = [
+const WORDS: [&str; 32] = [
     "v1",
     "v2",
+    "account",
     "active_entitlements",
     "billing",
     "charges",

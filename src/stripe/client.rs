@@ -18,7 +18,7 @@ use serde_json::Value;
 
 pub use error::{ApiError, Refused};
 pub use list::{Newer, list_all, list_newer};
-pub use options::{API_BASE, API_VERSION, ClientError, ClientOptions};
+pub use options::{API_VERSION, ClientError, ClientOptions};
 
 use super::call::Call;
 use admission::Admission;

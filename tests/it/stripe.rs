@@ -1,3 +1,4 @@
 //! What the gate does with Stripe, against a fake of it.
 
+mod client;
 pub(crate) mod fake;

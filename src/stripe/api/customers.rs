@@ -82,3 +82,19 @@ pub fn create_setup_intent(customer: &str, attempt: &str, metadata: &Metadata) -
         .metadata("metadata", metadata)?;
     Call::post(&["v1", "setup_intents"], form, Key::of("setup", &[attempt]))
 }
+
+/// `GET /v1/setup_intents/{id}`: whether the card was verified, and which payment method it became.
+///
+/// # Errors
+/// The id is none.
+pub fn get_setup_intent(intent: &str) -> Result<Call, BadCall> {
+    Call::get(&["v1", "setup_intents", intent], Form::new())
+}
+
+/// `GET /v1/account`: whose key this is.
+///
+/// # Errors
+/// None that its arguments could cause.
+pub fn get_account() -> Result<Call, BadCall> {
+    Call::get(&["v1", "account"], Form::new())
+}

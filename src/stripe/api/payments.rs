@@ -223,3 +223,11 @@ pub fn create_refund(
         .metadata("metadata", metadata)?;
     Call::post(&["v1", "refunds"], form, Key::of("refund", &[intent, because]))
 }
+
+/// `GET /v1/refunds?payment_intent=`, newest first: to look for one whose key is forgotten by now.
+///
+/// # Errors
+/// None that its arguments could cause.
+pub fn list_refunds(intent: &str) -> Result<Call, BadCall> {
+    Call::get(&["v1", "refunds"], listing().put("payment_intent", intent))
+}

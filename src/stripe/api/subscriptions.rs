@@ -1,6 +1,6 @@
 //! Subscriptions: what ends the access that they paid for, and when they are billed.
 
-use super::{BadCall, Call, Form, Key, Metadata};
+use super::{BadCall, Call, Form, Key, Metadata, listing};
 
 /// `GET /v1/subscriptions/{id}`.
 ///
@@ -8,6 +8,15 @@ use super::{BadCall, Call, Form, Key, Metadata};
 /// The id is none.
 pub fn get_subscription(subscription: &str) -> Result<Call, BadCall> {
     Call::get(&["v1", "subscriptions", subscription], Form::new())
+}
+
+/// `GET /v1/subscriptions?customer=&status=all`: a customer's subscriptions, those that ended too, newest first.
+///
+/// # Errors
+/// None that its arguments could cause.
+pub fn list_subscriptions(customer: &str) -> Result<Call, BadCall> {
+    let form = listing().put("customer", customer).put("status", "all");
+    Call::get(&["v1", "subscriptions"], form)
 }
 
 /// What becomes of a subscription's invoices. Its status stays as it is whichever is chosen.
@@ -89,7 +98,7 @@ fn threshold(form: Form, change: Option<Threshold>, what: &'static str, least: i
 }
 
 /// `DELETE /v1/subscriptions/{id}`: it ends now, and its invoices are not collected automatically any more. Nothing is paid back for the rest of its
-/// period; with `invoice_now`, usage that is not billed yet is put on a last invoice.
+/// period; with `invoice_now`, usage that is not billed yet is put on a last invoice. Asked again after it was done, it is refused as missing.
 ///
 /// # Errors
 /// The id is none.

@@ -7,16 +7,13 @@ use rustls::pki_types::CertificateDer;
 
 use crate::config::{BaseUrl, Secret};
 
-/// Where Stripe's API is.
-pub const API_BASE: &str = "https://api.stripe.com";
-
 /// The version of the API that answers are read by, and objects of events are written in.
 pub const API_VERSION: &str = "2026-10-28.endive";
 
 /// What a client is told.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// Where the API is: [`API_BASE`], or a stand-in for it. Without TLS on this machine only.
+    /// Where the API is: `https://api.stripe.com`, or a stand-in for it. Without TLS on this machine only.
     pub api_base: BaseUrl,
     /// A secret or a restricted key, with the least rights that do.
     pub api_key: Secret,
