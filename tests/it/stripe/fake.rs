@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 mod chance;
+mod decimal;
 pub(crate) mod error;
 pub(crate) mod faults;
 mod form;

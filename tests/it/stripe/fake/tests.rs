@@ -6,6 +6,7 @@ use super::{FakeStripe, Options};
 use crate::rig::client::HttpClient;
 
 mod api;
+mod billing;
 mod grants;
 mod hooks;
 mod payments;

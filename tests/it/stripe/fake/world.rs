@@ -1,23 +1,31 @@
 //! What Stripe knows and does, without any network: objects, a clock that tests move, and the events that
 //! each change leaves. Ids are counted, so the same story gives the same ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 use super::shapes::Shapes;
 
+mod alerts;
 mod charges;
 mod checkout;
+mod collecting;
 mod customers;
 mod events;
 mod grants;
+mod invoices;
 mod lists;
+mod meters;
 mod payments;
+mod subscriptions;
 pub(crate) use charges::Complaint;
+pub(crate) use collecting::{Billing, LastAction};
 pub(crate) use customers::{Card, Outcome};
 pub(crate) use events::{Event, ThinEvent};
+pub(crate) use meters::Usage;
+pub(crate) use subscriptions::MONTH;
 
 /// The version that everything is rendered in.
 pub(crate) const API_VERSION: &str = "2026-10-28.endive";
@@ -58,6 +66,8 @@ pub(crate) struct World {
     now: i64,
     /// See [`Quirks`]; may be set at any time.
     pub(crate) quirks: Quirks,
+    /// See [`Billing`]; may be set at any time.
+    pub(crate) billing: Billing,
     pub(super) asked: Asked,
     shapes: Shapes,
     counters: BTreeMap<String, u64>,
@@ -72,8 +82,19 @@ pub(crate) struct World {
     books: BTreeMap<String, grants::Book>,
     /// What a session was made with.
     asked_for: BTreeMap<String, Value>,
-    /// What draft invoices show of a grant, in minor units.
-    shown_by_drafts: BTreeMap<String, i64>,
+    /// Meter events that nobody has looked at.
+    taken: Vec<meters::Taken>,
+    usage: Vec<Usage>,
+    /// When each identifier came first.
+    identifiers: BTreeMap<String, i64>,
+    /// Alert and customer.
+    alerted: BTreeSet<(String, String)>,
+    /// By customer.
+    entitled: BTreeMap<String, Vec<Value>>,
+    /// Subscriptions whose trial's end was announced.
+    noticed: BTreeSet<String>,
+    /// The method that an invoice was last tried with.
+    last_tried: BTreeMap<String, String>,
 }
 
 impl World {
@@ -93,7 +114,14 @@ impl World {
             outcomes: BTreeMap::new(),
             books: BTreeMap::new(),
             asked_for: BTreeMap::new(),
-            shown_by_drafts: BTreeMap::new(),
+            taken: Vec::new(),
+            usage: Vec::new(),
+            identifiers: BTreeMap::new(),
+            alerted: BTreeSet::new(),
+            entitled: BTreeMap::new(),
+            noticed: BTreeSet::new(),
+            last_tried: BTreeMap::new(),
+            billing: Billing::default(),
         }
     }
 
@@ -119,15 +147,24 @@ impl World {
     }
 
     fn next_due(&self) -> Option<i64> {
-        [self.grants_due(), self.sessions_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = [
+            self.meters_due(),
+            self.sessions_due(),
+            self.subscriptions_due(),
+            self.grants_due(),
+            self.drafts_due(),
+            self.tries_due(),
+        ];
+        due.into_iter().flatten().min()
     }
 
     fn run_due(&mut self) {
-        self.run_grants_due();
+        self.process_meter_events();
         self.run_sessions_due();
+        self.run_subscriptions_due();
+        self.run_grants_due();
+        self.run_drafts_due();
+        self.run_tries_due();
     }
 
     /// The next id with this prefix.
@@ -213,6 +250,12 @@ impl World {
         let object = self.object(id).clone();
         self.tell(event, &object, Some(before));
         object
+    }
+
+    /// Outside: tells of an object as it is, under any name; for what the fake does not do by itself.
+    pub(crate) fn tell_of(&mut self, id: &str, event: &str) {
+        let object = self.object(id).clone();
+        self.tell(event, &object, None);
     }
 
     /// Metadata after an update: given keys replace, empty values remove, the empty string removes all.

@@ -208,7 +208,7 @@ impl World {
         if self.is_past(grant) {
             return 0;
         }
-        self.ledger_balance(grant) - self.shown_by_drafts.get(&text(grant, "id")).unwrap_or(&0)
+        self.ledger_balance(grant) - self.shown_by_drafts(grant)
     }
 
     fn is_past(&self, grant: &Value) -> bool {

@@ -213,6 +213,7 @@ impl World {
             self.change(intent, fields, "payment_intent.payment_failed");
         }
         self.settle_session(intent, comes);
+        self.settle_invoice(intent, comes);
     }
 
     /// Outside: the customer comes and does what the bank asks for, or fails to.
