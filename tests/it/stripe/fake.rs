@@ -10,12 +10,16 @@
 //! | something to happen in the world | `fake.world()` (a lock: don't hold it across an `await`) |
 //! | time to pass | `fake.advance(3600)` |
 //! | webhooks to arrive | `fake.deliver_to(addr, path)`, then `deliver_all()` or `deliver(&Delivering::badly(7))` |
-//! | webhooks in its hand | `fake.take_undelivered()` |
+//! | webhooks in its hand | `fake.take_undelivered()`, `fake.send_signed(&one)`, `fake.sign(..)` for any body |
+//! | two events for one fact, or one the fake has no story for | `fake.world().tell_of(&id, "invoice.overdue")` |
+//! | an event that never comes to be | `fake.world().never_generate("invoice.paid", 1)` |
+//! | what the reference leaves open, the other way | `fake.world().quirks`, and the Dashboard's settings in `billing` |
 //! | calls to fail | `fake.fail("POST /v1/refunds", 1, Fault::HangAfter)`, `fake.fail_by_chance(..)` |
 //! | to know what was asked | `fake.calls()`, `fake.calls_of("POST /v1/refunds")` |
 //! | no wrong request to pass unseen | `fake.assert_clean()` |
 #![allow(dead_code, reason = "the fake does more than the tests of one day use")]
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use faregate::clock::{Clock, SystemClock};
@@ -117,6 +121,9 @@ pub(crate) struct FakeStripe {
     signed_by: SignedBy,
     endpoint: Mutex<Option<webhook::Endpoint>>,
     secrets: Mutex<Vec<String>>,
+    /// None: all.
+    subscribed: Mutex<Option<Vec<String>>>,
+    skew: AtomicI64,
     accepting: JoinHandle<()>,
 }
 
@@ -131,6 +138,8 @@ impl FakeStripe {
             signed_by: options.signed_by,
             endpoint: Mutex::default(),
             secrets: Mutex::new(vec![SECRET.to_owned()]),
+            subscribed: Mutex::default(),
+            skew: AtomicI64::new(0),
             accepting: tokio::spawn(serve::accept(listener, Arc::clone(&shared))),
             shared,
         }
@@ -232,10 +241,11 @@ impl FakeStripe {
     }
 
     fn signing_time(&self) -> i64 {
-        match self.signed_by {
+        let now = match self.signed_by {
             SignedBy::World => self.world().now(),
             SignedBy::Machine => machine_time(),
-        }
+        };
+        now + self.skew.load(Ordering::SeqCst)
     }
 }
 

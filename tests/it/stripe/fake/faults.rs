@@ -29,6 +29,10 @@ pub(crate) enum Fault {
     CloseAfter,
     /// Nothing is done: 403, for a restricted key that lacks a right.
     Forbidden,
+    /// Nothing is done or kept: this status, and `Stripe-Should-Retry` if one is given.
+    Status(u16, Option<bool>),
+    /// It is done, and the answer is 200 with a page of HTML, as from a box in between.
+    Garbled,
 }
 
 /// Faults for calls whose `METHOD path` contains a text.

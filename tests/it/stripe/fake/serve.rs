@@ -66,6 +66,8 @@ struct Answer {
     status: u16,
     body: Value,
     headers: Vec<(&'static str, String)>,
+    /// Something in between answers in its stead.
+    garbled: bool,
 }
 
 impl From<ApiError> for Answer {
@@ -74,6 +76,7 @@ impl From<ApiError> for Answer {
             status: error.status,
             body: error.body(),
             headers: Vec::new(),
+            garbled: false,
         }
     }
 }
@@ -168,6 +171,13 @@ fn check(shared: &Shared, headers: &HeaderMap, call: &Call, number: usize) -> Re
         shared.violation(call, &error.body().to_string());
     }
     let (operation, names, asked) = judged?;
+    let kind = header(headers, "content-type").unwrap_or_default();
+    if call.method == "POST"
+        && !call.form.is_empty()
+        && !kind.starts_with("application/x-www-form-urlencoded")
+    {
+        shared.violation(call, &format!("Content-Type is {kind:?}"));
+    }
     if call.method == "POST" && call.idempotency_key.is_none() {
         shared.violation(call, "a POST without Idempotency-Key");
     }
@@ -215,6 +225,12 @@ async fn faulty(shared: &Arc<Shared>, checked: Checked, call: &str) -> Result<An
                 .into())
         }
         Some(Fault::Unavailable) => Ok(ApiError::new(503, "api_error", "Come back later").into()),
+        Some(Fault::Status(status, retry)) => {
+            let mut answer = Answer::from(ApiError::new(status, "api_error", "Something is wrong"));
+            let told = retry.map(|retry| ("stripe-should-retry", retry.to_string()));
+            answer.headers.extend(told);
+            Ok(answer)
+        }
         Some(Fault::Forbidden) => {
             let message = "The provided key does not have the required permissions: rak_fake_write";
             Ok(ApiError::new(403, "invalid_request_error", message).into())
@@ -237,6 +253,7 @@ async fn keyed(shared: &Arc<Shared>, checked: Checked, fault: Option<Fault>) -> 
                     status: kept.status,
                     body: kept.body,
                     headers,
+                    garbled: false,
                 });
             }
             Err(error) => return Ok(error.into()),
@@ -251,6 +268,10 @@ async fn keyed(shared: &Arc<Shared>, checked: Checked, fault: Option<Fault>) -> 
     match fault {
         Some(Fault::HangAfter) => pending().await,
         Some(Fault::CloseAfter) => Err(Hangup),
+        Some(Fault::Garbled) => Ok(Answer {
+            garbled: true,
+            ..answer
+        }),
         _ => Ok(answer),
     }
 }
@@ -294,6 +315,7 @@ async fn work(shared: &Shared, checked: &Checked, key: Option<&str>, fault: Opti
         status: kept.status,
         body: kept.body,
         headers: Vec::new(),
+        garbled: false,
     }
 }
 
@@ -351,7 +373,11 @@ fn response(answer: Answer, number: usize, idempotency_key: Option<String>) -> R
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
-    let body = Full::new(Bytes::from(answer.body.to_string()));
+    let body = match answer.garbled {
+        true => "<html><body>Please log in to this network</body></html>".to_owned(),
+        false => answer.body.to_string(),
+    };
+    let body = Full::new(Bytes::from(body));
     response.body(body).expect("all headers are text")
 }
 

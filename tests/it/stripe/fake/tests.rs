@@ -8,6 +8,7 @@ use crate::rig::client::HttpClient;
 mod api;
 mod billing;
 mod grants;
+mod histories;
 mod hooks;
 mod payments;
 

@@ -138,9 +138,26 @@ impl FakeStripe {
         *super::lock(&self.secrets) = secrets.iter().map(|&secret| secret.to_owned()).collect();
     }
 
+    /// From now on only events of these types are sent; a `*` at the end stands for any rest. The log of
+    /// events has them all.
+    pub(crate) fn subscribe(&self, kinds: &[&str]) {
+        let kinds = kinds.iter().map(|&kind| kind.to_owned()).collect();
+        *super::lock(&self.subscribed) = Some(kinds);
+    }
+
+    /// From now on signatures are this many seconds ahead of time, or behind.
+    pub(crate) fn skew(&self, seconds: i64) {
+        self.skew.store(seconds, std::sync::atomic::Ordering::SeqCst);
+    }
+
     /// Signs any body as this Stripe would now.
     pub(crate) fn sign(&self, event: &str, kind: &str, body: String) -> Signed {
-        let signature = signature(self.signing_time(), &body, &super::lock(&self.secrets));
+        self.sign_at(self.signing_time(), event, kind, body)
+    }
+
+    /// Signs any body with this time, in Unix seconds.
+    pub(crate) fn sign_at(&self, time: i64, event: &str, kind: &str, body: String) -> Signed {
+        let signature = signature(time, &body, &super::lock(&self.secrets));
         Signed {
             event: event.to_owned(),
             kind: kind.to_owned(),
@@ -194,6 +211,24 @@ impl FakeStripe {
             let done = self.deliver(&Delivering::well()).await;
             assert!(self.waiting().is_empty(), "refused ({caller}): {done:#?}");
             done
+        }
+    }
+
+    /// Sends a webhook that a test has in its hand, as it is.
+    pub(crate) async fn send_signed(&self, signed: &Signed) -> Delivery {
+        let endpoint = super::lock(&self.endpoint)
+            .clone()
+            .expect("deliver_to was called");
+        let mut request = HttpClient::new(endpoint.addr).post(&endpoint.path, signed.body.clone());
+        for (name, value) in &signed.headers {
+            request = request.header(name, value);
+        }
+        let answer = crate::rig::within("an answer to a webhook", request.try_send()).await;
+        Delivery {
+            event: signed.event.clone(),
+            kind: signed.kind.clone(),
+            status: answer.ok().map(|answer| answer.status()),
+            forged: false,
         }
     }
 
@@ -269,8 +304,18 @@ impl FakeStripe {
             forged: false,
             later: false,
         };
-        let snapshots = world.events().iter().filter(|event| !event.gone);
-        let thin = world.thin_events().iter().filter(|event| !event.gone);
+        let subscribed = super::lock(&self.subscribed).clone();
+        let wanted = |kind: &str| {
+            let fits = |own: &String| match own.strip_suffix('*') {
+                Some(begin) => kind.starts_with(begin),
+                None => own == kind,
+            };
+            subscribed.as_ref().is_none_or(|own| own.iter().any(fits))
+        };
+        let snapshots = world.events().iter();
+        let snapshots = snapshots.filter(|event| !event.gone && wanted(&event.kind));
+        let thin = world.thin_events().iter();
+        let thin = thin.filter(|event| !event.gone && wanted(&event.kind));
         let snapshots = snapshots.map(|event| sending(&event.id, &event.kind, &event.payload));
         let thin = thin.map(|event| sending(&event.id, &event.kind, &event.notification));
         snapshots.chain(thin).collect()
@@ -290,28 +335,16 @@ impl FakeStripe {
     }
 
     async fn send(&self, sending: &Sending) -> Delivery {
-        let endpoint = super::lock(&self.endpoint)
-            .clone()
-            .expect("deliver_to was called");
-        let mut time = self.signing_time();
-        if sending.later {
-            time += 1;
+        let time = self.signing_time() + i64::from(sending.later);
+        let (event, kind) = (&sending.event, &sending.kind);
+        let mut signed = self.sign_at(time, event, kind, sending.body.clone());
+        if sending.forged {
+            let theirs = signature(time, &sending.body, &["whsec_of_somebody_else".to_owned()]);
+            signed.headers[1].1 = theirs;
         }
-        let secrets = match sending.forged {
-            true => vec!["whsec_of_somebody_else".to_owned()],
-            false => super::lock(&self.secrets).clone(),
-        };
-        let request = HttpClient::new(endpoint.addr)
-            .post(&endpoint.path, sending.body.clone())
-            .header("content-type", "application/json; charset=utf-8")
-            .header("user-agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
-            .header("stripe-signature", &signature(time, &sending.body, &secrets));
-        let answer = crate::rig::within("an answer to a webhook", request.try_send()).await;
         Delivery {
-            event: sending.event.clone(),
-            kind: sending.kind.clone(),
-            status: answer.ok().map(|answer| answer.status()),
             forged: sending.forged,
+            ..self.send_signed(&signed).await
         }
     }
 }

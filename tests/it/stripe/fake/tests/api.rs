@@ -179,6 +179,18 @@ async fn a_call_that_hangs_may_be_done_or_not() {
     }
     let (status, body) = api.post_keyed("/v1/customers", "name=n", "HangAfter").await;
     assert_eq!((status, &body["id"]), (200, &json!("cus_fake000001")));
+    api.fake.fail("GET", 1, Fault::Status(500, Some(false)));
+    let answer = api.client().get("/v1/events").send().await;
+    assert_eq!(
+        (answer.status(), answer.header("stripe-should-retry")),
+        (500, Some("false"))
+    );
+    api.fake.fail("GET", 1, Fault::Garbled);
+    let mut answer = api.client().get("/v1/events").send().await;
+    assert_eq!(
+        (answer.status(), answer.bytes().await.first()),
+        (200, Some(&b'<'))
+    );
     api.fake.fail("GET", 1, Fault::RateLimited);
     let answer = api.client().get("/v1/events").send().await;
     assert_eq!(answer.status(), 429);

@@ -132,3 +132,33 @@ async fn an_event_may_never_come_to_be() {
         json!("customer.created")
     );
 }
+
+#[tokio::test]
+async fn only_what_is_subscribed_is_sent() {
+    let api = Api::start().await;
+    let gate = FakeUpstream::start().await;
+    api.fake.deliver_to(gate.addr(), "/hook");
+    api.fake.subscribe(&[
+        "payment_method.*",
+        "v2.core.health.event_generation_failure.resolved",
+    ]);
+    let customer = api.fake.customer(&[]);
+    api.fake
+        .attach_card(&customer, &crate::stripe::fake::Card::good());
+    api.fake.world().tell_of_lost_events();
+    let done = api.fake.deliver_all().await;
+    let kinds: Vec<&str> = done.iter().map(|one| one.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "payment_method.attached",
+            "v2.core.health.event_generation_failure.resolved"
+        ]
+    );
+    api.fake.skew(-400);
+    let again = api.fake.resend(&done[0].event).await;
+    assert_eq!(again.status, Some(200));
+    let sent = gate.requests().pop().unwrap();
+    let stale = format!("t={},", crate::stripe::fake::START - 400);
+    assert!(sent.header("stripe-signature").unwrap().starts_with(&stale));
+}

@@ -124,8 +124,14 @@ impl World {
         Ok(self.change(id, fields, "customer.updated"))
     }
 
-    /// Outside: the customer is deleted in the Dashboard.
+    /// Outside: the customer is deleted in the Dashboard; the subscriptions end with it.
     pub(crate) fn delete_customer(&mut self, id: &str) {
+        for subscription in self.with("subscription", "customer", id) {
+            if subscription["status"] != "canceled" {
+                let details = json!({"comment": null, "feedback": null, "reason": null});
+                self.end_subscription(&super::text(&subscription, "id"), details);
+            }
+        }
         self.set(id, json!({"deleted": true}));
         let customer = self.object(id).clone();
         self.tell("customer.deleted", &customer, None);

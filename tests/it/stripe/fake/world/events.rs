@@ -66,6 +66,16 @@ impl World {
         self.never.push(Never { kind, left: count });
     }
 
+    /// Outside: Stripe tells that it could not generate some events (R13), and not which.
+    pub(crate) fn tell_of_lost_events(&mut self) {
+        let kind = "v2.core.health.event_generation_failure.resolved";
+        self.tell_thin(
+            kind,
+            Value::Null,
+            json!({"data": {"resolved_at": rfc3339(self.now)}}),
+        );
+    }
+
     pub(in crate::stripe::fake) fn events_mut(&mut self) -> &mut Vec<Event> {
         &mut self.events
     }
