@@ -34,7 +34,9 @@ fn every_attack_of_the_security_page_has_the_tests_it_points_to() {
         let cells: Vec<&str> = row.trim_end_matches(" |").split(" | ").collect();
         let ids: Vec<String> = cells[0].split(", ").map(str::to_lowercase).collect();
         let is_id = |id: &String| {
-            id.starts_with(['h', 'p', 's']) && id.len() > 1 && id[1..].bytes().all(|b| b.is_ascii_digit())
+            id.starts_with(['h', 'p', 's', 'w'])
+                && id.len() > 1
+                && id[1..].bytes().all(|b| b.is_ascii_digit())
         };
         if !ids.iter().all(is_id) {
             continue;
