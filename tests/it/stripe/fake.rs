@@ -2,7 +2,8 @@
 //!
 //! [`world::World`] is what Stripe knows and does, without any network; [`FakeStripe`] puts an HTTP server
 //! before it, that checks every request against the API's parameters, and sends its events as webhooks.
-//! Time stands still until a test moves it; ids are counted: the same story leaves the same traces.
+//! Time stands still until a test moves it (with [`Options::real_time`] it also goes on by itself); ids are
+//! counted: the same story leaves the same traces.
 //!
 //! | A test wants | It says |
 //! |---|---|
@@ -44,7 +45,6 @@ pub(crate) mod world;
 
 pub(crate) use faults::Fault;
 pub(crate) use webhook::Delivering;
-#[allow(unused_imports, reason = "for tests to come")]
 pub(crate) use world::{Card, Outcome, World};
 
 /// The account that everything belongs to.
@@ -60,7 +60,7 @@ const KEY: &str = "rk_test_fake000001";
 pub(crate) enum SignedBy {
     /// The world's, that stands still.
     World,
-    /// This machine's: for a gate that runs as a process.
+    /// This machine's, and the world's goes on with it: for a gate that runs as a process.
     Machine,
 }
 
@@ -132,7 +132,11 @@ impl FakeStripe {
     pub(crate) async fn start(options: Options) -> FakeStripe {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let addr = listener.local_addr().expect("an address");
-        let shared = Arc::new(serve::Shared::new(World::new(options.now), KEY.to_owned()));
+        let shared = Arc::new(serve::Shared::new(
+            World::new(options.now),
+            KEY.to_owned(),
+            options.signed_by == SignedBy::Machine,
+        ));
         FakeStripe {
             base: format!("http://{addr}"),
             signed_by: options.signed_by,
@@ -162,7 +166,7 @@ impl FakeStripe {
 
     /// The world, locked: don't hold it across an `await`.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        lock(&self.shared.world)
+        self.shared.world()
     }
 
     /// Lets time pass in the world.
@@ -187,6 +191,27 @@ impl FakeStripe {
     /// Attaches a card; gives back its id.
     pub(crate) fn attach_card(&self, customer: &str, card: &Card) -> String {
         self.world().attach_card(customer, card)
+    }
+
+    /// Grants the customer so many US cents, as paid credit for anything metered; gives back the grant's id.
+    pub(crate) fn grant(&self, customer: &str, cents: i64) -> String {
+        let asked = serde_json::json!({
+            "customer": customer, "amount": {"type": "monetary", "monetary": {"currency": "usd", "value": cents}},
+            "applicability_config": {"scope": {"price_type": "metered"}},
+        });
+        let made = self.world().create_grant(&asked);
+        world::text(&made.unwrap_or_else(|e| panic!("{}", e.body())), "id")
+    }
+
+    /// An object as it is now.
+    #[track_caller]
+    pub(crate) fn object(&self, id: &str) -> Value {
+        self.world().object(id).clone()
+    }
+
+    /// The newest object of a kind (`checkout.session`), if there is one.
+    pub(crate) fn newest(&self, kind: &str) -> Option<Value> {
+        self.world().all(kind).next_back().cloned()
     }
 
     /// Pays (or sets up) on the page of a session, with this card; panics when the page shows an error.

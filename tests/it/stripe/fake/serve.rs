@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -26,7 +26,9 @@ const BODY_MAX: usize = 1 << 20;
 
 /// What the connections share.
 pub(super) struct Shared {
-    pub(super) world: Mutex<World>,
+    world: Mutex<World>,
+    /// The world's time goes on with the machine's.
+    real_time: bool,
     pub(super) faults: Mutex<Faults>,
     pub(super) calls: Mutex<Vec<Call>>,
     pub(super) violations: Mutex<Vec<String>>,
@@ -82,9 +84,10 @@ impl From<ApiError> for Answer {
 }
 
 impl Shared {
-    pub(super) fn new(world: World, api_key: String) -> Shared {
+    pub(super) fn new(world: World, api_key: String, real_time: bool) -> Shared {
         Shared {
             world: Mutex::new(world),
+            real_time,
             faults: Mutex::default(),
             calls: Mutex::default(),
             violations: Mutex::default(),
@@ -93,6 +96,15 @@ impl Shared {
             api: Api::load(),
             metering: Mutex::default(),
         }
+    }
+
+    /// The world as it is now.
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = lock(&self.world);
+        if self.real_time {
+            world.keep_pace(super::machine_time());
+        }
+        world
     }
 
     fn violation(&self, call: &Call, what: &str) {
@@ -243,7 +255,7 @@ async fn faulty(shared: &Arc<Shared>, checked: Checked, call: &str) -> Result<An
 async fn keyed(shared: &Arc<Shared>, checked: Checked, fault: Option<Fault>) -> Result<Answer, Hangup> {
     let key = checked.idempotency_key.clone();
     if let Some(key) = &key {
-        let now = lock(&shared.world).now();
+        let now = shared.world().now();
         match lock(&shared.keys).begin(key, &checked.what, now) {
             Ok(None) => {}
             Ok(Some(kept)) => {
@@ -320,7 +332,7 @@ async fn work(shared: &Shared, checked: &Checked, key: Option<&str>, fault: Opti
 }
 
 fn make(shared: &Shared, checked: &Checked) -> super::world::Reply {
-    let mut world = lock(&shared.world);
+    let mut world = shared.world();
     if checked.operation.starts_with("POST") || checked.operation.starts_with("DELETE") {
         world.asked = Asked {
             id: Some(request_id(checked.number)),

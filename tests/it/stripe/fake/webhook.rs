@@ -324,11 +324,11 @@ impl FakeStripe {
     /// Notes that an event is no longer to be sent.
     fn settle(&self, id: &str, delivered: bool) {
         let mut world = self.world();
-        if let Some(event) = world.events_mut().iter_mut().find(|event| event.id == id) {
+        if let Some(event) = found(world.events_mut(), id, |event| &event.id) {
             event.gone = true;
             event.delivered |= delivered;
         }
-        if let Some(event) = world.thin_mut().iter_mut().find(|event| event.id == id) {
+        if let Some(event) = found(world.thin_mut(), id, |event| &event.id) {
             event.gone = true;
             event.delivered |= delivered;
         }
@@ -347,4 +347,12 @@ impl FakeStripe {
             ..self.send_signed(&signed).await
         }
     }
+}
+
+/// The event of this id; ids are in their order.
+fn found<'a, E>(events: &'a mut [E], id: &str, name: fn(&E) -> &String) -> Option<&'a mut E> {
+    let at = events
+        .binary_search_by(|event| name(event).as_str().cmp(id))
+        .ok()?;
+    events.get_mut(at)
 }

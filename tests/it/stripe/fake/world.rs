@@ -64,6 +64,8 @@ pub(crate) struct Asked {
 pub(crate) struct World {
     /// Unix seconds.
     now: i64,
+    /// The machine's time that was last seen, for a world that moves with it.
+    machine: Option<i64>,
     /// See [`Quirks`]; may be set at any time.
     pub(crate) quirks: Quirks,
     /// See [`Billing`]; may be set at any time.
@@ -102,6 +104,7 @@ impl World {
     pub(crate) fn new(now: i64) -> World {
         World {
             now,
+            machine: None,
             quirks: Quirks::default(),
             asked: Asked::default(),
             shapes: Shapes::load(),
@@ -144,6 +147,12 @@ impl World {
     /// Moves the clock to this time.
     pub(crate) fn advance_to(&mut self, to: i64) {
         self.advance(to - self.now);
+    }
+
+    /// Lets as much time pass as has on the machine since this was last said; what tests add stays added.
+    pub(in crate::stripe::fake) fn keep_pace(&mut self, machine: i64) {
+        let seen = self.machine.replace(machine).unwrap_or(machine);
+        self.advance((machine - seen).max(0));
     }
 
     fn next_due(&self) -> Option<i64> {

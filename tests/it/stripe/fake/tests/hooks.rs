@@ -162,3 +162,23 @@ async fn only_what_is_subscribed_is_sent() {
     let stale = format!("t={},", crate::stripe::fake::START - 400);
     assert!(sent.header("stripe-signature").unwrap().starts_with(&stale));
 }
+
+#[tokio::test]
+async fn in_real_time_the_world_goes_on_from_where_a_test_moved_it() {
+    let fake = crate::stripe::fake::FakeStripe::start(crate::stripe::fake::Options::real_time()).await;
+    let begin = fake.world().now();
+    fake.advance(5000);
+    let moved = fake.world().now();
+    assert!((begin + 5000..begin + 5060).contains(&moved), "{begin} {moved}");
+    let customer = fake.customer(&[]);
+    let grant = fake.grant(&customer, 700);
+    assert_eq!(fake.newest("billing.credit_grant"), Some(fake.object(&grant)));
+    let signed = fake.take_undelivered().pop().unwrap();
+    let time: i64 = signed.headers[1].1[2..]
+        .split(',')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(time < begin + 4000, "signed by the machine's clock");
+}

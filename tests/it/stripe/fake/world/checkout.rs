@@ -26,6 +26,7 @@ impl World {
         } else {
             currency
         };
+        let currency = currency.as_str().map(str::to_lowercase);
         let total = if paid { Value::from(total) } else { Value::Null };
         let mut session = self.blank("checkout.session", "cs_test", json!({
             "amount_subtotal": total, "amount_total": total, "client_reference_id": asked["client_reference_id"],

@@ -50,7 +50,7 @@ impl World {
             "automatically_finalizes_at": if kept { Value::Null } else { (self.now + grace).into() },
             "billing_reason": reason, "collection_method": "charge_automatically", "currency": of["currency"],
             "customer": of["customer"], "customer_email": customer["email"], "customer_name": customer["name"],
-            "customer_tax_exempt": "none", "period_start": period.0, "period_end": period.1,
+            "customer_tax_exempt": "none", "period_start": period.0, "period_end": period.1.min(self.now),
             "parent": {
                 "quote_details": null, "type": "subscription_details",
                 "subscription_details": {"metadata": of["metadata"], "subscription": id},
