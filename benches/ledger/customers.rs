@@ -62,6 +62,7 @@ async fn make(ledger: Arc<dyn Ledger>, account: AccountId, has: Wealth) -> io::R
     apply(
         &ledger,
         &Command::SetAccount {
+            expected: None,
             account: account.clone(),
             change,
             detail: detail.clone(),

@@ -7,7 +7,7 @@ use super::credits::Credits;
 use super::entry::Detail;
 use super::grant::GrantFacts;
 use super::hold::OnExpiry;
-use super::ids::{AccountId, CommandId, HoldId, KeyDigest, KeyId, PlanId, Reason};
+use super::ids::{AccountId, CommandId, GrantId, HoldId, KeyDigest, KeyId, PlanId, Reason};
 use super::key::Caller;
 use super::limits::Limits;
 use super::refusal::Refusal;
@@ -59,6 +59,9 @@ pub enum Command {
         account: AccountId,
         /// How much.
         amount: Credits,
+        /// What is taken is dealt to this grant first: as much of it as is neither spent nor held. The rest, and all of it where there is no such grant or
+        /// it has ended, is dealt out as without. Not for what is given. The detail must name it, for a rebuild.
+        from: Option<GrantId>,
         /// Who and why.
         detail: Detail,
     },
@@ -66,7 +69,9 @@ pub enum Command {
     SetAccount {
         /// Which.
         account: AccountId,
-        /// What.
+        /// The version that the account must have, for who decided by what it was then; 0: it must not be there. `None`: whatever it has.
+        expected: Option<u64>,
+        /// What. An account that is so already is not asked for its version.
         change: AccountChange,
         /// Who and why.
         detail: Detail,

@@ -114,9 +114,18 @@ impl State {
             Command::ExpireHold { hold, on_expiry, .. } => holds::expire(draft, *hold, *on_expiry),
             Command::PutGrant { facts, detail, .. } => grants::put(draft, facts, detail),
             Command::Adjust {
-                id, amount, detail, ..
-            } => grants::adjust(draft, id, *amount, detail),
-            Command::SetAccount { change, detail, .. } => settings::change(draft, change, detail),
+                id,
+                amount,
+                from,
+                detail,
+                ..
+            } => grants::adjust(draft, id, *amount, from.as_ref(), detail),
+            Command::SetAccount {
+                expected,
+                change,
+                detail,
+                ..
+            } => settings::change(draft, *expected, change, detail),
             Command::PutKey { key, detail, .. } => {
                 let claimed = self
                     .digests

@@ -41,6 +41,8 @@ pub enum Refusal {
     /// What was known of the caller has changed since (a key revoked, the account paused, a plan changed): identify again, then ask again.
     /// Never shown to a customer.
     Stale,
+    /// The account has another version than the command was decided on: read it, decide again.
+    Outdated,
     /// The key's time is over.
     KeyExpired,
     /// Another request under the same idempotency key is under way; heals as it ends.

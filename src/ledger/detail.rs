@@ -42,6 +42,8 @@ pub struct Note<'a> {
     model: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     key: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    from: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     usage: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,6 +107,15 @@ impl<'a> Note<'a> {
     pub fn key(self, key: &'a KeyId) -> Note<'a> {
         Note {
             key: Some(key.as_str().into()),
+            ..self
+        }
+    }
+
+    /// From which grant an `Adjust` takes first; to be carried by its entry, as a grant's facts are.
+    #[must_use]
+    pub fn from(self, grant: &'a GrantId) -> Note<'a> {
+        Note {
+            from: Some(grant.as_str().into()),
             ..self
         }
     }
@@ -177,6 +188,7 @@ impl<'a> Note<'a> {
         }
         let short = Note {
             key: self.key.clone(),
+            from: self.from.clone(),
             grant: self.grant.clone(),
             settings: self.settings.clone(),
             new_key: self.new_key.clone(),
@@ -200,6 +212,11 @@ impl<'a> Note<'a> {
     /// Through which key.
     pub fn key_read(&self) -> Option<KeyId> {
         self.key.as_deref().and_then(|k| KeyId::new(k).ok())
+    }
+
+    /// From which grant was taken first.
+    pub fn from_read(&self) -> Option<GrantId> {
+        self.from.as_deref().and_then(|id| GrantId::new(id).ok())
     }
 
     /// The facts told of a grant.

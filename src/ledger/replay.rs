@@ -186,6 +186,7 @@ impl<'a> Replay<'a> {
                 id: CommandId::new(&entry.subject).map_err(|e| format!("{}: {e}", shown(entry)))?,
                 account,
                 amount: entry.amount,
+                from: note.from_read(),
                 detail: entry.detail.clone(),
             },
             EntryKind::Hold | EntryKind::Extend | EntryKind::Capture | EntryKind::Release => {
@@ -274,6 +275,7 @@ impl<'a> Replay<'a> {
             _ => return None,
         };
         Some(Command::SetAccount {
+            expected: None,
             account,
             change,
             detail,

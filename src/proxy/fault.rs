@@ -134,7 +134,9 @@ pub(super) fn of_denial(denial: &Denial) -> Code {
             Refusal::AlreadyCharged { .. } => Code::AlreadyCharged,
             Refusal::OutOfRange(_) => Code::InvalidRequest,
             // The gate deals with these itself; should one come through, the ledger could not decide.
-            Refusal::Stale | Refusal::TooOld | Refusal::UnknownHold => Code::LedgerUnavailable,
+            Refusal::Stale | Refusal::Outdated | Refusal::TooOld | Refusal::UnknownHold => {
+                Code::LedgerUnavailable
+            }
         },
     }
 }

@@ -95,6 +95,7 @@ pub async fn set(
     send(
         ledger,
         &Command::SetAccount {
+            expected: None,
             account,
             change,
             detail,
@@ -117,6 +118,7 @@ pub async fn adjust(
     send(
         ledger,
         &Command::Adjust {
+            from: None,
             id,
             account,
             amount,

@@ -44,6 +44,7 @@ fn credits(text: &str) -> Credits {
 
 fn adjust(caller: u64, id: &str, amount: &str) -> Command {
     Command::Adjust {
+        from: None,
         id: CommandId::new(id).unwrap(),
         account: account(caller),
         amount: credits(amount),
@@ -108,6 +109,7 @@ async fn settle_in(ledger: &EmbeddedLedger, of: u64) {
     digest[..8].copy_from_slice(&of.to_le_bytes());
     for command in [
         Command::SetAccount {
+            expected: None,
             account: account(of),
             change: AccountChange::Create(None),
             detail: Detail::none(),

@@ -18,6 +18,7 @@ use crate::domain::credits::Credits;
 use crate::domain::entry::{Detail, EntryKind};
 use crate::domain::grant::{Grant, GrantState};
 use crate::domain::hold::Hold;
+use crate::domain::ids::GrantId;
 use crate::domain::time::Timestamp;
 
 use super::draft::Draft;
@@ -83,21 +84,42 @@ fn start(draft: &mut Draft<'_>, index: usize) {
 /// An active grant expires: what is neither spent nor held goes; what is held stays until its holds end.
 fn expire(draft: &mut Draft<'_>, index: usize) {
     let (held, ended) = (draft.account.gauge.held, draft.account.entries);
+    let kept = held_on(draft, index);
+    let grant = &mut draft.grants()[index];
+    (grant.state, grant.guarded, grant.ended) = (GrantState::Ending, held, ended);
+    lose(draft, index, kept);
+}
+
+/// What of all that is held lies on an active grant, if it were spent now.
+fn held_on(draft: &mut Draft<'_>, index: usize) -> Credits {
+    let held = draft.account.gauge.held;
     let lies_before = |(i, g): &(usize, &Grant)| match g.state {
         GrantState::Ending => true,
         GrantState::Active => *i < index,
         _ => false,
     };
-    let grants = draft.grants();
-    let before: Credits = grants
+    let before: Credits = draft
+        .grants()
         .iter()
         .enumerate()
         .filter(lies_before)
         .map(|(_, g)| g.remaining())
         .sum();
-    let grant = &mut grants[index];
-    (grant.state, grant.guarded, grant.ended) = (GrantState::Ending, held, ended);
-    lose(draft, index, held.saturating_sub(before).at_least_zero());
+    held.saturating_sub(before).at_least_zero()
+}
+
+/// Deals `amount`, which was just taken, to one grant, as far as it is active and has what is neither spent nor held; all that was spent before has
+/// been dealt out.
+pub(super) fn take_from(draft: &mut Draft<'_>, grant: &GrantId, amount: Credits) {
+    let is_it = |g: &Grant| g.facts.id == *grant && g.state == GrantState::Active;
+    let Some(index) = draft.grants().iter().position(is_it) else {
+        return;
+    };
+    let held = held_on(draft, index);
+    let grant = &mut draft.grants()[index];
+    let free = grant.remaining().saturating_sub(held).at_least_zero();
+    let drawn = grant.draw(amount.min(free));
+    draft.account.dealt = draft.account.dealt.saturating_add(drawn);
 }
 
 /// Takes from an ending grant all but `kept` (or all that it has, if that is less).

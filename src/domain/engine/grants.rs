@@ -184,7 +184,13 @@ fn insert(draft: &mut Draft<'_>, grant: Grant) {
     grants.sort_by(Grant::burns_before);
 }
 
-pub(super) fn adjust(mut draft: Draft<'_>, id: &CommandId, amount: Credits, detail: &Detail) -> Step {
+pub(super) fn adjust(
+    mut draft: Draft<'_>,
+    id: &CommandId,
+    amount: Credits,
+    from: Option<&GrantId>,
+    detail: &Detail,
+) -> Step {
     if let Some(first) = draft.book.commands.get(id) {
         let (same, receipt) = (first.amount == amount, first.receipt);
         return if same {
@@ -198,6 +204,9 @@ pub(super) fn adjust(mut draft: Draft<'_>, id: &CommandId, amount: Credits, deta
         return draft.refuse(Refusal::OutOfRange("the length of the idempotency key"));
     };
     let given = amount > Credits::ZERO;
+    if given && from.is_some() {
+        return draft.refuse(Refusal::OutOfRange("the grant of what is given"));
+    }
     if given && draft.book.grants.contains_key(grant_id.as_str()) {
         return draft.refuse(Refusal::IdConflict);
     }
@@ -219,6 +228,9 @@ pub(super) fn adjust(mut draft: Draft<'_>, id: &CommandId, amount: Credits, deta
     } else {
         draft.account.taken = draft.account.taken.saturating_sub(amount);
         clawed_back(&mut draft, available);
+        if let Some(grant) = from {
+            due::take_from(&mut draft, grant, amount.negated());
+        }
     }
     draft.entry(EntryKind::Adjust, id.as_str(), amount, Credits::ZERO, detail);
     due::apply(&mut draft);

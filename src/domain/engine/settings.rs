@@ -17,18 +17,22 @@ use super::{Book, Step};
 
 /// A command on an account that is not there: only creating one makes sense.
 pub(super) fn create(id: &AccountId, command: &Command, seq: u64, now: Timestamp) -> Step {
-    let (plan, detail) = match command {
+    let (plan, expected, detail) = match command {
         Command::SetAccount {
             change: AccountChange::Create(plan),
+            expected,
             detail,
             ..
-        } => (Some(plan.clone()), detail.clone()),
-        _ => (None, Detail::none()),
+        } => (Some(plan.clone()), *expected, detail.clone()),
+        _ => (None, None, Detail::none()),
     };
     let book = Book::new(Account::new(id.clone(), plan.clone().flatten(), now));
     let mut draft = Draft::new(&book, seq, now);
     if plan.is_none() {
         return draft.refuse(Refusal::UnknownAccount);
+    }
+    if expected.is_some_and(|version| version > 0) {
+        return draft.refuse(Refusal::Outdated);
     }
     draft.entry(
         EntryKind::Status,
@@ -41,7 +45,12 @@ pub(super) fn create(id: &AccountId, command: &Command, seq: u64, now: Timestamp
     draft.applied(receipt)
 }
 
-pub(super) fn change(mut draft: Draft<'_>, change: &AccountChange, detail: &Detail) -> Step {
+pub(super) fn change(
+    mut draft: Draft<'_>,
+    expected: Option<u64>,
+    change: &AccountChange,
+    detail: &Detail,
+) -> Step {
     let mut settings = (*draft.account.settings).clone();
     let subject = match change {
         AccountChange::Create(_) => "created".to_owned(),
@@ -62,12 +71,15 @@ pub(super) fn change(mut draft: Draft<'_>, change: &AccountChange, detail: &Deta
             "limits".to_owned()
         }
     };
-    if settings.reasons.len() > REASONS_MAX {
-        return draft.refuse(Refusal::OutOfRange("the number of reasons"));
-    }
     if settings == *draft.account.settings {
         let receipt = draft.receipt(Credits::ZERO, Timestamp::NEVER);
         return draft.replayed(receipt);
+    }
+    if expected.is_some_and(|version| version != draft.account.version) {
+        return draft.refuse(Refusal::Outdated);
+    }
+    if settings.reasons.len() > REASONS_MAX {
+        return draft.refuse(Refusal::OutOfRange("the number of reasons"));
     }
     draft.account.settings = Arc::new(settings);
     noted(draft, &subject, detail)

@@ -164,6 +164,7 @@ fn caller(account: &AccountId, version: u64) -> Arc<Caller> {
 fn create(account: &AccountId) -> Command {
     let change = AccountChange::Create(None);
     Command::SetAccount {
+        expected: None,
         account: account.clone(),
         detail: Note::by("test", "admin").change(&change).detail(),
         change,
@@ -306,6 +307,7 @@ async fn live(fixture: &mut Fixture, dice: &mut Dice, steps: usize) {
                 put(account, facts)
             }
             1 => Command::Adjust {
+                from: None,
                 id: CommandId::new(&format!("adj{step}")).unwrap(),
                 account: account.clone(),
                 amount: dice.micros(4_000_000).checked_sub(credits("1")).unwrap(),
@@ -319,6 +321,7 @@ async fn live(fixture: &mut Fixture, dice: &mut Dice, steps: usize) {
                     AccountChange::Resume(reason)
                 };
                 Command::SetAccount {
+                    expected: None,
                     account: account.clone(),
                     detail: Note::by("test", "admin").change(&change).detail(),
                     change,

@@ -143,6 +143,7 @@ pub(super) const CODES: &[(&str, u8, Code)] = &[
     ("stale", 69, Code::Refused),
     ("key_expired", 70, Code::Refused),
     ("unknown_key", 71, Code::Refused),
+    ("outdated", 72, Code::Refused),
     ("charge_out_of_range", 80, Code::Refused),
     ("amount_out_of_range", 81, Code::Refused),
     ("priority_out_of_range", 82, Code::Refused),
@@ -153,6 +154,7 @@ pub(super) const CODES: &[(&str, u8, Code)] = &[
     ("reasons_out_of_range", 87, Code::Refused),
     ("keys_out_of_range", 88, Code::Refused),
     ("void_out_of_range", 89, Code::Refused),
+    ("from_out_of_range", 90, Code::Refused),
 ];
 
 impl Code {
@@ -176,6 +178,7 @@ pub(super) fn refusal(byte: u8) -> Option<Refusal> {
         69 => Refusal::Stale,
         70 => Refusal::KeyExpired,
         71 => Refusal::UnknownKey,
+        72 => Refusal::Outdated,
         80 => Refusal::OutOfRange("the charge"),
         81 => Refusal::OutOfRange("the grant's amount"),
         82 => Refusal::OutOfRange("the grant's priority"),
@@ -186,6 +189,7 @@ pub(super) fn refusal(byte: u8) -> Option<Refusal> {
         87 => Refusal::OutOfRange("the number of reasons"),
         88 => Refusal::OutOfRange("the number of keys"),
         89 => Refusal::OutOfRange("the void's amount"),
+        90 => Refusal::OutOfRange("the grant of what is given"),
         _ => return None,
     })
 }

@@ -54,18 +54,42 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
         Command::ExpireHold {
             hold: id, on_expiry, ..
         } => hold(Ask::Expire, *id, None, expire(*on_expiry), &Detail::new(EXPIRED)),
+        _ => cold(command, twin, about),
+    }
+}
+
+/// The script for a command that is about no hold, and the command as it takes it; `about` puts an operation together.
+fn cold(
+    command: &Command,
+    twin: Option<&KeyId>,
+    about: impl Fn(Ask, Writer, &[u8], &Detail) -> Operation,
+) -> (Script, Operation) {
+    match command {
         Command::PutGrant { facts, detail, .. } => (
             Script::PutGrant,
             about(Ask::Other, grant(facts), facts.id.as_str().as_bytes(), detail),
         ),
         Command::Adjust {
-            id, amount, detail, ..
-        } => (
-            Script::Adjust,
-            about(Ask::Other, adjust(id, *amount), id.as_str().as_bytes(), detail),
-        ),
-        Command::SetAccount { change, detail, .. } => {
+            id,
+            amount,
+            from,
+            detail,
+            ..
+        } => {
+            let numbers = adjust(id, *amount, from.as_ref());
+            (
+                Script::Adjust,
+                about(Ask::Other, numbers, id.as_str().as_bytes(), detail),
+            )
+        }
+        Command::SetAccount {
+            expected,
+            change,
+            detail,
+            ..
+        } => {
             let (ask, value, subject) = setting(change);
+            let value = version_expected(*expected).bytes(&value.0);
             (Script::SetAccount, about(ask, value, subject.as_bytes(), detail))
         }
         Command::PutKey { key, detail, .. } => {
@@ -87,7 +111,8 @@ pub(super) fn operation(command: &Command, partitions: u32, twin: Option<&KeyId>
                 about(Ask::Other, id, format!("key_revoked:{key}").as_bytes(), detail),
             )
         }
-        Command::ApplyDue { .. } => (
+        // Those about holds do not come here.
+        _ => (
             Script::ApplyDue,
             about(Ask::Other, Writer::default(), b"", &Detail::none()),
         ),
@@ -246,13 +271,22 @@ fn grant(facts: &GrantFacts) -> Writer {
     Writer(records::grant(&Grant::new(facts.clone())))
 }
 
-fn adjust(id: &CommandId, amount: Credits) -> Writer {
+fn adjust(id: &CommandId, amount: Credits, from: Option<&GrantId>) -> Writer {
     let grant = GrantId::new(&format!("adjust:{id}"));
     let grant = grant.as_ref().map_or("", GrantId::as_str);
     Writer::default()
         .number(amount.micros(), 7)
         .text8(id.as_str().as_bytes())
         .text8(grant.as_bytes())
+        .text8(from.map_or("", GrantId::as_str).as_bytes())
+}
+
+/// One more than the version; 0 for any. No account gets to more changes than four bytes count.
+fn version_expected(expected: Option<u64>) -> Writer {
+    let version = expected.map_or(0, |version| {
+        u64::from(u32::try_from(version).unwrap_or(u32::MAX)) + 1
+    });
+    Writer::default().number(version.cast_signed(), 5)
 }
 
 fn setting(change: &AccountChange) -> (Ask, Writer, String) {

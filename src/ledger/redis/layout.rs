@@ -93,6 +93,7 @@ pub(super) const ALL: &[&Layout] = &[
     &SETTLE,
     &PLACE,
     &ADJUST,
+    &SET_ACCOUNT,
     &KEY,
     &RATE_LIMITED,
     &TOO_MANY,
@@ -263,13 +264,18 @@ mod tests {
     fn formats_are_what_lua_takes() {
         assert_eq!(PART.format(), "<I7I6I7I7c16");
         assert_eq!(RENEW.format(), "<BHHHHI6I7");
-        assert_eq!(ADJUST.format(), "<BHHHHI6i7Bc0Bc0");
+        assert_eq!(ADJUST.format(), "<BHHHHI6i7Bc0Bc0Bc0");
         assert_eq!(ACCOUNT.len(), 100);
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        let written = Writer::default().number(-3, 7).text8(b"id-1").text8(b"").0;
+        let written = Writer::default()
+            .number(-3, 7)
+            .text8(b"id-1")
+            .text8(b"")
+            .text8(b"g")
+            .0;
         let full = Writer::default().number(9, 1).bytes(&[0; 14]).bytes(&written).0;
         let record = ADJUST.read_all(&full).unwrap();
         assert_eq!(record.number("amount"), -3);

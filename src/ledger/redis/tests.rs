@@ -109,12 +109,14 @@ fn of_accounts(account: &AccountId) -> Vec<Command> {
             detail: detail.clone(),
         },
         Command::Adjust {
+            from: None,
             id: CommandId::new("a").unwrap(),
             account: account.clone(),
             amount: Credits::MAX,
             detail: detail.clone(),
         },
         Command::SetAccount {
+            expected: None,
             account: account.clone(),
             change: AccountChange::Create(None),
             detail: detail.clone(),

@@ -84,10 +84,16 @@ fn history() -> Vec<(i64, Command)> {
             detail: detail.clone(),
         })
     };
+    let bought = GrantId::new("bought").unwrap();
+    let last = GrantFacts {
+        priority: 90,
+        ..facts("bought", "10", Timestamp::NEVER)
+    };
     vec![
         (
             0,
             Command::SetAccount {
+                expected: None,
                 account: account(),
                 detail: Note::by("test", "admin").change(&create).detail(),
                 change: create,
@@ -116,6 +122,8 @@ fn history() -> Vec<(i64, Command)> {
             }),
         ),
         (6, admit(2, 6, "2", &caller)),
+        // It burns last.
+        (7, put(last)),
         // What the short grant has left under the holds goes as they end: three entries of one command.
         (25, capture(1, 4, "2.5")),
         (
@@ -130,6 +138,7 @@ fn history() -> Vec<(i64, Command)> {
         (
             62,
             Command::Adjust {
+                from: None,
                 id: CommandId::new("fee").unwrap(),
                 account: account(),
                 amount: credits("-1"),
@@ -138,9 +147,19 @@ fn history() -> Vec<(i64, Command)> {
         ),
         (
             63,
+            Command::Adjust {
+                id: CommandId::new("refund").unwrap(),
+                account: account(),
+                amount: credits("-7"),
+                detail: Note::by("stripe", "webhook").from(&bought).detail(),
+                from: Some(bought),
+            },
+        ),
+        (
+            64,
             put(GrantFacts {
-                voided_at: Some(at(63)),
-                updated_at: at(63),
+                voided_at: Some(at(64)),
+                updated_at: at(64),
                 ..facts("long", "100", Timestamp::NEVER)
             }),
         ),
@@ -177,6 +196,7 @@ fn p4_the_journal_alone_gives_the_book() {
     assert_eq!(again.account.balance(), book.account.balance());
     let grants = |book: &Book| -> Vec<Grant> { settled(book, at(100)).grants.values().cloned().collect() };
     assert_eq!(grants(&again), grants(&book));
+    assert_eq!(again.grants["bought"].drawn, credits("7"), "from it, out of turn");
     assert_eq!(again.account.settings, book.account.settings);
     assert_eq!(again.keys.len(), 1);
     let charges =

@@ -163,7 +163,7 @@ fn of_refusal(refusal: &Refusal, exchange: &Exchange) -> Said {
             request,
         ),
         Refusal::OutOfRange(what) => format!("{what} is beyond what can be charged").into(),
-        Refusal::Stale | Refusal::TooOld | Refusal::UnknownHold => {
+        Refusal::Stale | Refusal::Outdated | Refusal::TooOld | Refusal::UnknownHold => {
             "the ledger of credits could not decide just now; nothing was charged".into()
         }
     }

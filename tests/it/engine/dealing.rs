@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use faregate::domain::command::Command;
 use faregate::domain::entry::Detail;
 use faregate::domain::grant::{Category, Grant, GrantFacts};
-use faregate::domain::ids::GrantId;
+use faregate::domain::ids::{CommandId, GrantId};
 use faregate::domain::time::{Span, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -24,6 +24,8 @@ enum Event {
     Extend(Index, i64),
     /// Which, what part of it or how much beyond.
     End(Index, i64),
+    /// From which grant first, how much.
+    Take(Index, i64),
 }
 
 fn event(holds: bool) -> impl Strategy<Value = Event> {
@@ -36,6 +38,7 @@ fn event(holds: bool) -> impl Strategy<Value = Event> {
         6 => (1i64..40).prop_map(Event::Hold),
         2 * few => (index(), 1i64..30).prop_map(|(h, m)| Event::Extend(h, m)),
         6 => (index(), 0i64..140).prop_map(|(h, part)| Event::End(h, part)),
+        2 * few => (index(), 1i64..60).prop_map(|(g, amount)| Event::Take(g, amount)),
     ]
 }
 
@@ -177,6 +180,19 @@ fn happen(world: &mut World, naive: &mut Naive, event: &Event) {
                 *naive.holds.get_mut(&hold).unwrap() += more;
             }
         }
+        Event::Take(which, amount) => {
+            // One that was never told of takes nothing.
+            let index = which.index(naive.grants.len() + 1);
+            let from = GrantId::new(&format!("g{index}")).unwrap();
+            world.execute(&Command::Adjust {
+                id: CommandId::new(&format!("take-{}", world.history.len())).unwrap(),
+                account: world.account.clone(),
+                amount: micros(-amount),
+                detail: Detail::none(),
+                from: Some(from),
+            });
+            naive.take(index, *amount);
+        }
         Event::End(which, part) => {
             if let Some(hold) = naive.pick(which) {
                 let charge = naive.holds[&hold] * part / 100;
@@ -312,8 +328,8 @@ impl Naive {
         self.debt += charge;
     }
 
-    /// Everything held lies on what ends already, then on active grants in burn order.
-    fn expire(&mut self, index: usize) {
+    /// Everything held lies on what ends already, then on active grants in burn order: how much is left for this one, perhaps more than it has.
+    fn held_on(&self, index: usize) -> i64 {
         let order = self.burn_order();
         let active = order.into_iter().filter(|i| self.grants[*i].life == Life::Active);
         let before: i64 = self
@@ -322,9 +338,23 @@ impl Naive {
             .chain(active.take_while(|i| *i != index))
             .map(|i| self.grants[i].left())
             .sum();
-        let held: i64 = self.holds.values().sum();
+        (self.holds.values().sum::<i64>() - before).max(0)
+    }
+
+    fn expire(&mut self, index: usize) {
+        let kept = self.held_on(index);
         self.grants[index].life = Life::Ending(self.holds.keys().copied().collect());
-        self.grants[index].keep(held - before);
+        self.grants[index].keep(kept);
+    }
+
+    /// What is taken is dealt to one grant first, as far as it has what is neither spent nor held.
+    fn take(&mut self, index: usize, amount: i64) {
+        let mut left = amount;
+        if self.grants.get(index).is_some_and(|g| g.life == Life::Active) {
+            let free = self.grants[index].left() - self.held_on(index);
+            left -= self.grants[index].draw(amount.min(free.max(0)));
+        }
+        self.deal(left);
     }
 
     fn end(&mut self, hold: usize, charge: i64) {

@@ -54,6 +54,7 @@ fn adjust(world: &mut World, id: &str, amount: Credits) -> Outcome {
     done(
         world,
         &Command::Adjust {
+            from: None,
             id,
             account,
             amount,
@@ -67,6 +68,7 @@ fn set(world: &mut World, change: AccountChange) -> Outcome {
     done(
         world,
         &Command::SetAccount {
+            expected: None,
             account,
             change,
             detail,
@@ -246,6 +248,7 @@ fn a_key_belongs_to_one_account_for_ever() {
     let rival = AccountId::new("rival").unwrap();
     let (change, detail) = (AccountChange::Create(None), Detail::none());
     world.execute(&Command::SetAccount {
+        expected: None,
         account: rival.clone(),
         change,
         detail,

@@ -97,6 +97,7 @@ fn world() -> (World, HoldId) {
     let id = "gift".parse().unwrap();
     let (amount, detail) = (micros(100), Detail::none());
     world.execute(&Command::Adjust {
+        from: None,
         id,
         account,
         amount,
@@ -212,6 +213,6 @@ fn name(outcome: &Outcome) -> &'static str {
             _ => "a month with a wrong end",
         },
         Refusal::InsufficientCredits { .. } => "balance",
-        Refusal::UnknownKey | Refusal::OutOfRange(_) => "other",
+        Refusal::Outdated | Refusal::UnknownKey | Refusal::OutOfRange(_) => "other",
     }
 }

@@ -46,10 +46,10 @@ pub(crate) enum Move {
     Release(Index),
     /// A hold ends by itself, if it is time.
     Expire(Index, OnExpiry),
-    /// Credits are given or taken, under one of a few ids.
-    Adjust(u8, i64),
-    /// Settings change.
-    Settings(SettingsMove),
+    /// Credits are given or taken, under one of a few ids; where they are taken perhaps from one of the grants, or from one that is not there.
+    Adjust(u8, i64, Option<Index>),
+    /// Settings change, by who knows the account's version, does not ask for it, or is wrong about it.
+    Settings(SettingsMove, Expected),
     /// One of a few keys is made, with or without caps of its own.
     PutKey(u8, u8),
     /// A key is revoked.
@@ -106,6 +106,14 @@ pub(crate) enum Used {
     TooMuch,
 }
 
+/// Which version an account is expected to have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expected {
+    Any,
+    This,
+    Other,
+}
+
 /// Which setting changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SettingsMove {
@@ -145,8 +153,10 @@ pub(crate) fn any_move(extremes: bool) -> impl Strategy<Value = Move> {
         5 => (index(), used(extremes)).prop_map(|(h, used)| Move::Capture(h, used)),
         2 => index().prop_map(Move::Release),
         3 => (index(), on_expiry()).prop_map(|(h, o)| Move::Expire(h, o)),
-        2 => (0u8..12, amount(extremes)).prop_map(|(id, amount)| Move::Adjust(id, amount)),
-        1 => settings().prop_map(Move::Settings),
+        2 => (0u8..12, amount(extremes), Just(None)).prop_map(|(id, amount, from)| Move::Adjust(id, amount, from)),
+        1 => (12u8..40, prop_oneof![12 => -20i64..0, 1 => amount(extremes)], index())
+            .prop_map(|(id, amount, from)| Move::Adjust(id, amount, Some(from))),
+        1 => (settings(), expected()).prop_map(|(change, expected)| Move::Settings(change, expected)),
         1 => (0u8..3, 0u8..4).prop_map(|(key, limits)| Move::PutKey(key, limits)),
         1 => (0u8..12).prop_map(Move::RevokeKey),
         1 => Just(Move::ApplyDue),
@@ -248,6 +258,10 @@ fn on_expiry() -> impl Strategy<Value = OnExpiry> {
     prop_oneof![Just(OnExpiry::Release), Just(OnExpiry::Capture)]
 }
 
+fn expected() -> impl Strategy<Value = Expected> {
+    prop_oneof![2 => Just(Expected::Any), 2 => Just(Expected::This), 1 => Just(Expected::Other)]
+}
+
 fn settings() -> impl Strategy<Value = SettingsMove> {
     prop_oneof![
         Just(SettingsMove::Create),
@@ -321,7 +335,7 @@ impl World {
 
     /// What makes the account, before the history begins.
     pub(crate) fn opening(&self) -> Vec<Command> {
-        let mut commands = vec![self.set(AccountChange::Create(None))];
+        let mut commands = vec![self.set(AccountChange::Create(None), None)];
         commands.extend((0..3).map(|key| self.put_key(key, key)));
         commands
     }
@@ -405,13 +419,8 @@ impl World {
                 hold: self.hold(which)?,
                 on_expiry: *on_expiry,
             },
-            Move::Adjust(id, amount) => Command::Adjust {
-                id: CommandId::new(&format!("adjustment-{id}")).unwrap(),
-                account,
-                amount: micros(*amount),
-                detail: Detail::none(),
-            },
-            Move::Settings(change) => self.settings(*change),
+            Move::Adjust(id, amount, from) => self.adjust(*id, *amount, from.as_ref()),
+            Move::Settings(change, expected) => self.settings(*change, *expected),
             Move::PutKey(key, limits) => self.put_key(*key, *limits),
             Move::RevokeKey(key) => Command::RevokeKey {
                 account,
@@ -473,6 +482,31 @@ impl World {
             }),
             detail,
         }))
+    }
+
+    /// From any grant that is live, now and then from any other.
+    fn adjust(&self, id: u8, amount: i64, from: Option<&Index>) -> Command {
+        let from = from.map(|which| {
+            let grants = self.book().grants.values();
+            let mut ids: Vec<_> = grants
+                .filter(|g| g.state != GrantState::Ended || which.index(5) == 4)
+                .map(|g| g.facts.id.clone())
+                .collect();
+            if ids.is_empty() {
+                ids.push(GrantId::new("nobodys").unwrap());
+            }
+            which.get(&ids).clone()
+        });
+        let note = Note::by("admin", "test");
+        Command::Adjust {
+            id: CommandId::new(&format!("adjustment-{id}")).unwrap(),
+            account: self.account.clone(),
+            amount: micros(amount),
+            detail: from
+                .as_ref()
+                .map_or_else(Detail::none, |grant| note.from(grant).detail()),
+            from,
+        }
     }
 
     fn put_grant(&mut self, told: &GrantMove) -> Command {
@@ -568,20 +602,28 @@ impl World {
         assert!(matches!(step.outcome, Outcome::Applied(_)), "{:?}", step.outcome);
     }
 
-    fn settings(&self, change: SettingsMove) -> Command {
+    fn settings(&self, change: SettingsMove, expected: Expected) -> Command {
         let reason = |r: u8| Reason::new(&format!("reason:{r}")).unwrap();
         let plan = |p: u8| (p > 0).then(|| PlanId::new(&format!("plan{p}")).unwrap());
-        self.set(match change {
+        let version = self.book().account.version;
+        let expected = match expected {
+            Expected::Any => None,
+            Expected::This => Some(version),
+            Expected::Other => Some(version - 1),
+        };
+        let change = match change {
             SettingsMove::Create => AccountChange::Create(plan(1)),
             SettingsMove::Pause(r) => AccountChange::Pause(reason(r)),
             SettingsMove::Resume(r) => AccountChange::Resume(reason(r)),
             SettingsMove::Plan(p) => AccountChange::Plan(plan(p)),
             SettingsMove::Limits(l) => AccountChange::Limits(limits(l)),
-        })
+        };
+        self.set(change, expected)
     }
 
-    fn set(&self, change: AccountChange) -> Command {
+    fn set(&self, change: AccountChange, expected: Option<u64>) -> Command {
         Command::SetAccount {
+            expected,
             account: self.account.clone(),
             detail: Note::by("admin", "test").change(&change).detail(),
             change,

@@ -96,6 +96,8 @@ promises! {
         an_expiry_moved_earlier_takes_effect_at_once
         a_void_is_final_and_takes_the_unspent
         older_news_of_a_grant_changes_nothing
+        what_is_clawed_back_goes_from_its_own_grant_first
+        what_is_clawed_back_leaves_what_is_held
         a_debt_is_paid_by_the_next_grant
         a_debt_is_paid_by_a_grant_whose_end_went_by_unseen
         an_account_has_so_many_live_grants_and_no_more
@@ -109,6 +111,7 @@ promises! {
         an_expired_key_stops
         a_settled_charge_needs_no_current_caller
         settings_said_twice_change_nothing
+        a_decision_on_an_older_version_is_outdated
         a_key_belongs_to_one_account
         an_account_has_so_many_keys_and_no_more
         a_key_that_was_refused_may_become_anothers;

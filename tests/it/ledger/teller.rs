@@ -18,6 +18,7 @@ use faregate::domain::key::Caller;
 use faregate::domain::limits::Limits;
 use faregate::domain::refusal::Refusal;
 use faregate::domain::time::{Span, Timestamp};
+use faregate::ledger::detail::Note;
 use faregate::ledger::{Ledger, Statement};
 
 use super::fixture::TestClock;
@@ -67,6 +68,7 @@ impl<'a> Teller<'a> {
     pub(crate) async fn set(&self, change: AccountChange) -> Outcome {
         let (account, detail) = (self.account.clone(), Detail::none());
         self.execute(&Command::SetAccount {
+            expected: None,
             account,
             change,
             detail,
@@ -229,10 +231,23 @@ impl<'a> Teller<'a> {
 
     pub(crate) fn adjust_command(&self, id: &str, amount: Credits) -> Command {
         Command::Adjust {
+            from: None,
             id: id.parse().unwrap(),
             account: self.account.clone(),
             amount,
             detail: Detail::none(),
+        }
+    }
+
+    /// Takes so much, from this grant first.
+    pub(crate) fn take_command(&self, id: &str, amount: Credits, from: &str) -> Command {
+        let from = GrantId::new(from).unwrap();
+        Command::Adjust {
+            id: id.parse().unwrap(),
+            account: self.account.clone(),
+            amount: amount.negated(),
+            detail: Note::by("stripe", "webhook").from(&from).detail(),
+            from: Some(from),
         }
     }
 

@@ -76,6 +76,7 @@ async fn verify_names_whatever_was_changed_by_hand() {
         let (account, detail) = (acme.clone(), Detail::none());
         let (id, amount) = ("fee".parse().unwrap(), credits("-1"));
         let fee = Command::Adjust {
+            from: None,
             id,
             account,
             amount,

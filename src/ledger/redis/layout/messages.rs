@@ -118,9 +118,13 @@ pub(in crate::ledger::redis) const PLACE: Layout = plain(
         ("seen", U(6)),
     ],
 );
-/// Arguments of adjust.
-pub(in crate::ledger::redis) const ADJUST: Layout =
-    placed("adjust", &[("amount", I(7)), ("id", Text8), ("grant", Text8)]);
+/// Arguments of adjust; `grant` is the one that carries a gift, `from` the one that is taken from first (empty: none).
+pub(in crate::ledger::redis) const ADJUST: Layout = placed(
+    "adjust",
+    &[("amount", I(7)), ("id", Text8), ("grant", Text8), ("from", Text8)],
+);
+/// Arguments of set_account, before the value: one more than the version that the account must have (0: any).
+pub(in crate::ledger::redis) const SET_ACCOUNT: Layout = placed("set_account", &[("expected", U(5))]);
 /// Arguments of put_key.
 pub(in crate::ledger::redis) const KEY: Layout =
     placed("key", &[("id", Text8), ("fixed", Text16), ("other", Text8)]);

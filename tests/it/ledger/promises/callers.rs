@@ -212,6 +212,50 @@ pub(crate) async fn settings_said_twice_change_nothing(ledger: &dyn Ledger, cloc
     assert_eq!(planned.statement().await.account.settings.plan, Some(plan));
 }
 
+pub(crate) async fn a_decision_on_an_older_version_is_outdated(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::of(ledger, clock, "acme");
+    let set = |expected, change| Command::SetAccount {
+        account: teller.account.clone(),
+        expected: Some(expected),
+        change,
+        detail: Detail::none(),
+    };
+    let pause = |text| AccountChange::Pause(reason(text));
+    let unknown = teller.execute(&set(0, pause("manual"))).await;
+    assert_eq!(refused(unknown), Refusal::UnknownAccount);
+    let create = |expected| set(expected, AccountChange::Create(None));
+    assert_eq!(refused(teller.execute(&create(1)).await), Refusal::Outdated);
+    applied(&teller.execute(&create(0)).await);
+    let version = async || teller.statement().await.account.version;
+    let first = version().await;
+    let paused = set(first, pause("invoice:in_1"));
+    applied(&teller.execute(&paused).await);
+    // Whoever was slow must look again; but what is so already is no question of versions, so that a lost answer can be asked for.
+    let late = [
+        pause("dispute:dp_1"),
+        AccountChange::Resume(reason("invoice:in_1")),
+        AccountChange::Plan(PlanId::new("pro").ok()),
+        AccountChange::Limits(Limits {
+            concurrent: Some(1),
+            ..Limits::NONE
+        }),
+    ];
+    let before = teller.picture().await;
+    for expected in [0, first, first + 2, u64::from(u32::MAX), u64::MAX] {
+        for change in &late {
+            let outcome = teller.execute(&set(expected, change.clone())).await;
+            assert_eq!(refused(outcome), Refusal::Outdated, "{expected} {change:?}");
+        }
+        replayed(&teller.execute(&set(expected, pause("invoice:in_1"))).await);
+        replayed(&teller.execute(&create(expected)).await);
+    }
+    assert_eq!(teller.picture().await, before);
+    for change in late {
+        applied(&teller.execute(&set(version().await, change)).await);
+    }
+    teller.prove().await;
+}
+
 pub(crate) async fn a_key_belongs_to_one_account(ledger: &dyn Ledger, clock: &dyn TestClock) {
     let (teller, _) = cached(ledger, clock).await;
     let rival = Teller::open(ledger, clock, "rival").await;

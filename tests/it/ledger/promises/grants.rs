@@ -313,6 +313,197 @@ pub(crate) async fn older_news_of_a_grant_changes_nothing(ledger: &dyn Ledger, c
     teller.prove().await;
 }
 
+/// Fifty bought, ten for nothing that burn first.
+async fn bought(teller: &Teller<'_>) {
+    teller.grant("purchase", micros(50)).await;
+    let promo = GrantFacts {
+        priority: 10,
+        category: Category::Promotional,
+        ..teller.facts("promo", micros(10))
+    };
+    applied(&teller.put(promo).await);
+}
+
+async fn spend(teller: &Teller<'_>, amount: i64) {
+    let hold = teller.hold(micros(amount)).await;
+    applied(&teller.capture(hold, micros(amount)).await);
+}
+
+/// A rebuild from the journal deals it out the same way.
+async fn assert_rebuilt(ledger: &dyn Ledger, teller: &Teller<'_>) {
+    let before = teller.statement().await;
+    assert_eq!(ledger.rebuild().await.unwrap().differences, Vec::<String>::new());
+    let after = teller.statement().await;
+    assert_eq!(
+        (after.account.balance(), after.grants),
+        (before.account.balance(), before.grants)
+    );
+    teller.prove().await;
+}
+
+pub(crate) async fn what_is_clawed_back_goes_from_its_own_grant_first(
+    ledger: &dyn Ledger,
+    clock: &dyn TestClock,
+) {
+    // Five were used, of what burns first: the purchase is whole, and the rest stays.
+    let few = Teller::open(ledger, clock, "few").await;
+    bought(&few).await;
+    spend(&few, 5).await;
+    let refund = few.take_command("refund", micros(50), "purchase");
+    let first = applied(&few.execute(&refund).await);
+    assert_eq!(first.available, micros(5));
+    assert_eq!(parts(&few, "purchase").await, (50, 0, 0));
+    assert_eq!(few.grant_now("purchase").await.state, GrantState::Ended);
+    assert_eq!(parts(&few, "promo").await, (5, 0, 0));
+    let account = few.statement().await.account;
+    assert_eq!(
+        (account.granted, account.exceptions.clawback),
+        (micros(10), Credits::ZERO)
+    );
+    assert_eq!(replayed(&few.execute(&refund).await), first);
+    let other = few.take_command("refund", micros(49), "purchase");
+    assert_eq!(refused(few.execute(&other).await), Refusal::IdConflict);
+
+    // Thirty were used, twenty of the purchase: what it lacks is a debt, which the next grant pays.
+    let many = Teller::open(ledger, clock, "many").await;
+    bought(&many).await;
+    spend(&many, 30).await;
+    let refund = many.take_command("refund", micros(50), "purchase");
+    assert_eq!(applied(&many.execute(&refund).await).available, micros(-20));
+    assert_eq!(parts(&many, "promo").await, (10, 0, 0));
+    assert_eq!(parts(&many, "purchase").await, (50, 0, 0));
+    let account = many.statement().await.account;
+    assert_eq!(
+        (account.granted, account.exceptions.clawback),
+        (micros(10), micros(20))
+    );
+    many.grant("next", micros(25)).await;
+    assert_eq!(parts(&many, "next").await, (20, 0, 0));
+    assert_eq!(many.available().await, micros(5));
+
+    // Part of it; and a grant that is not there, or has ended, takes nothing: then it goes in burn order.
+    let part = Teller::open(ledger, clock, "part").await;
+    bought(&part).await;
+    applied(
+        &part
+            .execute(&part.take_command("some", micros(20), "purchase"))
+            .await,
+    );
+    assert_eq!(
+        (parts(&part, "purchase").await, parts(&part, "promo").await),
+        ((20, 0, 0), (0, 0, 0))
+    );
+    applied(
+        &part
+            .execute(&part.take_command("nobody's", micros(4), "nobodys"))
+            .await,
+    );
+    assert_eq!(
+        (parts(&part, "purchase").await, parts(&part, "promo").await),
+        ((20, 0, 0), (4, 0, 0))
+    );
+    applied(
+        &part
+            .execute(&part.take_command("rest", micros(30), "purchase"))
+            .await,
+    );
+    applied(
+        &part
+            .execute(&part.take_command("ended", micros(6), "purchase"))
+            .await,
+    );
+    assert_eq!(
+        (parts(&part, "purchase").await, parts(&part, "promo").await),
+        ((50, 0, 0), (10, 0, 0))
+    );
+    assert_eq!(part.available().await, Credits::ZERO);
+    let gift = part.take_command("gift", micros(-5), "promo");
+    assert_eq!(
+        refused(part.execute(&gift).await),
+        Refusal::OutOfRange("the grant of what is given")
+    );
+    let nothing = part.take_command("nothing", Credits::ZERO, "promo");
+    assert_eq!(
+        refused(part.execute(&nothing).await),
+        Refusal::OutOfRange("the adjustment's amount")
+    );
+    for teller in [&few, &many, &part] {
+        assert_rebuilt(ledger, teller).await;
+    }
+}
+
+pub(crate) async fn what_is_clawed_back_leaves_what_is_held(ledger: &dyn Ledger, clock: &dyn TestClock) {
+    let teller = Teller::open(ledger, clock, "acme").await;
+    bought(&teller).await;
+    // Ten lie on the promotional grant, fifteen on the purchase: thirty-five of it are free.
+    let hold = teller.hold(micros(25)).await;
+    applied(
+        &teller
+            .execute(&teller.take_command("refund", micros(35), "purchase"))
+            .await,
+    );
+    assert_eq!(teller.available().await, Credits::ZERO);
+    assert_eq!(
+        (parts(&teller, "purchase").await, parts(&teller, "promo").await),
+        ((35, 0, 0), (0, 0, 0))
+    );
+    applied(&teller.capture(hold, micros(25)).await);
+    assert_eq!(
+        (parts(&teller, "purchase").await, parts(&teller, "promo").await),
+        ((50, 0, 0), (10, 0, 0))
+    );
+    assert_eq!(
+        teller.statement().await.account.exceptions.clawback,
+        Credits::ZERO
+    );
+
+    // Beyond what is free it is dealt in burn order, as without a grant: below zero.
+    let owing = Teller::open(ledger, clock, "owing").await;
+    bought(&owing).await;
+    let hold = owing.hold(micros(25)).await;
+    applied(
+        &owing
+            .execute(&owing.take_command("refund", micros(50), "purchase"))
+            .await,
+    );
+    assert_eq!(owing.available().await, micros(-15));
+    assert_eq!(
+        (parts(&owing, "purchase").await, parts(&owing, "promo").await),
+        ((40, 0, 0), (10, 0, 0))
+    );
+    assert_eq!(owing.statement().await.account.exceptions.clawback, micros(15));
+    applied(&owing.release(hold).await);
+    assert_eq!(owing.available().await, micros(10));
+
+    // A grant that is ending has nothing but what is held.
+    let ending = Teller::open(ledger, clock, "ending").await;
+    let short = GrantFacts {
+        expires_at: after(clock, 10),
+        ..ending.facts("short", micros(20))
+    };
+    applied(&ending.put(short).await);
+    let hold = ending.hold(micros(8)).await;
+    ending.grant("long", micros(30)).await;
+    clock.advance(Span::from_secs(10));
+    applied(
+        &ending
+            .execute(&ending.take_command("refund", micros(12), "short"))
+            .await,
+    );
+    assert_eq!(
+        (parts(&ending, "short").await, parts(&ending, "long").await),
+        ((0, 12, 0), (12, 0, 0))
+    );
+    applied(&ending.capture(hold, micros(8)).await);
+    assert_eq!(
+        (parts(&ending, "short").await, parts(&ending, "long").await),
+        ((8, 12, 0), (12, 0, 0))
+    );
+    for teller in [&teller, &owing, &ending] {
+        assert_rebuilt(ledger, teller).await;
+    }
+}
+
 pub(crate) async fn a_debt_is_paid_by_the_next_grant(ledger: &dyn Ledger, clock: &dyn TestClock) {
     let teller = Teller::open(ledger, clock, "acme").await;
     teller.grant("first", micros(10)).await;

@@ -159,6 +159,7 @@ impl Stage<'_> {
     fn set(&self, change: AccountChange) -> Command {
         let (account, detail) = (self.teller.account.clone(), Detail::none());
         Command::SetAccount {
+            expected: None,
             account,
             change,
             detail,
@@ -481,6 +482,7 @@ fn refused(refusal: &Refusal) -> Vec<String> {
             format!("required {}", short(*required)),
         ],
         Refusal::UnknownKey => vec![word("unknown key")],
+        Refusal::Outdated => vec![word("outdated")],
         Refusal::OutOfRange(_) => vec![word("out of range")],
     }
 }

@@ -243,6 +243,7 @@ async fn ask(stage: &Stage, question: usize) -> Result<String, LedgerError> {
         8 => teller.adjust_command("gift", micros(5)),
         9 => teller.adjust_command("another", micros(5)),
         10 => Command::SetAccount {
+            expected: None,
             account,
             change: AccountChange::Plan(None),
             detail: faregate::domain::entry::Detail::none(),

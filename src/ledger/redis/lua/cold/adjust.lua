@@ -1,5 +1,5 @@
 -- Gives (above zero) or takes (below) credits by hand. The caller's id is remembered for ever with its answer.
--- Numbers: F.adjust, then the id of the grant that carries a gift. Answers: applied, replayed, or a refusal.
+-- Numbers: F.adjust, with the ids of the grant that carries a gift and of that which is taken from first. Answers: applied, replayed, or a refusal.
 
 -- Why `amount`, which is not above zero, cannot be taken.
 local function cannot_take(a, amount)
@@ -14,8 +14,19 @@ local function give(a, amount, id, now)
   insert(g)
 end
 
+-- Deals what was just taken to one grant, as far as it is active and has what is neither spent nor held.
+local function take_from(a, from, amount)
+  for i, g in ipairs(grants) do
+    if g[G.id] == from and g[G.state] == S.active then
+      local free = remaining(g) - held_on(a, i)
+      local most = amount < free and amount or free
+      a[A.dealt] = bounded(a[A.dealt] + draw(g, most))
+    end
+  end
+end
+
 local function operation(op, tail)
-  local _, pi, ai, _, _, seen, amount, id, grant_id = unpack(F.adjust, op)
+  local _, pi, ai, _, _, seen, amount, id, grant_id, from = unpack(F.adjust, op)
   local p, a, answer = enter(pi, ai, seen)
   if answer then
     return answer
@@ -34,6 +45,8 @@ local function operation(op, tail)
   book(a)
   if grant_id == '' then
     return R.id_length_out_of_range
+  elseif amount > 0 and from ~= '' then
+    return R.from_out_of_range
   elseif amount > 0 and find(grant_id) then
     return R.id_conflict
   end
@@ -53,6 +66,7 @@ local function operation(op, tail)
   else
     a[A.taken] = a[A.taken] - amount
     clawed_back(a, before)
+    take_from(a, from, -amount)
   end
   entry(p, a, E.adjust, amount, 0, 0, tail)
   apply(p, a, tail)

@@ -1,5 +1,5 @@
 -- Makes an account, or changes its settings: O.create, O.pause, O.resume, O.plan, O.limits, each with a value.
--- Numbers: F.place, then the value. Answers: applied, replayed, or a refusal.
+-- Numbers: F.set_account, then the value. Answers: applied, replayed, or a refusal.
 -- Settings: p the plan (empty: none), l the caps, r the reasons (each ended by a line feed); keys have fields of their own (put_key.lua).
 
 local function noted(p, a, tail)
@@ -47,10 +47,13 @@ local function change(kind, value)
 end
 
 local function operation(op, tail)
-  local kind, pi, ai, _, _, seen, at = unpack(F.place, op)
+  local kind, pi, ai, _, _, seen, expected, at = unpack(F.set_account, op)
   local p, a, answer = enter(pi, ai, seen)
   local value = sub(op, at)
   if answer == R.unknown_account and kind == O.create then
+    if expected > 1 then
+      return R.outdated
+    end
     local limits, plan = unpack('<Bc0', value)
     return create(p, sub(value, 2 + #limits), limits, sub(tail, 2, 1 + byte(tail)), tail)
   elseif answer then
@@ -60,10 +63,12 @@ local function operation(op, tail)
   if kind ~= O.create then
     field, new, answer = change(kind, value)
   end
-  if answer then
-    return answer
-  elseif not field then
+  if not field and not answer then
     return done(N.replayed, p, p[P.now], 0, available(a), M.max)
+  elseif expected > 0 and expected ~= a[A.version] + 1 then
+    return R.outdated
+  elseif answer then
+    return answer
   end
   a[A.version] = a[A.version] + 1
   later(p, 'hash', 'HSET', settings, field, new)

@@ -64,6 +64,17 @@ local function refresh(a)
   a[A.bound] = a[A.granted] - a[A.expired] - a[A.voided]
 end
 
+-- What of all that is held lies on an active grant, if it were spent now.
+local function held_on(a, index)
+  local before = 0
+  for i, other in ipairs(grants) do
+    if other[G.state] == S.ending or other[G.state] == S.active and i < index then
+      before = before + remaining(other)
+    end
+  end
+  return a[A.held] > before and a[A.held] - before or 0
+end
+
 -- Takes from an ending grant all but `kept`.
 local function lose(p, a, g, kept, tail)
   local lost = remaining(g) - (kept > 0 and kept or 0)

@@ -9,14 +9,9 @@ end
 
 -- What is neither spent nor held goes; what is held stays until its holds end.
 local function expire_grant(p, a, index, tail)
-  local before, g = 0, grants[index]
-  for i, other in ipairs(grants) do
-    if other[G.state] == S.ending or other[G.state] == S.active and i < index then
-      before = before + remaining(other)
-    end
-  end
+  local g, kept = grants[index], held_on(a, index)
   g[G.state], g[G.guarded], g[G.ended] = S.ending, a[A.held], a[A.entries]
-  lose(p, a, g, a[A.held] - before, tail)
+  lose(p, a, g, kept, tail)
 end
 
 -- Starts and expires what is due, in the order of time, and deals out spending.
