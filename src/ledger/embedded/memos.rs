@@ -17,6 +17,12 @@ use crate::ledger::{Answer, LedgerError, PAGE_MAX, Page};
 /// The most memos that are to be written at once; more wait. Bounds the memory of the queue.
 pub(super) const WRITES_MAX: usize = 256;
 
+/// The indexes have only those with a time, and are used only where the question says so too.
+pub(super) const DUE: &str = "SELECT name FROM memos WHERE due <= ?1 AND due < 9007199254740991 AND forget_at > ?1 \
+                              ORDER BY due, name LIMIT ?2";
+pub(super) const FORGETTABLE: &str =
+    "SELECT name FROM memos WHERE forget_at <= ?1 AND forget_at < 9007199254740991 LIMIT ?2";
+
 fn name(row: &Row<'_>) -> Result<MemoName, Fault> {
     let text: String = row.get(0)?;
     text.parse()
@@ -51,14 +57,11 @@ pub(super) fn one(conn: &Connection, name: &MemoName, now: Timestamp) -> Result<
 
 /// Names of memos that are to be forgotten.
 pub(super) fn forgettable(conn: &Connection, now: Timestamp, limit: usize) -> Result<Vec<MemoName>, Fault> {
-    let sql = "SELECT name FROM memos WHERE forget_at <= ?1 AND forget_at < 9007199254740991 LIMIT ?2";
-    names(conn, sql, now, limit)
+    names(conn, FORGETTABLE, now, limit)
 }
 
 fn due(conn: &Connection, now: Timestamp, limit: usize) -> Result<Vec<MemoName>, Fault> {
-    let sql = "SELECT name FROM memos WHERE due <= ?1 AND due < 9007199254740991 AND forget_at > ?1 \
-               ORDER BY due, name LIMIT ?2";
-    names(conn, sql, now, limit)
+    names(conn, DUE, now, limit)
 }
 
 fn names(conn: &Connection, sql: &str, now: Timestamp, limit: usize) -> Result<Vec<MemoName>, Fault> {

@@ -116,8 +116,16 @@ impl Changes {
             + self.grants.len()
             + 3 * self.entries.len()
             + self.forgotten.len()
-            + self.memos.len()
+            + self.memos.values().map(memo_rows).sum::<usize>()
     }
+}
+
+/// Bytes of a memo that take as much of the log as a row of the books.
+const ROW_BYTES: usize = 2_048;
+
+fn memo_rows(kept: &Option<Kept>) -> usize {
+    let bytes = kept.as_ref().map_or(0, |kept| kept.memo.text.len());
+    1 + bytes / ROW_BYTES
 }
 
 /// What a transaction says about the ledger as a whole.

@@ -1,6 +1,8 @@
 //! Memos: a record each, in the partition of its name, and three sorted sets per partition that list them by name, by when they are due and by when they are
 //! to be forgotten. They are no part of the books: a rebuild leaves them as they are.
 
+use std::sync::Arc;
+
 use super::find::{Found, Reader};
 use super::keys::{Keys, partition_of_name};
 use super::layout::{self, Writer};
@@ -128,9 +130,15 @@ impl RedisLedger {
     async fn read_due_memos(&self, limit: usize) -> Result<Vec<MemoName>, LedgerError> {
         let limit = limit.clamp(1, DUE_MAX);
         let args = [limit.to_string().into_bytes()];
-        let (mut due, mut failed) = (Vec::new(), None);
+        let (mut due, mut failed, mut away) = (Vec::new(), None, Vec::new());
         for n in 0..self.partitions {
             let keys = Keys(n);
+            let node = self.router.of(n).ok();
+            if let Some(node) = &node
+                && away.iter().any(|gone| Arc::ptr_eq(gone, node))
+            {
+                continue;
+            }
             let read = [keys.memos_due(), keys.memos_to_forget()].map(String::into_bytes);
             match self.find(Script::MemosDue, keys, &read, &args).await {
                 Ok(found) => {
@@ -142,7 +150,10 @@ impl RedisLedger {
                             .filter_map(|[at, name]| Some((at.parse::<i64>().ok()?, name.parse().ok()?))),
                     );
                 }
-                Err(error) => failed = Some(error),
+                Err(error) => {
+                    away.extend(node.filter(|_| error.is_transient()));
+                    failed = Some(error);
+                }
             }
         }
         match failed {

@@ -1,6 +1,7 @@
 //! Memos on real servers: what they outlive, what a copy makes of them, and what they take.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use faregate::clock::ManualClock;
 use faregate::domain::time::{Span, Timestamp};
@@ -193,6 +194,33 @@ async fn b14_a_ledger_copied_to_a_cluster_has_all_memos() {
     assert_eq!(copied.memos, 609);
     copied.open().await.unwrap();
     assert_copied(&source, &open(options).await).await;
+}
+
+/// A master that does not answer costs one attempt, not one for each of its partitions; what the others have is due all the same.
+#[tokio::test]
+async fn b14_with_a_master_away_the_others_memos_are_due() {
+    let mut cluster =
+        RedisCluster::start(RedisOptions::default().line("cluster-require-full-coverage no")).await;
+    let (options, _time) = options(String::new(), START);
+    let ledger = open(Options {
+        urls: cluster.urls(),
+        attempt: Duration::from_millis(500),
+        ..options
+    })
+    .await;
+    for i in 0..60 {
+        put(&ledger, &name("invoice", &format!("in_{i}")), &saying("{}")).await;
+    }
+    assert_eq!(ledger.due_memos(PAGE_MAX).await.unwrap().len(), 60);
+    cluster.node_mut(2).freeze();
+    let asked = Instant::now();
+    let due = ledger.due_memos(PAGE_MAX).await.unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!((1..60).contains(&due.len()), "{}", due.len());
+    cluster.node_mut(2).thaw();
+    for name in due {
+        assert!(ledger.memo(&name).await.unwrap().is_some());
+    }
 }
 
 #[tokio::test]

@@ -102,6 +102,39 @@ async fn writes_of_one_round_see_each_other_and_what_a_sweep_forgets_is_gone() {
     assert_eq!(rows.await.unwrap(), 1);
 }
 
+/// However many memos there are, what is due, what is to be forgotten and a kind's are found by an index.
+#[tokio::test]
+async fn lists_of_memos_are_read_by_an_index() {
+    let fixture = Fixture::new();
+    let plans = fixture.ledger().job(|writer| {
+        let mut plans = Vec::new();
+        for sql in [super::super::memos::DUE, super::super::memos::FORGETTABLE] {
+            let mut plan = writer.conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let steps = plan.query_map((1, 1), |row| row.get::<_, String>(3)).unwrap();
+            plans.push(steps.map(Result::unwrap).collect::<Vec<_>>().join("; "));
+        }
+        Ok(plans)
+    });
+    let plans = plans.await.unwrap();
+    for (plan, index) in plans.iter().zip(["memos_due", "memos_forget_at"]) {
+        assert!(plan.contains(&format!("USING INDEX {index} ")), "{plan}");
+    }
+}
+
+/// A log of long memos is moved into the file in time.
+#[tokio::test]
+async fn long_memos_do_not_let_the_log_grow() {
+    let fixture = Fixture::new();
+    let long = "x".repeat(250_000);
+    for version in 0..200 {
+        let memo = saying(&format!("{version}{long}"));
+        write(&fixture, "in_1", version, &memo).await;
+    }
+    let log = fixture.folder.ledger().join(format!("{FILE}-wal"));
+    let bytes = std::fs::metadata(log).unwrap().len();
+    assert!(bytes < 40 << 20, "{bytes}");
+}
+
 #[tokio::test]
 async fn a21_a_memo_that_finds_no_room_is_refused_and_can_be_asked_again() {
     let fixture = Fixture::new();
