@@ -63,3 +63,33 @@ impl Decimal {
         float.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Decimal;
+
+    #[test]
+    fn numbers_are_exact() {
+        let parse = |text: &str| Decimal::parse(text).unwrap();
+        for (quantity, price, amount) in [
+            ("31200000", "0.0001", 3120),
+            ("31204999", "0.0001", 3120),
+            ("31205000", "0.0001", 3121),
+            ("1.5", "3", 5),
+            ("-5", "1", 0),
+            ("999999999999999", "0.000000000001", 1000),
+        ] {
+            assert_eq!(
+                parse(quantity).times_rounded(parse(price)),
+                amount,
+                "{quantity} at {price}"
+            );
+        }
+        for wrong in ["", "-", ".5", "1.", "1e3", "0.0000000000001", "--1"] {
+            assert_eq!(Decimal::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse("12").json(), 12);
+        assert_eq!(parse("-1.5").json(), -1.5);
+        assert_eq!(parse("-1.5").plus(Decimal::whole(2)).json(), 0.5);
+    }
+}

@@ -53,6 +53,8 @@ pub(crate) struct Delivering {
     pub(crate) shuffled: bool,
     /// How often a webhook that gets no 2xx is sent before it is left for the next round.
     pub(crate) attempts: usize,
+    /// How many are under way at a time; a repeated one beside itself, unless they are shuffled.
+    pub(crate) together: usize,
 }
 
 impl Delivering {
@@ -67,6 +69,7 @@ impl Delivering {
             forged: 0,
             shuffled: false,
             attempts: 3,
+            together: 1,
         }
     }
 
@@ -185,22 +188,45 @@ impl FakeStripe {
     /// Sends all that waits, as well as told; gives back every sending in its order.
     pub(crate) async fn deliver(&self, how: &Delivering) -> Vec<Delivery> {
         let mut done = Vec::new();
-        for sending in self.plan(how) {
-            let mut attempts = if sending.forged { 1 } else { how.attempts };
-            loop {
-                attempts = attempts.saturating_sub(1);
-                let delivery = self.send(&sending).await;
-                let taken = delivery.status.is_some_and(|status| (200..300).contains(&status));
-                done.push(delivery);
-                if taken && !sending.forged {
-                    self.settle(&sending.event, true);
+        for together in self.plan(how).chunks(how.together.max(1)) {
+            let mut round = together.to_vec();
+            for _ in 0..how.attempts.max(1) {
+                let answers = self.send_together(&round).await;
+                let mut refused = Vec::new();
+                for (sending, delivery) in round.into_iter().zip(answers) {
+                    let taken = delivery.status.is_some_and(|status| (200..300).contains(&status));
+                    done.push(delivery);
+                    match (taken, sending.forged) {
+                        (true, false) => self.settle(&sending.event, true),
+                        (false, false) => refused.push(sending),
+                        (_, true) => {}
+                    }
                 }
-                if taken || attempts == 0 {
+                round = refused;
+                if round.is_empty() {
                     break;
                 }
             }
         }
         done
+    }
+
+    /// Sends these at the same time; the answers are in their order.
+    async fn send_together(&self, round: &[Sending]) -> Vec<Delivery> {
+        let endpoint = self.endpoint();
+        let sendings: Vec<_> = round
+            .iter()
+            .map(|sending| {
+                let (endpoint, signed, forged) =
+                    (endpoint.clone(), self.sign_sending(sending), sending.forged);
+                tokio::spawn(async move { send(&endpoint, &signed, forged).await })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for sending in sendings {
+            answers.push(sending.await.expect("a sending does not panic"));
+        }
+        answers
     }
 
     /// Sends well until nothing waits; panics when something is refused.
@@ -216,20 +242,13 @@ impl FakeStripe {
 
     /// Sends a webhook that a test has in its hand, as it is.
     pub(crate) async fn send_signed(&self, signed: &Signed) -> Delivery {
-        let endpoint = super::lock(&self.endpoint)
+        send(&self.endpoint(), signed, false).await
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        super::lock(&self.endpoint)
             .clone()
-            .expect("deliver_to was called");
-        let mut request = HttpClient::new(endpoint.addr).post(&endpoint.path, signed.body.clone());
-        for (name, value) in &signed.headers {
-            request = request.header(name, value);
-        }
-        let answer = crate::rig::within("an answer to a webhook", request.try_send()).await;
-        Delivery {
-            event: signed.event.clone(),
-            kind: signed.kind.clone(),
-            status: answer.ok().map(|answer| answer.status()),
-            forged: false,
-        }
+            .expect("deliver_to was called")
     }
 
     /// Sends one event of the log once more, whatever became of it.
@@ -245,14 +264,14 @@ impl FakeStripe {
             }
         };
         let event = event.to_owned();
-        self.send(&Sending {
+        let sending = Sending {
             event,
             kind,
             body,
             forged: false,
             later: false,
-        })
-        .await
+        };
+        send(&self.endpoint(), &self.sign_sending(&sending), false).await
     }
 
     fn plan(&self, how: &Delivering) -> Vec<Sending> {
@@ -334,7 +353,7 @@ impl FakeStripe {
         }
     }
 
-    async fn send(&self, sending: &Sending) -> Delivery {
+    fn sign_sending(&self, sending: &Sending) -> Signed {
         let time = self.signing_time() + i64::from(sending.later);
         let (event, kind) = (&sending.event, &sending.kind);
         let mut signed = self.sign_at(time, event, kind, sending.body.clone());
@@ -342,10 +361,21 @@ impl FakeStripe {
             let theirs = signature(time, &sending.body, &["whsec_of_somebody_else".to_owned()]);
             signed.headers[1].1 = theirs;
         }
-        Delivery {
-            forged: sending.forged,
-            ..self.send_signed(&signed).await
-        }
+        signed
+    }
+}
+
+async fn send(endpoint: &Endpoint, signed: &Signed, forged: bool) -> Delivery {
+    let mut request = HttpClient::new(endpoint.addr).post(&endpoint.path, signed.body.clone());
+    for (name, value) in &signed.headers {
+        request = request.header(name, value);
+    }
+    let answer = crate::rig::within("an answer to a webhook", request.try_send()).await;
+    Delivery {
+        event: signed.event.clone(),
+        kind: signed.kind.clone(),
+        status: answer.ok().map(|answer| answer.status()),
+        forged,
     }
 }
 

@@ -182,3 +182,26 @@ async fn in_real_time_the_world_goes_on_from_where_a_test_moved_it() {
         .unwrap();
     assert!(time < begin + 4000, "signed by the machine's clock");
 }
+
+#[tokio::test]
+async fn copies_can_arrive_at_the_same_time() {
+    let api = Api::start().await;
+    let gate = FakeUpstream::start().await;
+    api.fake.deliver_to(gate.addr(), "/hook");
+    api.fake.customer(&[]);
+    let door = crate::rig::upstream::Gate::new();
+    gate.answer(Reply::status(200).when(&door));
+    let how = Delivering {
+        repeated: 100,
+        together: 2,
+        ..Delivering::well()
+    };
+    let both = async {
+        gate.next_request().await;
+        gate.next_request().await;
+        door.open();
+    };
+    let (done, ()) = tokio::join!(api.fake.deliver(&how), both);
+    assert_eq!(done.len(), 2);
+    assert_eq!(done[0], done[1]);
+}
