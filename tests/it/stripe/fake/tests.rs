@@ -7,6 +7,7 @@ use crate::rig::client::HttpClient;
 
 mod api;
 mod billing;
+mod fidelity;
 mod grants;
 mod histories;
 mod hooks;

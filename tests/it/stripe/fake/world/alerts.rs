@@ -11,13 +11,17 @@ impl World {
     pub(crate) fn create_alert(&mut self, asked: &Value) -> Reply {
         let threshold = &asked["usage_threshold"];
         self.find("billing.meter", threshold["meter"].as_str().unwrap_or_default())?;
-        let alert = self.blank("billing.alert", "alrt", json!({
-            "alert_type": "usage_threshold", "status": "active", "title": asked["title"], "created": self.now,
-            "usage_threshold": {
-                "filters": threshold["filters"], "gte": threshold["gte"], "meter": threshold["meter"],
-                "recurrence": "one_time",
-            },
-        }));
+        let alert = self.blank(
+            "billing.alert",
+            "alrt",
+            json!({
+                "alert_type": "usage_threshold", "status": "active", "title": asked["title"],
+                "usage_threshold": {
+                    "filters": threshold["filters"], "gte": threshold["gte"], "meter": threshold["meter"],
+                    "recurrence": "one_time",
+                },
+            }),
+        );
         Ok(self.keep(alert))
     }
 
@@ -30,7 +34,7 @@ impl World {
         if status == "active" {
             self.alerted.retain(|(alert, _)| alert != id);
         }
-        self.set(id, json!({"status": status, "created": self.now}));
+        self.set(id, json!({"status": status}));
         self.find("billing.alert", id)
     }
 

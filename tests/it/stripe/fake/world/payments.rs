@@ -148,6 +148,7 @@ impl World {
         self.tell("charge.failed", &told, None);
         let error = ApiError::card(code, Some(decline_code), "Your card was declined.")
             .with("advice_code", advice.into())
+            .with("doc_url", "https://docs.stripe.com/error-codes".into())
             .with("charge", charge.as_str().into())
             .with("payment_method", self.object(method).clone());
         let mut last = error.fields.clone();
@@ -206,7 +207,12 @@ impl World {
         } else {
             let fields = json!({"status": "failed", "failure_code": "debit_declined"});
             self.change(&charge, fields, "charge.failed");
-            let error = json!({"type": "card_error", "code": "debit_declined", "charge": charge, "message": "The debit came back."});
+            let method = self.object(&text(self.object(intent), "payment_method")).clone();
+            let error = json!({
+                "type": "card_error", "code": "debit_declined", "decline_code": null, "charge": charge,
+                "message": "The debit came back.", "payment_method": method,
+                "doc_url": "https://docs.stripe.com/error-codes",
+            });
             let fields = json!({
                 "status": "requires_payment_method", "payment_method": null, "processing": null, "last_payment_error": error,
             });

@@ -51,7 +51,7 @@ impl World {
         let trial_settings = asked.get("trial_settings").cloned().unwrap_or(fallback);
         let mut subscription = self.blank("subscription", "sub", json!({
             "billing_cycle_anchor": end, "collection_method": "charge_automatically", "currency": currency,
-            "billing_mode": asked.get("billing_mode").cloned().unwrap_or(json!({"type": "classic", "flexible": null})),
+            "billing_mode": billing_mode(&asked["billing_mode"]),
             "billing_thresholds": asked["billing_thresholds"], "cancel_at_period_end": false, "customer": customer,
             "cancellation_details": {"comment": null, "feedback": null, "reason": null},
             "default_payment_method": asked["default_payment_method"], "description": asked["description"],
@@ -317,4 +317,9 @@ impl World {
 /// The items of a subscription.
 pub(super) fn items(subscription: &Value) -> impl Iterator<Item = &Value> {
     subscription["items"]["data"].as_array().into_iter().flatten()
+}
+
+fn billing_mode(asked: &Value) -> Value {
+    let mode = asked["type"].as_str().unwrap_or("classic");
+    json!({"type": mode, "flexible": asked["flexible"]})
 }
