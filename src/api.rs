@@ -6,5 +6,6 @@ pub mod admin;
 pub mod customer;
 mod dto;
 mod reply;
+pub mod webhook;
 
 pub use reply::{Problem, Reply};

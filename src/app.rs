@@ -9,6 +9,7 @@ mod pretend;
 mod running;
 mod serve;
 mod store;
+mod stripe;
 
 use std::path::Path;
 

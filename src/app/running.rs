@@ -16,6 +16,7 @@ use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
 
 use super::store::Store;
+use super::stripe::Counter;
 use super::{AppError, load};
 
 /// What runs.
@@ -26,6 +27,8 @@ pub(super) struct Running {
     /// Set once the data plane serves.
     pub(super) server: Mutex<Option<Server>>,
     pub(super) store: Store,
+    /// `None` without `[stripe]`.
+    pub(super) stripe: Option<Counter>,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) metrics: Arc<Metrics>,
     /// Set once the data plane serves. Weak: the log ends with the workers, not with this.
@@ -69,6 +72,9 @@ impl Running {
             server
                 .reload(&config, &plans)
                 .map_err(|error| vec![error.to_string()])?;
+        }
+        if let (Some(counter), Some(stripe)) = (&self.stripe, &config.stripe) {
+            counter.reload(stripe).map_err(|error| vec![error.to_string()])?;
         }
         self.config.store(Arc::new(config));
         self.note_loaded();

@@ -22,6 +22,7 @@ use crate::telemetry::metrics::Metrics;
 use super::own::OwnEndpoints;
 use super::running::Running;
 use super::store::Store;
+use super::stripe::Counter;
 use super::{AppError, admin_listener, load};
 
 /// How often the configuration file and the certificates are looked at.
@@ -69,11 +70,13 @@ impl Started {
         let ledger = store.ledger();
         let metrics = Arc::new(Metrics::new(OUTCOMES).map_err(AppError::failed)?);
         let plans = load::plans(&config);
+        let stripe = Counter::open(&config, Arc::clone(&ledger), store.memos(), &metrics)?;
         let running = Arc::new(Running {
             path: path.map(Path::to_owned),
             config: Arc::new(ArcSwap::from_pointee(config.clone())),
             server: Mutex::new(None),
             store,
+            stripe,
             ledger: Arc::clone(&ledger),
             metrics: Arc::clone(&metrics),
             log: OnceLock::new(),
@@ -104,6 +107,9 @@ impl Started {
             Arc::clone(&running.ledger),
             Arc::clone(&metrics.ledger),
         ));
+        if let Some(stripe) = &running.stripe {
+            tasks.spawn(Arc::clone(&stripe.desk).run());
+        }
         tasks.spawn(watch_files(Arc::clone(&running)));
         Ok(Started {
             running,
@@ -209,7 +215,11 @@ fn start_workers(
     // Set once: workers are started once.
     let _ = running.log.set(Arc::downgrade(&log));
     let customer = Customer::new(Arc::clone(&running.ledger));
-    let own: Arc<dyn Own> = Arc::new(OwnEndpoints { customer });
+    let own: Arc<dyn Own> = Arc::new(OwnEndpoints {
+        customer,
+        webhook: running.stripe.as_ref().map(|stripe| Arc::clone(&stripe.webhook)),
+        aside: tokio::runtime::Handle::current(),
+    });
     let data_plane = Arc::clone(&running.metrics.data_plane);
     let options = GateOptions {
         hold_ttl: config.ledger.hold_ttl,

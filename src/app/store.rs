@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::ledger::embedded::{self, EmbeddedLedger};
+use crate::ledger::memos::Memos;
 use crate::ledger::redis::{self, Network, RedisLedger};
 use crate::ledger::{Ledger, LedgerError, VerifyReport};
 
@@ -58,6 +59,14 @@ impl Store {
         match self {
             Store::Embedded(ledger) => Arc::clone(ledger) as Arc<dyn Ledger>,
             Store::Redis(ledger, _) => Arc::clone(ledger) as Arc<dyn Ledger>,
+        }
+    }
+
+    /// What is remembered beside the books.
+    pub(super) fn memos(&self) -> Arc<dyn Memos> {
+        match self {
+            Store::Embedded(ledger) => Arc::clone(ledger) as Arc<dyn Memos>,
+            Store::Redis(ledger, _) => Arc::clone(ledger) as Arc<dyn Memos>,
         }
     }
 

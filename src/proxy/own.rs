@@ -4,8 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ::http::{Request, Response};
+use ::http::request::Parts;
+use ::http::{Method, Request, Response};
 use bytes::Bytes;
 use tower::{ServiceExt, service_fn};
 
@@ -22,20 +24,37 @@ use super::exchange::Exchange;
 use super::fault::{Fault, Rejected};
 use super::identify::presented;
 use super::incoming::ClientBody;
+use super::live::Live;
 use super::outcome::Outcome;
 use super::quote::units;
 use super::stage::{Received, Reply, Step};
+use super::worker::Worker;
 
 /// Where the gate's own endpoints begin. Nothing below it is ever forwarded.
 const PREFIX: &str = "/faregate/";
 
+/// Where Stripe sends its events.
+const WEBHOOK: &str = "/faregate/stripe/webhook";
+
+/// The header by which an event shows that it is Stripe's.
+const SIGNATURE: &str = "stripe-signature";
+
 /// The longest body that they take, in bytes.
 const BODY_MAX: u64 = 1024 * 1024;
+
+/// An event's body has to come in this time: Stripe's is one packet or two.
+const WEBHOOK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Who answers below `/faregate/`.
 pub trait Own: Send + Sync + fmt::Debug {
     /// The answer; or why the caller gets none, which becomes one as for any other request.
     fn answer<'a>(&'a self, call: OwnCall<'a>) -> OwnAnswer<'a>;
+
+    /// Takes an event of Stripe: what its signature says, and the body byte by byte. Whoever has nothing to do with Stripe has no such endpoint.
+    fn webhook<'a>(&'a self, _signature: &'a [u8], _body: Bytes) -> OwnAnswer<'a> {
+        let what = "there is no [stripe] in the configuration".to_owned();
+        Box::pin(async { Err(OwnFault::NotFound(what)) })
+    }
 }
 
 /// The answer to come.
@@ -124,6 +143,9 @@ async fn ask(exchange: &mut Exchange, body: ClientBody) -> Result<Response<Bytes
     clean_request(head, &live.request_rules).map_err(Fault::Header)?;
     let target = Target::read(&head.method, &head.uri).map_err(Fault::Target)?;
     let own = worker.own.as_ref().ok_or(Fault::RouteNotFound)?;
+    if target.path() == WEBHOOK {
+        return webhook(&**own, head, body, worker, live).await;
+    }
     let presented = presented(&head.headers, &live.key_headers)?;
     let limit = units::limit(BODY_MAX, live.body_timeout);
     // Who asks is not known yet.
@@ -141,6 +163,28 @@ async fn ask(exchange: &mut Exchange, body: ClientBody) -> Result<Response<Bytes
         top_up_url: live.top_up_url.as_deref(),
     };
     own.answer(call).await.map_err(Fault::from)
+}
+
+/// A flood without signatures is turned away unread.
+async fn webhook(
+    own: &dyn Own,
+    head: &Parts,
+    body: ClientBody,
+    worker: &Worker,
+    live: &Live,
+) -> Result<Response<Bytes>, Fault> {
+    if head.method != Method::POST {
+        return Err(Fault::MethodNotAllowed("POST".to_owned()));
+    }
+    let mut signatures = head.headers.get_all(SIGNATURE).iter();
+    let (Some(signature), None) = (signatures.next(), signatures.next()) else {
+        let what = "an event of Stripe has one header Stripe-Signature";
+        return Err(Fault::Unreadable(what.into()));
+    };
+    let limit = units::limit(BODY_MAX, live.body_timeout.min(WEBHOOK_WITHIN));
+    let share = worker.room.share_of(WEBHOOK);
+    let body = read_within(body, limit, share).await.map_err(units::fault)?;
+    own.webhook(signature.as_bytes(), body).await.map_err(Fault::from)
 }
 
 fn reply(response: Response<Bytes>, mut exchange: Box<Exchange>) -> Reply {

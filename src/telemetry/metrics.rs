@@ -7,6 +7,7 @@
 mod cells;
 mod data_plane;
 mod ledger;
+mod stripe;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use prometheus::{Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Regi
 pub use cells::{Count, Level, Timing};
 pub use data_plane::{DataPlane, RouteMeters, UpstreamMeters, WorkerMeters};
 pub use ledger::{LedgerMeters, Operation};
+pub use stripe::StripeMeters;
 
 /// All of them.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Metrics {
     pub data_plane: Arc<DataPlane>,
     /// What charging counts.
     pub ledger: Arc<LedgerMeters>,
+    /// What comes from Stripe.
+    pub stripe: Arc<StripeMeters>,
     /// Configurations loaded after the first, by `result` (`ok`, `refused`).
     pub config_reloads: IntCounterVec,
     /// When the configuration in force was loaded, in seconds since the epoch.
@@ -54,6 +58,7 @@ impl Metrics {
         Ok(Metrics {
             data_plane,
             ledger: Arc::new(LedgerMeters::new(&registry)?),
+            stripe: Arc::new(StripeMeters::new(&registry)?),
             config_reloads: results(
                 &registry,
                 "config_reloads_total",

@@ -12,5 +12,5 @@ mod operator;
 mod race;
 mod redis;
 mod sdk;
-mod shop;
+pub(crate) mod shop;
 mod tokens;

@@ -2,3 +2,7 @@
 
 mod client;
 pub(crate) mod fake;
+mod payments;
+mod rules;
+mod till;
+mod webhooks;

@@ -1,19 +1,11 @@
 //! Billing credits: grants, what became of them, what is left.
 
 use super::{BadCall, Call, Form, Key, Metadata, listing};
+use crate::domain::grant::Category;
 use crate::domain::money::Currency;
 
 /// The name under which a grant says for which purchase it was made.
 pub const PURCHASE: &str = "purchase_id";
-
-/// Who gave for a grant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Category {
-    /// The customer.
-    Paid,
-    /// Nobody.
-    Promotional,
-}
 
 /// A grant to be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +14,8 @@ pub struct NewGrant<'a> {
     pub customer: &'a str,
     /// What it is made for: a payment's id. There is one grant for it, whatever happens, and it bears it as metadata `purchase_id`.
     pub purchase: &'a str,
+    /// How often Stripe refused to make it: each refusal is final for its idempotency key.
+    pub attempt: u32,
     /// What it is worth, above zero; it can't be changed afterwards.
     pub value: i64,
     /// In which currency; it covers invoices in that one alone.
@@ -86,7 +80,11 @@ pub fn create_credit_grant(grant: &NewGrant<'_>) -> Result<Call, BadCall> {
         .maybe("expires_at", grant.expires_at)
         .maybe("name", grant.name)
         .metadata("metadata", &metadata)?;
-    let key = Key::of("grant", &[grant.purchase]);
+    let attempt = grant.attempt.to_string();
+    let key = match grant.attempt {
+        0 => Key::of("grant", &[grant.purchase]),
+        _ => Key::of("grant", &[grant.purchase, &attempt]),
+    };
     Call::post(&["v1", "billing", "credit_grants"], form, key)
 }
 

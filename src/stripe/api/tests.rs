@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::call::Method;
 use super::*;
+use crate::domain::grant::Category;
 use crate::domain::money::Currency;
 
 fn subset() -> Value {
@@ -21,6 +22,7 @@ fn texts() -> Metadata {
 fn grant() -> NewGrant<'static> {
     NewGrant {
         customer: "cus_1",
+        attempt: 0,
         purchase: "pi_1",
         value: 5_000,
         currency: usd(),

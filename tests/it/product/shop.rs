@@ -10,9 +10,9 @@ use crate::rig::upstream::{FakeUpstream, Reply};
 use crate::rig::within;
 
 /// A proxy, its upstream, and the client that the customer uses.
-pub(super) struct Shop {
-    pub(super) faregate: Faregate,
-    pub(super) upstream: FakeUpstream,
+pub(crate) struct Shop {
+    pub(crate) faregate: Faregate,
+    pub(crate) upstream: FakeUpstream,
 }
 
 /// What every shop begins with; `@...@` is filled in.
@@ -36,7 +36,7 @@ connect_timeout = "10s"
 "#;
 
 /// Routes of most tests.
-pub(super) const ROUTES: &str = r#"
+pub(crate) const ROUTES: &str = r#"
 [[routes]]
 match = "POST /v1/rerank"
 upstream = "models"
@@ -68,16 +68,16 @@ cost = 0
 "#;
 
 /// The embedded ledger in the proxy's own folder. Patient: how fast it answers on a busy machine is not what is asked.
-pub(super) const EMBEDDED: &str = "backend = \"embedded\"\npath = \"@DIR@/ledger\"\ntimeout = \"10s\"";
+pub(crate) const EMBEDDED: &str = "backend = \"embedded\"\npath = \"@DIR@/ledger\"\ntimeout = \"10s\"";
 
 impl Shop {
     /// With the usual routes and an embedded ledger.
-    pub(super) async fn open() -> Shop {
+    pub(crate) async fn open() -> Shop {
         Shop::with(EMBEDDED, ROUTES).await
     }
 
     /// With a ledger and routes (and whatever else) of the test's own.
-    pub(super) async fn with(ledger: &str, rest: &str) -> Shop {
+    pub(crate) async fn with(ledger: &str, rest: &str) -> Shop {
         let upstream = FakeUpstream::start().await;
         upstream.answer(Reply::json(&json!({ "ok": true })));
         let faregate = Faregate::serve(&config(ledger, &upstream, rest)).await;
@@ -85,28 +85,28 @@ impl Shop {
     }
 
     /// Another proxy in front of the same upstream; with Redis, on the same ledger.
-    pub(super) async fn second(&self, ledger: &str, rest: &str) -> Faregate {
+    pub(crate) async fn second(&self, ledger: &str, rest: &str) -> Faregate {
         Faregate::serve(&config(ledger, &self.upstream, rest)).await
     }
 
     /// A proxy that need not get ready.
-    pub(super) fn try_second(&self, ledger: &str, rest: &str) -> Faregate {
+    pub(crate) fn try_second(&self, ledger: &str, rest: &str) -> Faregate {
         Faregate::start(&config(ledger, &self.upstream, rest), |spawn| spawn)
     }
 
     /// Another configuration for the running proxy.
-    pub(super) fn configure(&self, ledger: &str, rest: &str) {
+    pub(crate) fn configure(&self, ledger: &str, rest: &str) {
         self.faregate.configure(&config(ledger, &self.upstream, rest));
     }
 
     /// The same, changed.
-    pub(super) fn configure_with(&self, ledger: &str, rest: &str, change: impl FnOnce(String) -> String) {
+    pub(crate) fn configure_with(&self, ledger: &str, rest: &str, change: impl FnOnce(String) -> String) {
         let text = config(ledger, &self.upstream, rest);
         self.faregate.configure(&change(text));
     }
 
     /// An account with credits; returns its key.
-    pub(super) async fn customer(&self, account: &str, credits: &str) -> String {
+    pub(crate) async fn customer(&self, account: &str, credits: &str) -> String {
         self.cli(["account", "create", account]).await;
         if credits != "0" {
             self.cli(["grant", "add", "--account", account, "--amount", credits])
@@ -115,13 +115,13 @@ impl Shop {
         self.key(account).await
     }
 
-    pub(super) async fn key(&self, account: &str) -> String {
+    pub(crate) async fn key(&self, account: &str) -> String {
         let made = self.cli(["key", "create", "--account", account]).await;
         made["key"].as_str().expect("a key is shown once").to_owned()
     }
 
     /// Runs a command of the CLI, which must succeed, and returns its JSON.
-    pub(super) async fn cli<const N: usize>(&self, args: [&str; N]) -> Value {
+    pub(crate) async fn cli<const N: usize>(&self, args: [&str; N]) -> Value {
         self.faregate
             .cli(args.into_iter().chain(["--json"]))
             .run()
@@ -131,19 +131,19 @@ impl Shop {
     }
 
     /// Waits until a key opens the gate: good news is felt within a quarter of a second by a worker that has just given bad news.
-    pub(super) async fn opens(&self, key: &str) {
+    pub(crate) async fn opens(&self, key: &str) {
         within("the key opens the gate", async {
             while self.buy(key, "/v1/rerank").await.status() != 200 {}
         })
         .await;
     }
 
-    pub(super) async fn account(&self, id: &str) -> Value {
+    pub(crate) async fn account(&self, id: &str) -> Value {
         self.cli(["account", "show", id]).await
     }
 
     /// An account once nothing of it is held: settling happens off the customer's path.
-    pub(super) async fn settled(&self, id: &str) -> Value {
+    pub(crate) async fn settled(&self, id: &str) -> Value {
         within("nothing held", async {
             loop {
                 let account = self.when_answered(["account", "show", id]).await;
@@ -170,16 +170,16 @@ impl Shop {
     }
 
     /// The customer's client.
-    pub(super) fn client(&self, key: &str) -> HttpClient {
+    pub(crate) fn client(&self, key: &str) -> HttpClient {
         self.faregate.client().bearer(key)
     }
 
-    pub(super) async fn buy(&self, key: &str, path: &str) -> Answer {
+    pub(crate) async fn buy(&self, key: &str, path: &str) -> Answer {
         self.client(key).post_json(path, &json!({})).send().await
     }
 
     /// The books must be in order.
-    pub(super) async fn verify(&self) {
+    pub(crate) async fn verify(&self) {
         let report = self.when_answered(["ledger", "verify"]).await;
         assert_eq!(report["ok"], true, "{report:#}");
     }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use faregate::config::{BaseUrl, Secret};
+use faregate::domain::grant::Category;
 use faregate::domain::time::Timestamp;
 use faregate::stripe::api::{
-    self, Category, Collection, EventQuery, Expiry, Item, MeterEvent, NewCheckout, NewGrant, NewPayment,
+    self, Collection, EventQuery, Expiry, Item, MeterEvent, NewCheckout, NewGrant, NewPayment,
     SubscriptionChange, Threshold,
 };
 use faregate::stripe::call::Call;
@@ -39,6 +40,7 @@ fn client(fake: &FakeStripe) -> Client {
 
 fn grant(customer: &str, purchase: &str) -> Call {
     api::create_credit_grant(&NewGrant {
+        attempt: 0,
         customer,
         purchase,
         value: 5_000,

@@ -1,0 +1,84 @@
+//! Stripe, as the configuration asks for it.
+
+use std::sync::Arc;
+
+use crate::api::webhook::Webhook;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::config::stripe::Stripe;
+use crate::ledger::Ledger;
+use crate::ledger::memos::Memos;
+use crate::service::stripe::desk::Desk;
+use crate::service::stripe::memo::Rules;
+use crate::stripe::client::{self, Client, ClientOptions};
+use crate::stripe::signature::WebhookSecrets;
+use crate::telemetry::metrics::Metrics;
+
+use super::AppError;
+
+/// What deals with Stripe while the program runs.
+#[derive(Clone)]
+pub(super) struct Counter {
+    pub(super) desk: Arc<Desk>,
+    pub(super) webhook: Arc<Webhook>,
+}
+
+impl Counter {
+    /// Opens it; `None` without `[stripe]`.
+    pub(super) fn open(
+        config: &Config,
+        ledger: Arc<dyn Ledger>,
+        memos: Arc<dyn Memos>,
+        metrics: &Metrics,
+    ) -> Result<Option<Counter>, AppError> {
+        let Some(stripe) = &config.stripe else {
+            return Ok(None);
+        };
+        let client = client_of(stripe)?;
+        let clock = Arc::new(SystemClock);
+        let desk = Arc::new(Desk::new(
+            ledger,
+            memos,
+            client,
+            Arc::clone(&clock) as _,
+            rules_of(stripe),
+        ));
+        let webhook = Webhook::new(
+            Arc::clone(&desk),
+            secrets_of(stripe)?,
+            clock,
+            Arc::clone(&metrics.stripe),
+        );
+        Ok(Some(Counter {
+            desk,
+            webhook: Arc::new(webhook),
+        }))
+    }
+
+    /// Applies a configuration that was loaded again.
+    pub(super) fn reload(&self, stripe: &Arc<Stripe>) -> Result<(), AppError> {
+        self.webhook.set_secrets(secrets_of(stripe)?);
+        self.desk.set_rules(rules_of(stripe));
+        Ok(())
+    }
+}
+
+fn rules_of(stripe: &Arc<Stripe>) -> Rules {
+    Rules {
+        stripe: Arc::clone(stripe),
+        api: stripe.api_key.is_some(),
+    }
+}
+
+fn secrets_of(stripe: &Stripe) -> Result<WebhookSecrets, AppError> {
+    WebhookSecrets::new(stripe.webhook_secrets.clone()).map_err(AppError::failed)
+}
+
+fn client_of(stripe: &Stripe) -> Result<Option<Arc<dyn client::Stripe>>, AppError> {
+    let Some(key) = &stripe.api_key else {
+        return Ok(None);
+    };
+    let options = ClientOptions::new(stripe.api_base.clone(), key.clone());
+    let client = Client::new(options).map_err(AppError::failed)?;
+    Ok(Some(Arc::new(client)))
+}

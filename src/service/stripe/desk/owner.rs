@@ -1,0 +1,212 @@
+//! Whose account something concerns: the one that the operator named in Stripe's metadata, else the one of the customer's id.
+
+use crate::domain::ids::AccountId;
+use crate::ledger::LedgerError;
+use crate::ledger::memos::MemoName;
+use crate::stripe::api;
+
+use super::super::customer::CustomerMemo;
+use super::super::memo::{Document, Done, Owner, Rules, Whose};
+use super::Desk;
+use super::settle::{Ended, Stored, Tried};
+
+impl Desk {
+    pub(super) async fn owner(
+        &self,
+        memo: &MemoName,
+        whose: &Whose,
+        rules: &Rules,
+        api: bool,
+    ) -> Result<Tried, LedgerError> {
+        match whose {
+            Whose::Customer { owner, pays } => self.account_of(memo, owner, *pays, rules, api).await,
+            Whose::Payment(payment) => self.payer(memo, payment, rules, api).await,
+        }
+    }
+
+    /// By a payment: whoever made it.
+    async fn payer(
+        &self,
+        memo: &MemoName,
+        payment: &str,
+        rules: &Rules,
+        api: bool,
+    ) -> Result<Tried, LedgerError> {
+        let Ok(name) = MemoName::new("purchase", payment) else {
+            return Ok(refused(format!("{payment:?} is no payment's id")));
+        };
+        if let Document::Purchase(purchase) = self.document(&name).await? {
+            if purchase.owner.account.is_some() {
+                return Ok(Tried::Came(Done::Owner(purchase.owner)));
+            }
+            if purchase.owner.customer.is_some() {
+                return self.account_of(memo, &purchase.owner, false, rules, api).await;
+            }
+        }
+        if !rules.api {
+            let why = format!(
+                "nothing is known of the payment {payment}; without `api_key` Stripe cannot be asked"
+            );
+            return Ok(Tried::Ends(Ended::Parked(why)));
+        }
+        if !api {
+            return Ok(Tried::Ends(Ended::Ask));
+        }
+        let call = match api::get_payment(payment) {
+            Ok(call) => call,
+            Err(error) => return Ok(refused(error.to_string())),
+        };
+        let telling = match self.fetch(&call).await {
+            Ok(telling) => telling,
+            Err(tried) => return Ok(tried),
+        };
+        Box::pin(self.tell(&telling, true)).await?;
+        let owner = match self.document(&name).await? {
+            Document::Purchase(purchase) => purchase.owner,
+            _ => Owner::default(),
+        };
+        if owner.is_nobody() {
+            return Ok(refused(format!("the payment {payment} names no customer")));
+        }
+        self.account_of(memo, &owner, false, rules, api).await
+    }
+
+    async fn account_of(
+        &self,
+        memo: &MemoName,
+        owner: &Owner,
+        pays: bool,
+        rules: &Rules,
+        api: bool,
+    ) -> Result<Tried, LedgerError> {
+        let Some(customer) = &owner.customer else {
+            return self.found(owner, owner.named.as_deref(), pays, rules).await;
+        };
+        let Ok(name) = MemoName::new("customer", customer) else {
+            return Ok(refused(format!("{customer:?} is no customer's id")));
+        };
+        let mut known = self.customer(&name).await?;
+        if owner.named.is_none() && known.owner.account.is_none() && !known.asked && rules.api {
+            if !api {
+                return Ok(Tried::Ends(Ended::Ask));
+            }
+            if let Err(tried) = self.look_at_customer(customer, &name, rules).await? {
+                return Ok(tried);
+            }
+            known = self.customer(&name).await?;
+        }
+        let account = owner.named.as_ref().or(known.owner.account.as_ref());
+        let account = account.or(known.owner.named.as_ref()).unwrap_or(customer).clone();
+        let found = self.found(owner, Some(&account), pays, rules).await?;
+        if let Tried::Came(Done::Owner(_)) = found {
+            self.settle_in(&name, customer, &account).await?;
+            return Ok(found);
+        }
+        if pays || !matches!(found, Tried::Ends(Ended::Nothing)) {
+            return Ok(found);
+        }
+        // Trouble before there is an account: it is raised as soon as there is one.
+        self.rewrite(&name, |document| {
+            if let Document::Customer(waited_for) = document {
+                waited_for.owner.customer = Some(customer.clone());
+                if !waited_for.wait(memo.as_str()) {
+                    tracing::error!(customer, memo = %memo, "too much waits for this customer to have an account");
+                }
+            }
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// The account by its name, made where somebody pays; nothing where it is not there.
+    async fn found(
+        &self,
+        owner: &Owner,
+        name: Option<&str>,
+        pays: bool,
+        rules: &Rules,
+    ) -> Result<Tried, LedgerError> {
+        let Some(text) = name else {
+            return Ok(refused("nobody knows whose it is".to_owned()));
+        };
+        let account = match AccountId::new(text) {
+            Ok(account) => account,
+            Err(error) => return Ok(refused(format!("{text:?} cannot be an account: {error}"))),
+        };
+        if pays {
+            self.make_account(&account, rules).await?;
+        } else if self.ledger.statement(&account).await?.is_none() {
+            return Ok(Tried::Ends(Ended::Nothing));
+        }
+        Ok(Tried::Came(Done::Owner(Owner {
+            account: Some(text.to_owned()),
+            ..owner.clone()
+        })))
+    }
+
+    /// The customer has an account from now on: what waited for that is due.
+    async fn settle_in(&self, name: &MemoName, customer: &str, account: &str) -> Result<(), LedgerError> {
+        let mut waited = Vec::new();
+        self.rewrite(name, |document| {
+            if let Document::Customer(memo) = document {
+                memo.owner.customer = Some(customer.to_owned());
+                if memo.owner.account.is_none() {
+                    memo.owner.account = Some(account.to_owned());
+                }
+                waited = memo.waiting.iter().cloned().collect();
+            }
+        })
+        .await?;
+        if waited.is_empty() {
+            return Ok(());
+        }
+        for memo in &waited {
+            if let Ok(memo) = memo.parse::<MemoName>() {
+                Box::pin(self.settle(&memo, false)).await?;
+            }
+        }
+        self.rewrite(name, |document| {
+            if let Document::Customer(memo) = document {
+                memo.waiting.retain(|waiting| !waited.contains(waiting));
+            }
+        })
+        .await?;
+        Box::pin(self.settle(name, false)).await?;
+        Ok(())
+    }
+
+    async fn look_at_customer(
+        &self,
+        customer: &str,
+        name: &MemoName,
+        rules: &Rules,
+    ) -> Result<Result<(), Tried>, LedgerError> {
+        let call = match api::get_customer(customer) {
+            Ok(call) => call,
+            Err(error) => return Ok(Err(refused(error.to_string()))),
+        };
+        let telling = match self.fetch(&call).await {
+            Ok(telling) => telling,
+            Err(tried) => return Ok(Err(tried)),
+        };
+        self.hear(name, &telling, rules).await?;
+        Ok(Ok(()))
+    }
+
+    async fn customer(&self, name: &MemoName) -> Result<CustomerMemo, LedgerError> {
+        Ok(match self.document(name).await? {
+            Document::Customer(customer) => customer,
+            _ => CustomerMemo::default(),
+        })
+    }
+
+    /// A memo as it is; an empty one where there is none.
+    pub(super) async fn document(&self, name: &MemoName) -> Result<Document, LedgerError> {
+        let kept = self.memos.memo(name).await?;
+        Ok(Stored::read(name, kept.as_ref())?.document)
+    }
+}
+
+fn refused(why: String) -> Tried {
+    Tried::Came(Done::Refused(why))
+}

@@ -1,0 +1,253 @@
+//! How each want is done.
+
+use crate::domain::command::{AccountChange, Command};
+use crate::domain::credits::Credits;
+use crate::domain::grant::GrantFacts;
+use crate::domain::ids::{AccountId, GrantId};
+use crate::domain::refusal::Refusal;
+use crate::ledger::LedgerError;
+use crate::ledger::detail::Note;
+use crate::ledger::memos::{Kept, MemoName};
+use crate::service::accounts::{ControlError, send};
+use crate::stripe::call::Call;
+use crate::stripe::client::ApiError;
+use crate::stripe::facts::{Telling, read};
+
+use super::super::memo::{Document, Done, Lot, Owner, Rules, Want};
+use super::Desk;
+use super::settle::{Ended, Tried};
+
+/// By whom the journal says that it was done.
+const ACTOR: &str = "stripe";
+
+impl Desk {
+    /// Does one want of a memo as it was `kept`.
+    pub(super) async fn attempt(
+        &self,
+        name: &MemoName,
+        kept: &Kept,
+        want: &Want,
+        rules: &Rules,
+        api: bool,
+    ) -> Result<Tried, LedgerError> {
+        if want.is_asking() && !api {
+            return Ok(Tried::Ends(Ended::Ask));
+        }
+        match want {
+            Want::Owner(whose) => self.owner(name, whose, rules, api).await,
+            Want::Claim { payment, lot, owner } => self.claim(payment, lot, owner).await,
+            Want::Grant { account, facts } => self.grant(account, facts, rules).await,
+            Want::Lot { account, grant } => self.lot(account, grant).await,
+            Want::Adjust {
+                account,
+                id,
+                amount,
+                from,
+            } => {
+                let note = Note::by(ACTOR, "clawback").reference(name.id());
+                let detail = match from {
+                    Some(grant) => note.from(grant).detail(),
+                    None => note.detail(),
+                };
+                let command = Command::Adjust {
+                    id: id.clone(),
+                    account: account.clone(),
+                    amount: *amount,
+                    from: from.clone(),
+                    detail,
+                };
+                self.command(&command).await
+            }
+            Want::Change { account, change } => self.change(name, kept, account, change).await,
+            Want::Look(call) => Ok(self.look(call).await),
+            Want::Call { call, .. } => self.call(name, call).await,
+        }
+    }
+
+    async fn command(&self, command: &Command) -> Result<Tried, LedgerError> {
+        match send(&self.ledger, command).await {
+            Ok(_) => Ok(Tried::Came(Done::Done)),
+            Err(ControlError::Failed(error)) => Err(error),
+            Err(ControlError::Refused(refusal)) => {
+                let why = format!("the ledger refused: {refusal:?}");
+                Ok(Tried::Came(Done::Refused(why)))
+            }
+        }
+    }
+
+    /// Puts a grant; the account is made where it is not there.
+    async fn grant(
+        &self,
+        account: &AccountId,
+        facts: &GrantFacts,
+        rules: &Rules,
+    ) -> Result<Tried, LedgerError> {
+        let mut note = Note::by(ACTOR, "grant").grant(facts);
+        if let Some(purchase) = &facts.note {
+            note = note.reference(purchase);
+        }
+        let command = Command::PutGrant {
+            account: account.clone(),
+            facts: facts.clone(),
+            detail: note.detail(),
+        };
+        match send(&self.ledger, &command).await {
+            Err(ControlError::Refused(Refusal::UnknownAccount)) => {}
+            Err(ControlError::Failed(error)) => return Err(error),
+            Err(ControlError::Refused(refusal)) => {
+                let why = format!("the ledger refused the grant: {refusal:?}");
+                return Ok(Tried::Came(Done::Refused(why)));
+            }
+            Ok(_) => return Ok(Tried::Came(Done::Done)),
+        }
+        self.make_account(account, rules).await?;
+        self.command(&command).await
+    }
+
+    /// Makes an account on the plan for those who pay; one that is there stays as it is.
+    pub(super) async fn make_account(&self, account: &AccountId, rules: &Rules) -> Result<(), LedgerError> {
+        let change = AccountChange::Create(rules.stripe.plan.clone());
+        let command = Command::SetAccount {
+            account: account.clone(),
+            expected: None,
+            detail: Note::by(ACTOR, "payment").change(&change).detail(),
+            change,
+        };
+        match send(&self.ledger, &command).await {
+            Err(ControlError::Failed(error)) => Err(error),
+            Ok(_) | Err(ControlError::Refused(_)) => Ok(()),
+        }
+    }
+
+    /// What is gone of a lot by its being voided or expired.
+    async fn lot(&self, account: &AccountId, grant: &GrantId) -> Result<Tried, LedgerError> {
+        let statement = self.ledger.statement(account).await?;
+        let grants = statement.map(|statement| statement.grants).unwrap_or_default();
+        let lot = grants.iter().find(|known| known.facts.id == *grant);
+        let gone = lot.map_or(Credits::ZERO, |lot| lot.voided.saturating_add(lot.expired));
+        Ok(Tried::Came(Done::Voided(gone)))
+    }
+
+    /// Pauses or resumes, unless somebody decided otherwise since the memo was read: the account's version is taken first, then the memo is seen to be the
+    /// same still, then the change is made on that version only.
+    async fn change(
+        &self,
+        name: &MemoName,
+        kept: &Kept,
+        account: &AccountId,
+        change: &AccountChange,
+    ) -> Result<Tried, LedgerError> {
+        let Some(statement) = self.ledger.statement(account).await? else {
+            return Ok(Tried::Ends(Ended::Parked(format!(
+                "there is no account {account}"
+            ))));
+        };
+        let now = self.memos.memo(name).await?;
+        if now.map(|now| now.version) != Some(kept.version) {
+            return Ok(Tried::Ends(Ended::Again));
+        }
+        let command = Command::SetAccount {
+            account: account.clone(),
+            expected: Some(statement.account.version),
+            change: change.clone(),
+            detail: Note::by(ACTOR, "event")
+                .reference(name.as_str())
+                .change(change)
+                .detail(),
+        };
+        match send(&self.ledger, &command).await {
+            Ok(_) => Ok(Tried::Came(Done::Done)),
+            Err(ControlError::Refused(Refusal::Outdated)) => Ok(Tried::Ends(Ended::Again)),
+            Err(ControlError::Failed(error)) => Err(error),
+            Err(ControlError::Refused(refusal)) => Ok(Tried::Ends(Ended::Parked(format!(
+                "the ledger refused to change the account: {refusal:?}"
+            )))),
+        }
+    }
+
+    /// Makes a grant the one that stands for a purchase, unless another does already.
+    async fn claim(&self, payment: &str, lot: &Lot, owner: &Owner) -> Result<Tried, LedgerError> {
+        let Ok(name) = MemoName::new("purchase", payment) else {
+            let why = format!("{payment:?} in its metadata is no payment's id");
+            return Ok(Tried::Came(Done::Refused(why)));
+        };
+        let mut stands = lot.grant.clone();
+        self.rewrite(&name, |document| {
+            if let Document::Purchase(purchase) = document {
+                stands = purchase.claim(lot, owner).grant.clone();
+            }
+        })
+        .await?;
+        if stands != lot.grant {
+            tracing::warn!(
+                grant = lot.grant,
+                payment,
+                stands,
+                "a second grant for one purchase gives nothing"
+            );
+        }
+        Ok(Tried::Came(Done::Lot(stands)))
+    }
+
+    async fn look(&self, call: &Call) -> Tried {
+        match self.fetch(call).await {
+            Ok(telling) => Tried::Came(Done::Heard(Box::new(telling))),
+            Err(tried) => tried,
+        }
+    }
+
+    /// Has Stripe do something; what it answers is told to the memos that it concerns, but for the one that is being worked on.
+    async fn call(&self, name: &MemoName, call: &Call) -> Result<Tried, LedgerError> {
+        let asked_at = self.seconds();
+        let body = match self.ask(call).await {
+            Ok(body) => body,
+            Err(tried) => return Ok(tried),
+        };
+        if let Ok(Some(fact)) = read(&body) {
+            let telling = Telling {
+                fact,
+                at: asked_at,
+                by: "api".to_owned(),
+            };
+            let own = super::concerned(&telling.fact)
+                .iter()
+                .any(|(kind, id)| *kind == name.kind() && *id == name.id());
+            if !own {
+                Box::pin(self.tell(&telling, true)).await?;
+            }
+        }
+        Ok(Tried::Came(Done::Done))
+    }
+
+    async fn ask(&self, call: &Call) -> Result<serde_json::Value, Tried> {
+        let Some(stripe) = &self.stripe else {
+            let why = "without `api_key` Stripe cannot be asked".to_owned();
+            return Err(Tried::Ends(Ended::Parked(why)));
+        };
+        match stripe.call(call).await {
+            Ok(reply) => Ok(reply.body),
+            Err(ApiError::Refused(refused)) => Err(Tried::Came(Done::Refused(format!(
+                "Stripe refused {}: {refused}",
+                call.operation()
+            )))),
+            Err(error) => Err(Tried::Ends(Ended::Unanswered(error.to_string()))),
+        }
+    }
+
+    /// Asks Stripe for an object; for those who need to know it in order to go on.
+    pub(super) async fn fetch(&self, call: &Call) -> Result<Telling, Tried> {
+        let asked_at = self.seconds();
+        let body = self.ask(call).await?;
+        match read(&body) {
+            Ok(Some(fact)) => Ok(Telling {
+                fact,
+                at: asked_at,
+                by: "api".to_owned(),
+            }),
+            Ok(None) => Err(Tried::Came(Done::Refused(
+                "Stripe's answer is something else".to_owned(),
+            ))),
+            Err(error) => Err(Tried::Came(Done::Refused(error.to_string()))),
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! What all memos have in common: hearing, wanting, and noting what was done.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::stripe::Stripe;
+use crate::domain::command::AccountChange;
+use crate::domain::credits::Credits;
+use crate::domain::grant::GrantFacts;
+use crate::domain::ids::{AccountId, CommandId, GrantId, Reason};
+use crate::domain::time::Timestamp;
+use crate::ledger::memos::MemoName;
+use crate::stripe::call::Call;
+use crate::stripe::facts::{Fact, Metadata, Telling};
+
+use super::customer::CustomerMemo;
+use super::grant::GrantMemo;
+use super::invoice::InvoiceMemo;
+use super::mark::MarkMemo;
+use super::purchase::PurchaseMemo;
+
+/// What the operator decided, and what is at hand.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// `[stripe]` of the configuration.
+    pub stripe: std::sync::Arc<Stripe>,
+    /// Stripe's API can be asked.
+    pub api: bool,
+}
+
+/// Why something cannot be done until somebody changes something. For the operator.
+pub type Parked = String;
+
+/// One thing that a memo wants, given what it has heard.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Want {
+    /// To know whose account it concerns.
+    Owner(Whose),
+    /// To be the one lot of a purchase, or to know which is.
+    Claim {
+        /// The payment.
+        payment: String,
+        /// As what.
+        lot: Lot,
+        /// For whom.
+        owner: Owner,
+    },
+    /// That the ledger knows this grant as it is.
+    Grant {
+        /// Whose.
+        account: AccountId,
+        /// How it is.
+        facts: GrantFacts,
+    },
+    /// To know how much of a lot was voided.
+    Lot {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        grant: GrantId,
+    },
+    /// That credits are taken (below zero), of this grant first, or given back (above).
+    Adjust {
+        /// Whose.
+        account: AccountId,
+        /// So that it happens once.
+        id: CommandId,
+        /// How much.
+        amount: Credits,
+        /// Of which grant.
+        from: Option<GrantId>,
+    },
+    /// That the account is paused for this, or no longer.
+    Change {
+        /// Whose.
+        account: AccountId,
+        /// [`AccountChange::Pause`] or [`AccountChange::Resume`].
+        change: AccountChange,
+    },
+    /// To hear of the object anew, from the API.
+    Look(Call),
+    /// That Stripe does something.
+    Call {
+        /// The memo's own name for it.
+        step: &'static str,
+        /// What.
+        call: Call,
+    },
+}
+
+/// By what an account is found.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Whose {
+    /// By the customer, or the name that the operator gave; made if there is none, where credits are to be given.
+    Customer {
+        /// What is known.
+        owner: Owner,
+        /// Credits are to be given.
+        pays: bool,
+    },
+    /// By a payment.
+    Payment(String),
+}
+
+/// What came of a want.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Done {
+    /// It is so now.
+    Done,
+    /// Whose it is.
+    Owner(Owner),
+    /// Which lot a purchase has.
+    Lot(String),
+    /// So much of a lot was voided.
+    Voided(Credits),
+    /// What Stripe said of the object.
+    Heard(Box<Telling>),
+    /// Stripe or the ledger says no, and will go on to.
+    Refused(Parked),
+}
+
+/// Whose something is, as far as that is known.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Owner {
+    /// Stripe's customer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<String>,
+    /// The account that the operator named in the object's metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub named: Option<String>,
+    /// The account; once known it stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
+impl Owner {
+    /// Adds what an object says of it.
+    pub(super) fn learn(&mut self, customer: Option<&str>, metadata: &Metadata, rules: &Rules) {
+        if self.customer.is_none() {
+            self.customer = customer.map(str::to_owned);
+        }
+        if self.named.is_none() {
+            self.named = metadata.get(&*rules.stripe.account_metadata).cloned();
+        }
+    }
+
+    /// The account, if it is known. What is stored was checked when it was found.
+    pub(super) fn account(&self) -> Option<AccountId> {
+        AccountId::new(self.account.as_deref()?).ok()
+    }
+
+    /// Nobody knows anything.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.customer.is_none() && self.named.is_none() && self.account.is_none()
+    }
+}
+
+/// The grant of the ledger that stands for a purchase.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lot {
+    /// Its id in the ledger.
+    pub grant: String,
+    /// What was sold.
+    pub credits: Amount,
+    /// For how much, in minor units: what a refund is measured by where the payment itself is not known.
+    pub value: i64,
+}
+
+/// Credits in a memo: a decimal text, as everywhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Amount(pub Credits);
+
+impl Serialize for Amount {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Amount).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Which reasons the account was last told of by this memo: what an operator has cleared by hand is not raised again for the same trouble.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Said(BTreeMap<String, bool>);
+
+impl Said {
+    /// The change that makes an account as it should be; nothing where it was told so before.
+    pub(super) fn change(&self, account: &AccountId, reason: &str, present: bool) -> Option<Want> {
+        if self.0.get(reason).copied().unwrap_or(false) == present {
+            return None;
+        }
+        let reason = Reason::new(reason).ok()?;
+        let change = if present {
+            AccountChange::Pause(reason)
+        } else {
+            AccountChange::Resume(reason)
+        };
+        Some(Want::Change {
+            account: account.clone(),
+            change,
+        })
+    }
+
+    /// The account was told.
+    pub(super) fn note(&mut self, want: &Want) {
+        if let Want::Change { change, .. } = want {
+            match change {
+                AccountChange::Pause(reason) => self.0.insert(reason.to_string(), true),
+                AccountChange::Resume(reason) => self.0.insert(reason.to_string(), false),
+                _ => None,
+            };
+        }
+    }
+}
+
+/// What became of a call that is made once.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// It was not made, or its answer is not known.
+    #[default]
+    Open,
+    /// Stripe did it.
+    Done,
+    /// Stripe refused; why.
+    Refused(String),
+}
+
+impl Step {
+    pub(super) fn is_open(&self) -> bool {
+        *self == Step::Open
+    }
+
+    pub(super) fn note(&mut self, done: &Done) {
+        *self = match done {
+            Done::Refused(why) => Step::Refused(why.clone()),
+            _ => Step::Done,
+        };
+    }
+}
+
+/// A document of any kind.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Document {
+    /// `grant:credgr_1`
+    Grant(Box<GrantMemo>),
+    /// `purchase:pi_1`
+    Purchase(Box<PurchaseMemo>),
+    /// `invoice:in_1`
+    Invoice(InvoiceMemo),
+    /// `customer:cus_1`
+    Customer(CustomerMemo),
+    /// `fraud_warning:issfr_1`, `review:prv_1`
+    Mark(MarkMemo),
+}
+
+/// The kinds of memos of Stripe's objects.
+pub const KINDS: [&str; 6] = [
+    "grant",
+    "purchase",
+    "invoice",
+    "customer",
+    "fraud_warning",
+    "review",
+];
+
+/// Why a stored memo cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Illegible(String);
+
+macro_rules! each {
+    ($document:expr, $memo:ident => $does:expr) => {
+        match $document {
+            Document::Grant($memo) => $does,
+            Document::Purchase($memo) => $does,
+            Document::Invoice($memo) => $does,
+            Document::Customer($memo) => $does,
+            Document::Mark($memo) => $does,
+        }
+    };
+}
+
+impl Document {
+    /// An empty one, or the one that was written.
+    pub fn read(name: &MemoName, text: Option<&str>) -> Result<Document, Illegible> {
+        let text = text.unwrap_or("{}");
+        let wrong = |error: serde_json::Error| Illegible(error.to_string());
+        Ok(match name.kind() {
+            "grant" => Document::Grant(serde_json::from_str(text).map_err(wrong)?),
+            "purchase" => Document::Purchase(serde_json::from_str(text).map_err(wrong)?),
+            "invoice" => Document::Invoice(serde_json::from_str(text).map_err(wrong)?),
+            "customer" => Document::Customer(serde_json::from_str(text).map_err(wrong)?),
+            "fraud_warning" | "review" => Document::Mark(serde_json::from_str(text).map_err(wrong)?),
+            _ => return Err(Illegible("it is of no kind that is known".to_owned())),
+        })
+    }
+
+    /// Its text, to be stored.
+    pub fn text(&self) -> String {
+        each!(self, memo => serde_json::to_string(memo)).unwrap_or_default()
+    }
+
+    /// Takes in what is told of the memo's object.
+    pub fn hear(&mut self, name: &MemoName, telling: &Telling, rules: &Rules) {
+        match self {
+            Document::Grant(memo) => memo.hear(name.id(), telling, rules),
+            Document::Purchase(memo) => memo.hear(telling, rules),
+            Document::Invoice(memo) => memo.hear(telling),
+            Document::Customer(memo) => memo.hear(telling, rules),
+            Document::Mark(memo) => memo.hear(telling),
+        }
+    }
+
+    /// Has a grant asked for anew.
+    pub fn look(&mut self) {
+        if let Document::Grant(memo) = self {
+            memo.look = true;
+        }
+    }
+
+    /// The next thing that it wants; none when all is as it should be; or why it cannot go on.
+    pub fn next(&mut self, name: &MemoName, rules: &Rules) -> Result<Option<Want>, Parked> {
+        match self {
+            Document::Grant(memo) => memo.next(name.id(), rules),
+            Document::Purchase(memo) => memo.next(name.id(), rules),
+            Document::Invoice(memo) => Ok(memo.next(name.id(), rules)),
+            Document::Customer(memo) => Ok(memo.next(rules)),
+            Document::Mark(memo) => Ok(memo.next(name, rules)),
+        }
+    }
+
+    /// Notes what came of a want; why it cannot go on where it was refused for good.
+    pub fn note(&mut self, name: &MemoName, want: &Want, done: Done, rules: &Rules) -> Result<(), Parked> {
+        match &done {
+            // A call that is refused is one step that will not be made; the rest goes on.
+            Done::Refused(why) if !matches!(want, Want::Call { .. }) => return Err(why.clone()),
+            Done::Heard(telling) => self.hear(name, telling, rules),
+            _ => {}
+        }
+        each!(self, memo => memo.note(want, done));
+        Ok(())
+    }
+}
+
+/// The memos that a fact is told to, in this order.
+pub fn concerned(fact: &Fact) -> Vec<(&'static str, &str)> {
+    fn of(payment: &Option<String>) -> Vec<(&'static str, &str)> {
+        payment.iter().map(|id| ("purchase", &**id)).collect()
+    }
+    match fact {
+        Fact::Grant(grant) => vec![("grant", &grant.id)],
+        Fact::Transaction(transaction) => vec![("grant", &transaction.grant)],
+        Fact::Payment(payment) => vec![("purchase", &payment.id)],
+        Fact::Session(session) => of(&session.payment),
+        Fact::Charge(charge) => of(&charge.payment),
+        Fact::Refund(refund) => of(&refund.payment),
+        Fact::Dispute(dispute) => of(&dispute.payment),
+        Fact::Warning(mark) => vec![("fraud_warning", &mark.id)],
+        Fact::Review(mark) => vec![("review", &mark.id)],
+        Fact::Invoice(invoice) => vec![("invoice", &invoice.id)],
+        Fact::Subscription(subscription) => vec![("customer", &subscription.customer)],
+        Fact::Customer(customer) => vec![("customer", &customer.id)],
+    }
+}
+
+/// Seconds since the epoch as the ledger's time; what lies outside its range as its ends.
+pub(super) fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(
+        seconds
+            .saturating_mul(1_000_000)
+            .clamp(0, Timestamp::NEVER.micros()),
+    )
+}
+
+/// A text that is to be an id of the ledger's.
+pub(super) fn named<T, E: fmt::Display>(
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, Parked> {
+    read(text).map_err(|error| format!("{text:?} cannot be an id of the ledger: {error}"))
+}

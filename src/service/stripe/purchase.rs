@@ -1,0 +1,347 @@
+//! `purchase:pi_1`: a payment that buys credits: what it bought, which grant stands for it, and what of it was refunded or disputed.
+
+mod clawback;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::stripe::Mode;
+use crate::domain::credits::Credits;
+use crate::domain::grant::{Category, GrantFacts};
+use crate::domain::ids::{AccountId, GrantId};
+use crate::domain::money::Currency;
+use crate::domain::time::Timestamp;
+use crate::stripe::api;
+use crate::stripe::facts::{Fact, Metadata, Payment, Session, Telling};
+
+use clawback::Clawback;
+
+use super::grant::{EXPIRES_AT, worth};
+use super::memo::{Amount, Done, Lot, Owner, Parked, Rules, Step, Want, Whose, named, time};
+
+/// The metadata by which a payment says how many credits it buys; `0` for none.
+pub(super) const CREDITS: &str = "faregate_credits";
+
+/// The metadata by which a payment says how long its credits last, in seconds from the payment.
+pub(super) const EXPIRES_AFTER: &str = "faregate_expires_after";
+
+/// The metadata by which a payment says that its credits are given: `promotional`.
+pub(super) const CATEGORY: &str = "faregate_category";
+
+/// The priority of grants that payments make: Stripe's own default.
+const PRIORITY: u8 = 50;
+
+/// What is remembered of a payment.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PurchaseMemo {
+    /// Who pays.
+    pub owner: Owner,
+    /// The money is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paid: Option<Paid>,
+    /// What its metadata says that it buys.
+    #[serde(skip_serializing_if = "Order::is_empty")]
+    pub order: Order,
+    /// The one grant of the ledger that stands for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lot: Option<Lot>,
+    /// The ledger knows the lot; only where the payment itself is what credits.
+    pub put: bool,
+    /// The grant was made at Stripe; only where grants are what credits. Where Stripe refuses, the payment is credited here, and the grant tried again.
+    pub made: Step,
+    /// How often Stripe refused to make it.
+    pub refusals: u32,
+    /// It has just refused: enough for now.
+    #[serde(skip)]
+    refused_now: bool,
+    /// What was given back, or is disputed.
+    pub clawback: Clawback,
+}
+
+/// Money that came in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Paid {
+    /// In minor units.
+    pub amount: i64,
+    /// Lower-case ISO code.
+    pub currency: String,
+    /// When the payment was made, in seconds since the epoch.
+    pub at: i64,
+}
+
+/// What a payment buys, as its metadata says.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Order {
+    /// [`CREDITS`], as written.
+    pub credits: Option<String>,
+    /// [`EXPIRES_AFTER`], as written.
+    pub expires_after: Option<String>,
+    /// [`CATEGORY`].
+    pub category: Option<String>,
+}
+
+impl Order {
+    fn is_empty(&self) -> bool {
+        *self == Order::default()
+    }
+
+    fn learn(&mut self, metadata: &Metadata) {
+        for (part, key) in [
+            (&mut self.credits, CREDITS),
+            (&mut self.expires_after, EXPIRES_AFTER),
+            (&mut self.category, CATEGORY),
+        ] {
+            *part = part.take().or_else(|| metadata.get(key).cloned());
+        }
+    }
+
+    /// The credits that were sold; `None` where nothing is said of it.
+    fn credits(&self) -> Result<Option<Credits>, Parked> {
+        let Some(text) = &self.credits else {
+            return Ok(None);
+        };
+        let credits: Option<Credits> = text.parse().ok().filter(|c: &Credits| !c.is_negative());
+        let wrong = || format!("its metadata {CREDITS} is {text:?}, no amount of credits");
+        credits.map(Some).ok_or_else(wrong)
+    }
+
+    fn expires_at(&self, paid: &Paid) -> Result<Option<i64>, Parked> {
+        let Some(text) = &self.expires_after else {
+            return Ok(None);
+        };
+        let seconds = text.parse().ok().filter(|seconds: &i64| *seconds > 0);
+        let at = seconds.and_then(|seconds| paid.at.checked_add(seconds));
+        let wrong = || format!("its metadata {EXPIRES_AFTER} is {text:?}, no number of seconds");
+        at.map(Some).ok_or_else(wrong)
+    }
+
+    fn category(&self) -> Category {
+        match self.category.as_deref() {
+            Some("promotional") => Category::Promotional,
+            _ => Category::Paid,
+        }
+    }
+}
+
+impl PurchaseMemo {
+    pub(super) fn hear(&mut self, telling: &Telling, rules: &Rules) {
+        match &telling.fact {
+            Fact::Payment(payment) => self.payment(payment, rules),
+            Fact::Session(session) => self.session(session, rules),
+            Fact::Charge(charge) => {
+                self.owner
+                    .learn(charge.customer.as_deref(), &Metadata::new(), rules);
+                self.clawback.charged(charge, telling.at);
+            }
+            Fact::Refund(refund) => self.clawback.refund(refund, telling.at),
+            Fact::Dispute(dispute) => self.clawback.dispute(dispute, telling.at),
+            _ => {}
+        }
+    }
+
+    fn payment(&mut self, payment: &Payment, rules: &Rules) {
+        self.owner
+            .learn(payment.customer.as_deref(), &payment.metadata, rules);
+        self.order.learn(&payment.metadata);
+        if payment.status == "succeeded" {
+            self.paid = Some(Paid {
+                amount: payment.received,
+                currency: payment.currency.clone(),
+                at: payment.created,
+            });
+        }
+    }
+
+    /// A session grants nothing by being complete: only its money does.
+    fn session(&mut self, session: &Session, rules: &Rules) {
+        self.owner
+            .learn(session.customer.as_deref(), &session.metadata, rules);
+        self.order.learn(&session.metadata);
+        if session.payment_status != "paid" || self.paid.is_some() {
+            return;
+        }
+        if let (Some(amount), Some(currency)) = (session.total, &session.currency) {
+            self.paid = Some(Paid {
+                amount,
+                currency: currency.clone(),
+                at: session.created,
+            });
+        }
+    }
+
+    /// Another grant would stand for it: the first one does.
+    pub(super) fn claim(&mut self, lot: &Lot, owner: &Owner) -> &Lot {
+        for (mine, theirs) in [
+            (&mut self.owner.customer, &owner.customer),
+            (&mut self.owner.account, &owner.account),
+        ] {
+            *mine = mine.take().or_else(|| theirs.clone());
+        }
+        self.lot.get_or_insert_with(|| lot.clone())
+    }
+
+    pub(super) fn next(&mut self, id: &str, rules: &Rules) -> Result<Option<Want>, Parked> {
+        let buys = self.buys(rules)?;
+        let troubled = self.clawback.is_heard();
+        if !buys && !troubled && self.lot.is_none() {
+            return Ok(None);
+        }
+        let Some(account) = self.owner.account() else {
+            return self.owner(id, buys, rules);
+        };
+        if buys && let Some(want) = self.credit(id, rules, &account)? {
+            return Ok(Some(want));
+        }
+        let amount = self.paid.as_ref().map(|paid| paid.amount);
+        self.clawback.next(id, &account, self.lot.as_ref(), amount, rules)
+    }
+
+    fn owner(&self, id: &str, buys: bool, rules: &Rules) -> Result<Option<Want>, Parked> {
+        let owner = self.owner.clone();
+        if !owner.is_nobody() {
+            return Ok(Some(Want::Owner(Whose::Customer { owner, pays: buys })));
+        }
+        if rules.api && self.paid.is_none() {
+            let call = api::get_payment(id).map_err(|e| e.to_string())?;
+            return Ok(Some(Want::Look(call)));
+        }
+        Err(format!(
+            "nobody knows whose it is: it names no customer, and no account in the metadata {:?}",
+            rules.stripe.account_metadata
+        ))
+    }
+
+    /// Whether it is for this payment that credits are to be given.
+    fn buys(&self, rules: &Rules) -> Result<bool, Parked> {
+        if self.paid.is_none() {
+            return Ok(false);
+        }
+        let ordered = self.order.credits()?;
+        Ok(match (rules.stripe.mode, ordered) {
+            (_, Some(credits)) => !credits.is_zero(),
+            (Mode::Ledger, None) => true,
+            (Mode::Grants, None) => false,
+        })
+    }
+
+    fn credit(&mut self, id: &str, rules: &Rules, account: &AccountId) -> Result<Option<Want>, Parked> {
+        let Some(paid) = self.paid.clone() else {
+            return Ok(None);
+        };
+        let credits = match self.order.credits()? {
+            Some(credits) => credits,
+            None => worth(rules, &paid.currency, paid.amount)?,
+        };
+        let by_grant = rules.stripe.mode == Mode::Grants;
+        if by_grant && self.made.is_open() {
+            return match self.lot {
+                Some(_) => Ok(None),
+                None => self.make(id, rules, &paid, credits).map(Some),
+            };
+        }
+        if !(self.put || by_grant && self.made == Step::Done) {
+            return self.lot_here(id, &paid, credits, account);
+        }
+        match &self.made {
+            Step::Refused(why) if self.refused_now => {
+                Err(format!("it is credited, but not at Stripe: {why}"))
+            }
+            Step::Refused(_) => self.make(id, rules, &paid, credits).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The payment itself is what credits.
+    fn lot_here(
+        &mut self,
+        id: &str,
+        paid: &Paid,
+        credits: Credits,
+        account: &AccountId,
+    ) -> Result<Option<Want>, Parked> {
+        let grant = format!("purchase:{id}");
+        let mine = Lot {
+            grant: grant.clone(),
+            credits: Amount(credits),
+            value: paid.amount,
+        };
+        // Credits are what they were when it was first credited, whatever the rate is now.
+        let lot = self.lot.get_or_insert(mine);
+        if lot.grant != grant {
+            self.put = true;
+            return Ok(None);
+        }
+        let at = time(paid.at);
+        let facts = GrantFacts {
+            id: named(&grant, GrantId::new)?,
+            amount: lot.credits.0,
+            priority: PRIORITY,
+            category: self.order.category(),
+            effective_at: at,
+            expires_at: self.order.expires_at(paid)?.map_or(Timestamp::NEVER, time),
+            created_at: at,
+            updated_at: at,
+            voided_at: None,
+            note: Some(id.into()),
+        };
+        Ok(Some(Want::Grant {
+            account: account.clone(),
+            facts,
+        }))
+    }
+
+    /// Where grants are what credits, a paid order makes one at Stripe; that it was made is heard as of any other.
+    fn make(&self, id: &str, rules: &Rules, paid: &Paid, credits: Credits) -> Result<Want, Parked> {
+        if !rules.api {
+            return Err("without `api_key` no grant can be made at Stripe for what was bought".to_owned());
+        }
+        let customer = self
+            .owner
+            .customer
+            .clone()
+            .ok_or("it names no customer, so no grant can be made at Stripe")?;
+        let currency: Currency = paid
+            .currency
+            .parse()
+            .map_err(|_| format!("{:?} is no currency", paid.currency))?;
+        let value = rules.stripe.rates.price(currency, credits);
+        let mut metadata = Metadata::new();
+        if let Some(account) = &self.owner.account {
+            metadata.insert(rules.stripe.account_metadata.to_string(), account.clone());
+        }
+        if let Some(at) = self.order.expires_at(paid)? {
+            metadata.insert(EXPIRES_AT.to_owned(), at.to_string());
+        }
+        let grant = api::NewGrant {
+            customer: &customer,
+            purchase: id,
+            attempt: self.refusals,
+            value: value.map_err(|error| error.to_string())?,
+            currency,
+            category: self.order.category(),
+            prices: &[],
+            priority: None,
+            effective_at: None,
+            expires_at: None,
+            name: None,
+            metadata,
+        };
+        let call = api::create_credit_grant(&grant).map_err(|error| error.to_string())?;
+        Ok(Want::Call { step: "make", call })
+    }
+
+    pub(super) fn note(&mut self, want: &Want, done: Done) {
+        match (want, done) {
+            (Want::Call { step: "make", .. }, Done::Refused(why)) => {
+                self.refusals = self.refusals.saturating_add(1);
+                self.refused_now = true;
+                self.made = Step::Refused(why);
+            }
+            (Want::Call { step: "make", .. }, _) => self.made = Step::Done,
+            (Want::Owner(_), Done::Owner(owner)) => self.owner = owner,
+            (Want::Grant { .. }, _) => self.put = true,
+            (want, done) => self.clawback.note(want, &done),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Payments that credit, and what takes credits back.
+
+use serde_json::{Value, json};
+
+use super::fake::{Card, Outcome};
+use super::till::{LEDGER, Till};
+
+impl Till {
+    /// A customer pays so many cents with a good card; the payment and its charge.
+    pub(super) fn pay(&self, customer: &str, cents: i64, metadata: Value) -> (String, String) {
+        let method = self.stripe.attach_card(customer, &Card::new(Outcome::Paid));
+        let asked = json!({
+            "amount": cents, "currency": "usd", "customer": customer, "payment_method": method, "confirm": true,
+            "off_session": true, "error_on_requires_action": true, "metadata": metadata,
+        });
+        let paid = self
+            .stripe
+            .world()
+            .create_payment_intent(&asked)
+            .expect("a payment");
+        let text = |field: &str| paid[field].as_str().expect(field).to_owned();
+        (text("id"), text("latest_charge"))
+    }
+}
+
+#[tokio::test]
+async fn r1_a_payment_credits_once_where_payments_are_what_credits() {
+    let till = Till::open(LEDGER).await;
+    let customer = till.stripe.customer(&[]);
+    let (payment, _) = till.pay(&customer, 5000, json!({}));
+    // Grants are not what credits here.
+    till.grant(&customer, 700, json!({}));
+    till.stripe.deliver_all().await;
+    let shown = till.has(&customer, "50.000000").await;
+    assert_eq!(shown["grants"][0]["id"], format!("purchase:{payment}"));
+    let succeeded = till.stripe.world().events_of("payment_intent.succeeded")[0]
+        .id
+        .clone();
+    till.stripe.resend(&succeeded).await;
+    assert_eq!(till.show(&customer).await["granted"], "50.000000");
+    till.shop.verify().await;
+}
+
+#[tokio::test]
+async fn a_refund_takes_its_part_once_and_gives_it_back_when_it_fails() {
+    let till = Till::open(LEDGER).await;
+    let customer = till.stripe.customer(&[]);
+    let (_, charge) = till.pay(&customer, 5000, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&customer, "50.000000").await;
+    till.stripe.world().refund(&charge, 2000);
+    till.stripe.deliver_all().await;
+    till.has(&customer, "30.000000").await;
+    till.stripe.advance(5);
+    let rest = till.stripe.world().refund(&charge, 3000);
+    till.stripe.deliver_all().await;
+    till.has(&customer, "0.000000").await;
+    till.stripe.advance(5);
+    till.stripe.world().fail_refund(&rest);
+    till.stripe.deliver_all().await;
+    till.has(&customer, "30.000000").await;
+    assert_eq!(till.reasons(&customer).await, [""; 0]);
+    till.shop.verify().await;
+}
+
+#[tokio::test]
+async fn a_dispute_shuts_and_takes_back_and_being_won_undoes_both() {
+    let till = Till::open(LEDGER).await;
+    let customer = till.stripe.customer(&[]);
+    let (_, charge) = till.pay(&customer, 100, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&customer, "1.000000").await;
+    let key = till.shop.key(&customer).await;
+    assert_eq!(till.shop.buy(&key, "/v1/rerank").await.status(), 200);
+    let dispute = till.stripe.dispute(&charge);
+    till.stripe.deliver_all().await;
+    till.has(&customer, "-0.250000").await;
+    assert_eq!(till.reasons(&customer).await, [format!("dispute:{dispute}")]);
+    assert_eq!(till.shop.buy(&key, "/v1/rerank").await.status(), 403);
+    till.stripe.advance(60);
+    till.stripe.world().close_dispute(&dispute, "won");
+    till.stripe.deliver_all().await;
+    till.has(&customer, "0.750000").await;
+    assert_eq!(till.reasons(&customer).await, [""; 0]);
+    till.shop.opens(&key).await;
+    till.shop.verify().await;
+}

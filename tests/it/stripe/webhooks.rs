@@ -1,0 +1,125 @@
+//! The webhook endpoint against everything that can come to it.
+
+use serde_json::json;
+
+use super::rules::event;
+use super::till::{GRANTS, Setup, Till, WEBHOOK};
+
+#[tokio::test]
+async fn w3_only_what_stripe_signed_is_believed() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    till.grant(&customer, 100, json!({}));
+    let event = till.stripe.world().events_of("billing.credit_grant.created")[0]
+        .payload
+        .clone();
+    let signed = till.stripe.sign("evt_1", "x", event.to_string());
+    let header = signed.headers[1].1.clone();
+    let v0 = header.replace("v1=", "v0=");
+    let forged = header.replace("v1=", "v1=00");
+    for wrong in [v0, forged, "t=1".to_owned(), String::new(), "v1=ab".to_owned()] {
+        let headers = [("stripe-signature".to_owned(), wrong.clone())];
+        let answer = till.send_raw(&headers, signed.body.clone()).await;
+        assert_eq!(answer.status(), 400, "{wrong}");
+    }
+    let unsigned = till.send_raw(&[], signed.body.clone()).await;
+    assert_eq!(unsigned.status(), 400);
+    // One byte of difference in what was signed.
+    let changed = signed.body.replace("\"value\":100", "\"value\":900");
+    assert_ne!(changed, signed.body);
+    assert_eq!(till.send_raw(&signed.headers, changed).await.status(), 400);
+    assert_eq!(till.show(&customer).await, serde_json::Value::Null);
+    assert_eq!(till.send_raw(&signed.headers, signed.body).await.status(), 200);
+    till.has(&customer, "1.000000").await;
+}
+
+#[tokio::test]
+async fn w3_while_a_secret_is_rolled_both_count() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    till.stripe.sign_with(&["whsec_next", super::fake::SECRET]);
+    till.grant(&customer, 100, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&customer, "1.000000").await;
+    till.stripe.sign_with(&["whsec_next"]);
+    let answer = till.send(&event("invoice.paid", json!({}))).await;
+    assert_eq!(answer.status(), 400);
+}
+
+#[tokio::test]
+async fn w6_what_is_too_long_or_of_another_method_is_refused() {
+    let till = Till::open(GRANTS).await;
+    let long = format!("{{\"id\":\"{}\"}}", "x".repeat(1024 * 1024));
+    let signed = till.stripe.sign("evt_1", "x", long);
+    assert_eq!(till.send_raw(&signed.headers, signed.body).await.status(), 413);
+    let client = till.shop.faregate.client();
+    assert_eq!(client.get(WEBHOOK).send().await.status(), 405);
+}
+
+#[tokio::test]
+async fn w9_an_unlisted_currency_is_parked_and_given_when_it_is_listed() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    let euros = json!({"type": "monetary", "monetary": {"currency": "eur", "value": 5000}});
+    till.grant(&customer, 1, json!({"amount": euros}));
+    let yen = json!({"type": "monetary", "monetary": {"currency": "jpy", "value": 500}});
+    till.grant(&customer, 1, json!({"amount": yen}));
+    till.stripe.deliver_all().await;
+    // Yen have no minor unit: 500 of them at a hundredth.
+    till.has(&customer, "5.000000").await;
+    assert_eq!(till.counted("billing.credit_grant.created", "parked").await, 1);
+}
+
+#[tokio::test]
+async fn w10_what_cannot_be_credited_is_kept_for_a_person_and_answered_well() {
+    let till = Till::open(Setup { api: false, ..GRANTS }).await;
+    let customer = till.stripe.customer(&[]);
+    till.grant(&customer, 100, json!({}));
+    let good = till.stripe.world().events_of("billing.credit_grant.created")[0]
+        .payload
+        .clone();
+    for (at, value) in [
+        ("/data/object/amount/monetary/value", json!(0)),
+        ("/data/object/amount/monetary/value", json!(-5)),
+        ("/data/object/amount/monetary/value", json!(10.5)),
+        (
+            "/data/object/amount/monetary/value",
+            json!(9_007_199_254_740_993_i64),
+        ),
+        ("/data/object/customer", json!(null)),
+        ("/data/object/priority", json!(101)),
+        (
+            "/data/object/metadata",
+            json!({"faregate_account": "no such {account}"}),
+        ),
+    ] {
+        let mut wrong = good.clone();
+        let number = till.stripe.world().new_id("n");
+        wrong["id"] = json!(format!("evt_{number}"));
+        wrong["data"]["object"]["id"] = json!(format!("credgr_{number}"));
+        *wrong.pointer_mut(at).expect(at) = value.clone();
+        let mut answer = till.send(&wrong).await;
+        assert_eq!(answer.status(), 200, "{at} {value}");
+        assert_eq!(answer.json().await["result"], "parked", "{at} {value}");
+    }
+    let granted = till.show(&customer).await;
+    assert!(granted.is_null() || granted["granted"] == "0.000000", "{granted}");
+}
+
+#[tokio::test]
+async fn without_a_key_webhooks_alone_credit_and_shut() {
+    let till = Till::open(Setup { api: false, ..GRANTS }).await;
+    let customer = till.stripe.customer(&[]);
+    till.grant(&customer, 100, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&customer, "1.000000").await;
+    assert_eq!(till.stripe.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn without_stripe_in_the_configuration_there_is_no_such_endpoint() {
+    let shop = crate::product::shop::Shop::open().await;
+    let request = shop.faregate.client().post(WEBHOOK, "{}");
+    let answer = request.header("stripe-signature", "t=1,v1=00").send().await;
+    assert_eq!(answer.status(), 404);
+}
