@@ -58,7 +58,7 @@ impl Counter {
     /// Applies a configuration that was loaded again.
     pub(super) fn reload(&self, stripe: &Arc<Stripe>) -> Result<(), AppError> {
         self.webhook.set_secrets(secrets_of(stripe)?);
-        self.desk.set_rules(rules_of(stripe));
+        self.desk.reload(rules_of(stripe), client_of(stripe)?);
         Ok(())
     }
 }

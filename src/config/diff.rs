@@ -72,7 +72,7 @@ fn compare(name: &str, old: &Settings, new: &Settings) -> Vec<Difference> {
         },
         before: shown(old, key),
         after: shown(new, key),
-        restart: name.is_empty() && at_start(key),
+        restart: name.is_empty() && (at_start(key) || comes_or_goes(key, old, new)),
     };
     changed.map(difference).collect()
 }
@@ -83,6 +83,11 @@ fn at_start(key: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
     AT_START.iter().any(|table| within(table))
+}
+
+/// Whoever deals with Stripe is there from the start, or not at all.
+fn comes_or_goes(key: &str, old: &Settings, new: &Settings) -> bool {
+    key == "stripe.mode" && old.contains_key(key) != new.contains_key(key)
 }
 
 /// What a whole thing is, in a line: the settings that matter most.

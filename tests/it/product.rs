@@ -10,7 +10,7 @@ mod money;
 mod openapi;
 mod operator;
 mod race;
-mod redis;
+pub(crate) mod redis;
 mod sdk;
 pub(crate) mod shop;
 mod tokens;

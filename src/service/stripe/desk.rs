@@ -72,7 +72,7 @@ impl Received {
 pub struct Desk {
     ledger: Arc<dyn Ledger>,
     memos: Arc<dyn Memos>,
-    stripe: Option<Arc<dyn Stripe>>,
+    stripe: ArcSwap<Option<Arc<dyn Stripe>>>,
     clock: Arc<dyn Clock>,
     rules: ArcSwap<Rules>,
     wake: tokio::sync::Notify,
@@ -102,16 +102,22 @@ impl Desk {
         Desk {
             ledger,
             memos,
-            stripe,
+            stripe: ArcSwap::from_pointee(stripe),
             clock,
             rules: ArcSwap::from_pointee(rules),
             wake: tokio::sync::Notify::new(),
         }
     }
 
-    /// From now on these rules apply.
-    pub fn set_rules(&self, rules: Rules) {
+    /// From now on these rules apply, and Stripe is asked through this client.
+    pub fn reload(&self, rules: Rules, stripe: Option<Arc<dyn Stripe>>) {
+        self.stripe.store(Arc::new(stripe));
         self.rules.store(Arc::new(rules));
+    }
+
+    /// The client of Stripe's API, where it may be asked.
+    fn stripe(&self) -> Option<Arc<dyn Stripe>> {
+        self.stripe.load().as_ref().clone()
     }
 
     /// The rules that apply.

@@ -182,15 +182,19 @@ impl PurchaseMemo {
     }
 
     pub(super) fn next(&mut self, id: &str, rules: &Rules) -> Result<Option<Want>, Parked> {
-        let buys = self.buys(rules)?;
-        let troubled = self.clawback.is_heard();
-        if !buys && !troubled && self.lot.is_none() {
-            return Ok(None);
+        let buys = self.buys(rules);
+        let pays = buys == Ok(true);
+        if !pays && !self.clawback.is_heard() && self.lot.is_none() {
+            return buys.map(|_| None);
         }
         let Some(account) = self.owner.account() else {
-            return self.owner(id, buys, rules);
+            return self.owner(id, pays, rules);
         };
-        if buys && let Some(want) = self.credit(id, rules, &account)? {
+        // Shut first: whatever else cannot be done must not keep the gate open.
+        if let Some(want) = self.clawback.pauses(&account, rules) {
+            return Ok(Some(want));
+        }
+        if buys? && let Some(want) = self.credit(id, rules, &account)? {
             return Ok(Some(want));
         }
         let amount = self.paid.as_ref().map(|paid| paid.amount);
@@ -229,9 +233,11 @@ impl PurchaseMemo {
         let Some(paid) = self.paid.clone() else {
             return Ok(None);
         };
-        let credits = match self.order.credits()? {
-            Some(credits) => credits,
-            None => worth(rules, &paid.currency, paid.amount)?,
+        let credits = match (&self.lot, self.order.credits()?) {
+            // What it was credited by stays, whatever the rate is now.
+            (Some(lot), _) => lot.credits.0,
+            (None, Some(credits)) => credits,
+            (None, None) => worth(rules, &paid.currency, paid.amount)?,
         };
         let by_grant = rules.stripe.mode == Mode::Grants;
         if by_grant && self.made.is_open() {
@@ -266,7 +272,6 @@ impl PurchaseMemo {
             credits: Amount(credits),
             value: paid.amount,
         };
-        // Credits are what they were when it was first credited, whatever the rate is now.
         let lot = self.lot.get_or_insert(mine);
         if lot.grant != grant {
             self.put = true;

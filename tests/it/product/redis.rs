@@ -12,11 +12,11 @@ use crate::rig::tls::TestCa;
 use crate::rig::upstream::{Gate, Reply};
 use crate::rig::within;
 
-pub(super) fn ledger(redis: &RedisServer) -> String {
+pub(crate) fn ledger(redis: &RedisServer) -> String {
     format!("backend = \"redis\"\nurl = \"{}\"", redis.url())
 }
 
-pub(super) async fn redis() -> RedisServer {
+pub(crate) async fn redis() -> RedisServer {
     RedisServer::start(RedisOptions::default().persistence(Persistence::EverySec)).await
 }
 

@@ -168,7 +168,7 @@ fn utc(seconds: i64) -> String {
 }
 
 #[tokio::test]
-async fn r6_a_grant_that_starts_later_is_not_spent_before_and_one_that_is_over_never() {
+async fn r6_w11_a_grant_that_starts_later_is_not_spent_before_and_one_that_is_over_never() {
     let till = Till::open(GRANTS).await;
     let customer = till.stripe.customer(&[]);
     let now = till.stripe.world().now();
@@ -232,7 +232,7 @@ async fn r9_credits_that_come_back_from_a_void_invoice_were_never_charged_twice(
 }
 
 #[tokio::test]
-async fn r14_events_of_another_mode_or_account_do_nothing_and_are_counted() {
+async fn r14_w8_events_of_another_mode_or_account_do_nothing_and_are_counted() {
     let till = Till::open(super::till::Setup {
         more: "account = \"acct_ours\"",
         ..GRANTS

@@ -107,6 +107,82 @@ async fn w10_what_cannot_be_credited_is_kept_for_a_person_and_answered_well() {
 }
 
 #[tokio::test]
+async fn w5_an_event_that_is_sent_again_days_later_gives_nothing_twice() {
+    let till = Till::open(Setup { api: false, ..GRANTS }).await;
+    let customer = till.stripe.customer(&[]);
+    till.grant(&customer, 100, json!({}));
+    let created = till.stripe.world().events_of("billing.credit_grant.created")[0].clone();
+    // Each try is signed anew, so it is believed whenever it comes.
+    for _ in 0..3 {
+        assert_eq!(till.stripe.resend(&created.id).await.status, Some(200));
+    }
+    // After days it is not remembered that this event was dealt with: another id stands for that.
+    let mut again = created.payload;
+    again["id"] = json!("evt_forgotten");
+    assert_eq!(till.send(&again).await.status(), 200);
+    assert_eq!(till.has(&customer, "1.000000").await["granted"], "1.000000");
+}
+
+#[tokio::test]
+async fn w7_while_the_ledger_is_away_stripe_is_told_to_come_back_and_then_it_counts() {
+    let redis = crate::product::redis::redis().await;
+    let ledger = format!("{}\ntimeout = \"500ms\"", crate::product::redis::ledger(&redis));
+    let till = Till::open(Setup {
+        api: false,
+        ledger: Box::leak(ledger.into_boxed_str()),
+        ..GRANTS
+    })
+    .await;
+    let customer = till.stripe.customer(&[]);
+    till.grant(&customer, 100, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&customer, "1.000000").await;
+    till.grant(&customer, 200, json!({}));
+    let event = till.stripe.world().events_of("billing.credit_grant.created")[1]
+        .id
+        .clone();
+    redis.freeze();
+    let away = till.stripe.resend(&event).await;
+    assert_eq!(away.status, Some(503));
+    redis.thaw();
+    crate::rig::within("the event is taken", async {
+        while till.stripe.resend(&event).await.status != Some(200) {}
+    })
+    .await;
+    assert_eq!(till.has(&customer, "3.000000").await["granted"], "3.000000");
+    till.shop.verify().await;
+}
+
+#[tokio::test]
+async fn w14_a_flood_without_signatures_costs_little_and_asks_nothing_of_the_ledger() {
+    let redis = crate::product::redis::redis().await;
+    let ledger = crate::product::redis::ledger(&redis);
+    let till = Till::open(Setup {
+        api: false,
+        ledger: Box::leak(ledger.into_boxed_str()),
+        ..GRANTS
+    })
+    .await;
+    let key = till.shop.customer("acme", "10").await;
+    redis.freeze();
+    let client = till.shop.faregate.client();
+    let connection = client.connect().await;
+    for round in 0..300 {
+        let mut request = connection.post(WEBHOOK, "{}");
+        if round % 2 == 0 {
+            request = request.header("stripe-signature", "t=1795000000,v1=00");
+        }
+        assert_eq!(request.send().await.status(), 400);
+    }
+    redis.thaw();
+    till.shop.opens(&key).await;
+    assert_eq!(
+        till.counted("other", "forged").await + till.counted("other", "out_of_time").await,
+        150
+    );
+}
+
+#[tokio::test]
 async fn without_a_key_webhooks_alone_credit_and_shut() {
     let till = Till::open(Setup { api: false, ..GRANTS }).await;
     let customer = till.stripe.customer(&[]);

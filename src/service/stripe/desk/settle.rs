@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::task::JoinSet;
 
 use crate::domain::time::{Span, Timestamp};
 use crate::ledger::LedgerError;
@@ -23,6 +24,9 @@ const LEASE: Span = Span::from_secs(90);
 
 /// The most wants that are done for a memo in one go.
 const WANTS_MAX: usize = 1_000;
+
+/// How many memos are worked on at the same time.
+const AT_ONCE: usize = 8;
 
 /// The most memos that one look takes up.
 const BATCH: usize = 100;
@@ -212,25 +216,41 @@ impl Desk {
         Ok(Ended::Parked(format!("it wants more than {WANTS_MAX} things")))
     }
 
-    /// Goes on with all memos that are due; how many there were. Any proxy may call it at any time.
-    pub async fn work(&self) -> Result<usize, LedgerError> {
+    /// Goes on with all memos that are due, some at the same time, so that one that Stripe is slow about does not hold up the others; how many there were.
+    /// Any proxy may call it at any time.
+    pub async fn work(self: &Arc<Self>) -> Result<usize, LedgerError> {
         let names = self.memos.due_memos(BATCH).await?;
-        for name in &names {
-            if let Err(error) = self.settle(name, true).await {
-                if error.is_transient() {
-                    return Err(error);
+        let count = names.len();
+        let mut names = names.into_iter();
+        let mut working = JoinSet::new();
+        let mut failed = None;
+        loop {
+            while working.len() < AT_ONCE
+                && let Some(name) = names.next()
+            {
+                let desk = Arc::clone(self);
+                working.spawn(async move { (desk.settle(&name, true).await, name) });
+            }
+            match working.join_next().await {
+                None => break,
+                Some(Ok((Err(error), name))) => {
+                    if !error.is_transient() {
+                        tracing::error!(memo = %name, %error, "could not go on with what is due");
+                    } else {
+                        failed = Some(error);
+                    }
                 }
-                tracing::error!(memo = %name, %error, "could not go on with what is due");
+                Some(_) => {}
             }
         }
-        Ok(names.len())
+        failed.map_or(Ok(count), Err)
     }
 
     /// Works on what is due until the task is dropped: soon after something was told, and every second.
     pub async fn run(self: Arc<Self>) {
         loop {
             let pause = match self.work().await {
-                Ok(BATCH) => continue,
+                Ok(BATCH) => std::time::Duration::from_millis(20),
                 Ok(_) => std::time::Duration::from_secs(1),
                 Err(error) => {
                     tracing::warn!(%error, "could not go on with what Stripe told");

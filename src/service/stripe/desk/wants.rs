@@ -220,7 +220,7 @@ impl Desk {
     }
 
     async fn ask(&self, call: &Call) -> Result<serde_json::Value, Tried> {
-        let Some(stripe) = &self.stripe else {
+        let Some(stripe) = self.stripe() else {
             let why = "without `api_key` Stripe cannot be asked".to_owned();
             return Err(Tried::Ends(Ended::Parked(why)));
         };

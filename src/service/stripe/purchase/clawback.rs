@@ -177,6 +177,15 @@ impl Clawback {
         sum.negated()
     }
 
+    /// Whether the account is shut for a dispute, or no longer.
+    pub(super) fn pauses(&self, account: &AccountId, rules: &Rules) -> Option<Want> {
+        self.disputes.iter().find_map(|(dispute, disputed)| {
+            let shut = disputed.counts() && rules.stripe.on.dispute.pause;
+            self.said.change(account, &format!("dispute:{dispute}"), shut)
+        })
+    }
+
+    /// What is to be taken or given back next.
     pub(super) fn next(
         &mut self,
         id: &str,
@@ -185,13 +194,6 @@ impl Clawback {
         paid: Option<i64>,
         rules: &Rules,
     ) -> Result<Option<Want>, Parked> {
-        for (dispute, disputed) in &self.disputes {
-            let shut = disputed.counts() && rules.stripe.on.dispute.pause;
-            let reason = format!("dispute:{dispute}");
-            if let Some(want) = self.said.change(account, &reason, shut) {
-                return Ok(Some(want));
-            }
-        }
         let Some(lot) = lot else {
             return Ok(None);
         };
