@@ -2,7 +2,9 @@
 
 mod client;
 pub(crate) mod fake;
+mod load;
 mod payments;
 mod rules;
+mod seed;
 mod till;
 mod webhooks;
