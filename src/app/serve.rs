@@ -109,6 +109,7 @@ impl Started {
         ));
         if let Some(stripe) = &running.stripe {
             tasks.spawn(Arc::clone(&stripe.desk).run());
+            tasks.spawn(Arc::clone(&stripe.desk).run_usage());
         }
         tasks.spawn(watch_files(Arc::clone(&running)));
         Ok(Started {

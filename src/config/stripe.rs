@@ -4,6 +4,7 @@ mod keys;
 mod on;
 mod packs;
 mod read;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::domain::money::{Currency, Rates};
 use crate::domain::time::Span;
 
 pub(super) use read::{RawStripe, read};
+pub use usage::Usage;
 
 /// `[stripe]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +47,8 @@ pub struct Stripe {
     pub on: Troubles,
     /// What is done at Stripe about failed invoices. Only with an API key.
     pub fail_fast: Option<FailFast>,
+    /// What was used is reported. Only in mode [`Mode::Grants`], with an API key.
+    pub usage: Option<Usage>,
     /// Where buyers go after paying. Only with an API key.
     pub checkout: Option<Checkout>,
     /// What can be bought, in the order of the file, no id twice. Only with [`Stripe::checkout`].

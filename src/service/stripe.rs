@@ -15,3 +15,4 @@ mod invoice;
 mod mark;
 pub mod memo;
 mod purchase;
+mod usage;

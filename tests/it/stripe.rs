@@ -7,4 +7,5 @@ mod payments;
 mod rules;
 mod seed;
 mod till;
+mod usage;
 mod webhooks;

@@ -1,7 +1,7 @@
 //! `[stripe]` as settings.
 
 use super::super::secret::Secret;
-use super::super::stripe::{Checkout, FailFast, Pack, Stripe};
+use super::super::stripe::{Checkout, FailFast, Pack, Stripe, Usage};
 use super::super::units::show_duration;
 use super::{List, Settings};
 use crate::config::section::join;
@@ -20,6 +20,7 @@ pub(super) fn of_stripe(list: &mut List, stripe: &Stripe) {
         sync_every,
         on,
         fail_fast,
+        usage,
         checkout,
         packs: _,
     } = stripe;
@@ -46,6 +47,10 @@ pub(super) fn of_stripe(list: &mut List, stripe: &Stripe) {
     {
         list.put("stripe.fail_fast.attempts_max", attempts_max);
         list.put("stripe.fail_fast.after_last", after_last.as_str());
+    }
+    if let Some(Usage { event_name, every }) = usage {
+        list.put("stripe.usage.event_name", event_name);
+        list.time("stripe.usage.every", *every);
     }
     if let Some(Checkout {
         success_url,

@@ -7,7 +7,7 @@ use super::super::address::{BaseUrl, denied_host, parse_base};
 use super::super::context::{Place, Placed};
 use super::super::section::{Section, within};
 use super::super::units::secs;
-use super::{Mode, Stripe, keys, on, packs};
+use super::{Mode, Stripe, keys, on, packs, usage};
 use crate::domain::credits::Credits;
 use crate::domain::ids::PlanId;
 use crate::domain::money::{Currency, Rate, Rates};
@@ -31,7 +31,7 @@ const API_HOST: &str = "api.stripe.com";
 const METADATA: &str = "faregate_account";
 const HOUR: u64 = 3_600;
 /// What is of no use without a key.
-const TAKES_KEY: [&str; 4] = ["sync_every", "fail_fast", "checkout", "packs"];
+const TAKES_KEY: [&str; 5] = ["sync_every", "fail_fast", "checkout", "packs", "usage"];
 
 const MODE: &str = "What makes credits: grants mirrors the credit grants that Stripe keeps for a customer, ledger grants credits for each payment that succeeds. Exactly one, so that nothing is credited twice.";
 const BASE: &str = "Where Stripe's API is; for tests. http:// to this machine only.";
@@ -45,6 +45,7 @@ const SYNC: &str =
 const ON: &str = "What each trouble with a payment does to the account.";
 const FAIL_FAST: &str =
     "Stops Stripe's retries of invoices that fail. Absent: Stripe goes on as its dashboard says.";
+const USAGE: &str = "Reports what was used to a meter at Stripe, so that grants are applied to invoices; with mode = \"grants\".";
 const CHECKOUT: &str = "Lets customers buy packs on Stripe's payment page.";
 
 /// `None` with a problem.
@@ -66,6 +67,7 @@ pub(in crate::config) fn read(s: &Section<'_>) -> Option<RawStripe> {
     let sync_every = s.duration("sync_every", SYNC, secs(HOUR), often);
     let on = s.section("on", ON, on::read);
     let fail_fast = s.table("fail_fast", FAIL_FAST, on::fail_fast);
+    let usage = s.table("usage", USAGE, usage::read);
     let checkout = s.table("checkout", CHECKOUT, packs::checkout);
     let packs = packs::packs(s, mode, rates.as_ref());
     for (name, advice) in [
@@ -86,6 +88,13 @@ pub(in crate::config) fn read(s: &Section<'_>) -> Option<RawStripe> {
     }
     let api_key = api_key.filter(|key| keys::fits(s, key, livemode));
     check_uses(s);
+    if mode == Some(Mode::Ledger) && s.has("usage") {
+        s.problem(
+            &s.place_or("usage"),
+            "is for mode = \"grants\": in mode \"ledger\" Stripe knows of no credits that usage could be taken from",
+            "take it out",
+        );
+    }
     let stripe = Stripe {
         mode: mode?,
         webhook_secrets: webhook_secrets?,
@@ -99,6 +108,7 @@ pub(in crate::config) fn read(s: &Section<'_>) -> Option<RawStripe> {
         plan: None,
         on,
         fail_fast,
+        usage,
         checkout,
         packs,
     };

@@ -4,6 +4,7 @@
 //! leaves a memo that is due, and whoever looks at due memos next goes on with it ([`Desk::work`]).
 
 mod owner;
+mod report;
 mod settle;
 mod wants;
 
@@ -166,6 +167,10 @@ impl Desk {
             && rules.stripe.mode == Mode::Grants
         {
             return self.look_at_grant(&related.id).await;
+        }
+        if matches!(event.body, Body::Thin(_)) && event.kind.starts_with("v1.billing.meter.") {
+            let why = "Stripe could not use some of what was reported as used; what exactly, its dashboard says at the meter's events";
+            return self.park_event(event, raw, why).await;
         }
         let telling = match told(event) {
             Ok(Some(telling)) => telling,

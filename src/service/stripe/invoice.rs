@@ -65,7 +65,11 @@ impl InvoiceMemo {
         }
         if self.stopped.is_open() {
             let call = api::stop_invoice(id, "failed").ok()?;
-            return Some(Want::Call { step: "stop", call });
+            return Some(Want::Call {
+                step: "stop",
+                call,
+                before: None,
+            });
         }
         let subscription = self.subscription.as_deref().filter(|_| self.ended.is_open())?;
         let call = match fast.after_last {
@@ -83,6 +87,7 @@ impl InvoiceMemo {
         Some(Want::Call {
             step: "end",
             call: call.ok()?,
+            before: None,
         })
     }
 

@@ -20,6 +20,7 @@ use super::grant::GrantMemo;
 use super::invoice::InvoiceMemo;
 use super::mark::MarkMemo;
 use super::purchase::PurchaseMemo;
+use super::usage::UsageMemo;
 
 /// What the operator decided, and what is at hand.
 #[derive(Clone, Debug)]
@@ -87,6 +88,8 @@ pub enum Want {
         step: &'static str,
         /// What.
         call: Call,
+        /// After this second (since the epoch) it must not be made any more: Stripe would not know it again.
+        before: Option<i64>,
     },
 }
 
@@ -260,17 +263,9 @@ pub enum Document {
     Customer(CustomerMemo),
     /// `fraud_warning:issfr_1`, `review:prv_1`
     Mark(MarkMemo),
+    /// `usage:acme`
+    Usage(UsageMemo),
 }
-
-/// The kinds of memos of Stripe's objects.
-pub const KINDS: [&str; 6] = [
-    "grant",
-    "purchase",
-    "invoice",
-    "customer",
-    "fraud_warning",
-    "review",
-];
 
 /// Why a stored memo cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -285,6 +280,7 @@ macro_rules! each {
             Document::Invoice($memo) => $does,
             Document::Customer($memo) => $does,
             Document::Mark($memo) => $does,
+            Document::Usage($memo) => $does,
         }
     };
 }
@@ -300,6 +296,7 @@ impl Document {
             "invoice" => Document::Invoice(serde_json::from_str(text).map_err(wrong)?),
             "customer" => Document::Customer(serde_json::from_str(text).map_err(wrong)?),
             "fraud_warning" | "review" => Document::Mark(serde_json::from_str(text).map_err(wrong)?),
+            "usage" => Document::Usage(serde_json::from_str(text).map_err(wrong)?),
             _ => return Err(Illegible("it is of no kind that is known".to_owned())),
         })
     }
@@ -317,6 +314,7 @@ impl Document {
             Document::Invoice(memo) => memo.hear(telling),
             Document::Customer(memo) => memo.hear(telling, rules),
             Document::Mark(memo) => memo.hear(telling),
+            Document::Usage(_) => {}
         }
     }
 
@@ -335,6 +333,7 @@ impl Document {
             Document::Invoice(memo) => Ok(memo.next(name.id(), rules)),
             Document::Customer(memo) => Ok(memo.next(rules)),
             Document::Mark(memo) => Ok(memo.next(name, rules)),
+            Document::Usage(memo) => memo.next(name.id(), rules),
         }
     }
 

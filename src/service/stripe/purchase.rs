@@ -333,7 +333,11 @@ impl PurchaseMemo {
             metadata,
         };
         let call = api::create_credit_grant(&grant).map_err(|error| error.to_string())?;
-        Ok(Want::Call { step: "make", call })
+        Ok(Want::Call {
+            step: "make",
+            call,
+            before: None,
+        })
     }
 
     pub(super) fn note(&mut self, want: &Want, done: Done) {

@@ -1,5 +1,6 @@
 //! Whose account something concerns: the one that the operator named in Stripe's metadata, else the one of the customer's id.
 
+use crate::config::stripe::Mode;
 use crate::domain::ids::AccountId;
 use crate::ledger::LedgerError;
 use crate::ledger::memos::MemoName;
@@ -157,6 +158,9 @@ impl Desk {
             }
         })
         .await?;
+        if self.rules().stripe.mode == Mode::Grants {
+            self.usage_is_of(account, customer).await?;
+        }
         if waited.is_empty() {
             return Ok(());
         }

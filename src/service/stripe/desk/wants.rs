@@ -60,7 +60,14 @@ impl Desk {
             }
             Want::Change { account, change } => self.change(name, kept, account, change).await,
             Want::Look(call) => Ok(self.look(call).await),
-            Want::Call { call, .. } => self.call(name, call).await,
+            Want::Call { call, before, .. } => {
+                if before.is_some_and(|before| self.seconds() >= before) {
+                    let why =
+                        "it is not known whether Stripe did it, and too late to ask again: compare by hand";
+                    return Ok(Tried::Came(Done::Refused(why.to_owned())));
+                }
+                self.call(name, call).await
+            }
         }
     }
 
