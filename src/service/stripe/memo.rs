@@ -82,6 +82,17 @@ pub enum Want {
     },
     /// To hear of the object anew, from the API.
     Look(Call),
+    /// That Stripe makes a grant for a payment, if it has none.
+    Make {
+        /// The call that makes it.
+        call: Call,
+        /// Whose.
+        customer: String,
+        /// The payment, which the grant bears.
+        payment: String,
+        /// From then on (seconds since the epoch) Stripe may have forgotten that it made it: it is looked for first.
+        look_from: i64,
+    },
     /// That Stripe does something.
     Call {
         /// The memo's own name for it.
@@ -91,6 +102,13 @@ pub enum Want {
         /// After this second (since the epoch) it must not be made any more: Stripe would not know it again.
         before: Option<i64>,
     },
+}
+
+impl Want {
+    /// Stripe is to do something: that it refuses is one step that will not be made, and the memo goes on.
+    fn is_doing(&self) -> bool {
+        matches!(self, Want::Call { .. } | Want::Make { .. })
+    }
 }
 
 /// By what an account is found.
@@ -341,7 +359,7 @@ impl Document {
     pub fn note(&mut self, name: &MemoName, want: &Want, done: Done, rules: &Rules) -> Result<(), Parked> {
         match &done {
             // A call that is refused is one step that will not be made; the rest goes on.
-            Done::Refused(why) if !matches!(want, Want::Call { .. }) => return Err(why.clone()),
+            Done::Refused(why) if !want.is_doing() => return Err(why.clone()),
             Done::Heard(telling) => self.hear(name, telling, rules),
             _ => {}
         }

@@ -30,6 +30,9 @@ pub(super) const CATEGORY: &str = "faregate_category";
 /// The priority of grants that payments make: Stripe's own default.
 const PRIORITY: u8 = 50;
 
+/// Stripe knows an idempotency key for at least a day, in seconds less an hour.
+const KEYS_KNOWN: i64 = 23 * 3_600;
+
 /// What is remembered of a payment.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -333,21 +336,22 @@ impl PurchaseMemo {
             metadata,
         };
         let call = api::create_credit_grant(&grant).map_err(|error| error.to_string())?;
-        Ok(Want::Call {
-            step: "make",
+        Ok(Want::Make {
             call,
-            before: None,
+            payment: id.to_owned(),
+            look_from: paid.at.saturating_add(KEYS_KNOWN),
+            customer,
         })
     }
 
     pub(super) fn note(&mut self, want: &Want, done: Done) {
         match (want, done) {
-            (Want::Call { step: "make", .. }, Done::Refused(why)) => {
+            (Want::Make { .. }, Done::Refused(why)) => {
                 self.refusals = self.refusals.saturating_add(1);
                 self.refused_now = true;
                 self.made = Step::Refused(why);
             }
-            (Want::Call { step: "make", .. }, _) => self.made = Step::Done,
+            (Want::Make { .. }, _) => self.made = Step::Done,
             (Want::Owner(_), Done::Owner(owner)) => self.owner = owner,
             (Want::Grant { .. }, _) => self.put = true,
             (want, done) => self.clawback.note(want, &done),

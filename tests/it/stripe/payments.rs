@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::fake::{Card, Outcome};
-use super::till::{LEDGER, Till};
+use super::fake::{Card, Fault, Outcome};
+use super::till::{GRANTS, LEDGER, Till};
 
 impl Till {
     /// A customer pays so many cents with a good card; the payment and its charge.
@@ -83,5 +83,47 @@ async fn a_dispute_shuts_and_takes_back_and_being_won_undoes_both() {
     till.has(&customer, "0.750000").await;
     assert_eq!(till.reasons(&customer).await, [""; 0]);
     till.shop.opens(&key).await;
+    till.shop.verify().await;
+}
+
+#[tokio::test]
+async fn a_grant_that_was_made_long_ago_and_never_heard_of_is_found_and_not_made_again() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    let metadata = json!({"faregate_credits": "50"});
+    let (payment, _) = till.pay(&customer, 5000, metadata);
+    till.grant(&customer, 5000, json!({"metadata": {"purchase_id": payment}}));
+    let mut succeeded = till.stripe.world().events_of("payment_intent.succeeded")[0]
+        .payload
+        .clone();
+    let long_ago = succeeded["created"].as_i64().expect("a time") - 30 * 3_600;
+    succeeded["data"]["object"]["created"] = json!(long_ago);
+    assert_eq!(till.send(&succeeded).await.status(), 200);
+    till.has(&customer, "50.000000").await;
+    assert_eq!(till.stripe.calls_of("POST /v1/billing/credit_grants").len(), 0);
+    assert_eq!(till.stripe.calls_of("GET /v1/billing/credit_grants").len(), 1);
+    till.stripe.assert_clean();
+}
+
+#[tokio::test]
+async fn what_was_bought_is_granted_at_stripe_once_though_its_answer_is_lost() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    till.stripe
+        .fail("POST /v1/billing/credit_grants", 1, Fault::CloseAfter);
+    let (payment, charge) = till.pay(&customer, 5000, json!({"faregate_credits": "50"}));
+    till.stripe.deliver_all().await;
+    let shown = till.has(&customer, "50.000000").await;
+    let grants = till.stripe.world().grants_of(&customer);
+    assert_eq!(grants.len(), 1);
+    assert_eq!(grants[0]["metadata"]["purchase_id"], payment.as_str());
+    assert_eq!(shown["grants"][0]["id"], grants[0]["id"]);
+    // Its events change nothing any more, and a refund takes from it.
+    till.stripe.deliver_all().await;
+    till.stripe.world().refund(&charge, 5000);
+    till.stripe.deliver_all().await;
+    let shown = till.has(&customer, "0.000000").await;
+    assert_eq!(shown["granted"], "0.000000");
+    till.stripe.assert_clean();
     till.shop.verify().await;
 }

@@ -272,6 +272,6 @@ fn back_off(unanswered: u32) -> Span {
 impl Want {
     /// Stripe has to be asked for it.
     pub(super) fn is_asking(&self) -> bool {
-        matches!(self, Want::Look(_) | Want::Call { .. })
+        matches!(self, Want::Look(_) | Want::Call { .. } | Want::Make { .. })
     }
 }

@@ -9,9 +9,10 @@ use crate::ledger::LedgerError;
 use crate::ledger::detail::Note;
 use crate::ledger::memos::{Kept, MemoName};
 use crate::service::accounts::{ControlError, send};
+use crate::stripe::api;
 use crate::stripe::call::Call;
-use crate::stripe::client::ApiError;
-use crate::stripe::facts::{Telling, read};
+use crate::stripe::client::{ApiError, list_all};
+use crate::stripe::facts::{Fact, Telling, read};
 
 use super::super::memo::{Document, Done, Lot, Owner, Rules, Want};
 use super::Desk;
@@ -19,6 +20,9 @@ use super::settle::{Ended, Tried};
 
 /// By whom the journal says that it was done.
 const ACTOR: &str = "stripe";
+
+/// The most grants of a customer that are looked through for one that was made before.
+const GRANTS_MAX: usize = 10_000;
 
 impl Desk {
     /// Does one want of a memo as it was `kept`.
@@ -59,6 +63,19 @@ impl Desk {
                 self.command(&command).await
             }
             Want::Change { account, change } => self.change(name, kept, account, change).await,
+            Want::Make {
+                call,
+                customer,
+                payment,
+                look_from,
+            } => {
+                if self.seconds() >= *look_from
+                    && let Some(tried) = self.find_made(customer, payment).await?
+                {
+                    return Ok(tried);
+                }
+                self.call(name, call).await
+            }
             Want::Look(call) => Ok(self.look(call).await),
             Want::Call { call, before, .. } => {
                 if before.is_some_and(|before| self.seconds() >= before) {
@@ -201,6 +218,38 @@ impl Desk {
             Ok(telling) => Tried::Came(Done::Heard(Box::new(telling))),
             Err(tried) => tried,
         }
+    }
+
+    /// The grant that was made for a payment, told to its memo; nothing where there is none.
+    async fn find_made(&self, customer: &str, payment: &str) -> Result<Option<Tried>, LedgerError> {
+        let refused = |why: String| Ok(Some(Tried::Came(Done::Refused(why))));
+        let (Some(stripe), Ok(call)) = (self.stripe(), api::list_credit_grants(customer)) else {
+            return refused(format!("the grants of {customer:?} cannot be listed"));
+        };
+        let asked_at = self.seconds();
+        let grants = match list_all(&*stripe, &call, GRANTS_MAX).await {
+            Ok(grants) => grants,
+            Err(error) => return Ok(Some(Tried::Ends(Ended::Unanswered(error.to_string())))),
+        };
+        for grant in &grants {
+            let Ok(Some(Fact::Grant(grant))) = read(grant) else {
+                continue;
+            };
+            if grant
+                .metadata
+                .get(api::PURCHASE)
+                .is_some_and(|bought| bought == payment)
+            {
+                let telling = Telling {
+                    fact: Fact::Grant(grant),
+                    at: asked_at,
+                    by: "api".to_owned(),
+                };
+                Box::pin(self.tell(&telling, true)).await?;
+                return Ok(Some(Tried::Came(Done::Done)));
+            }
+        }
+        Ok(None)
     }
 
     /// Has Stripe do something; what it answers is told to the memos that it concerns, but for the one that is being worked on.
