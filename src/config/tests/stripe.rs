@@ -196,8 +196,15 @@ fn what_the_guide_shows_can_be_used() {
     let guide = std::fs::read_to_string(guide).unwrap();
     let shown = guide.split("```toml\n").skip(1);
     let shown: Vec<&str> = shown.map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(shown.len(), 2);
-    let stripe = stripe(&shown.concat());
+    let [least, packs, usage] = shown[..] else {
+        panic!("{shown:?}");
+    };
+    let reporting = stripe(&format!("{}{usage}", least.replace("\"ledger\"", "\"grants\"")));
+    assert_eq!(
+        reporting.usage.as_ref().unwrap().every,
+        std::time::Duration::from_secs(60)
+    );
+    let stripe = stripe(&format!("{least}{packs}"));
     assert_eq!(stripe.pack("starter").unwrap().credits, "11".parse().unwrap());
     for (name, reaction) in stripe.on.all() {
         let row = guide
