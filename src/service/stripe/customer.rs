@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::stripe::facts::{Fact, Subscription, Telling};
 
-use super::memo::{Done, Owner, Rules, Said, Want};
+use super::memo::{Done, Owner, Rules, Said, Want, Whose};
 
 /// The most subscriptions that are remembered of a customer; ended ones go first.
 const SUBSCRIPTIONS_MAX: usize = 100;
@@ -111,18 +111,27 @@ impl CustomerMemo {
     }
 
     pub(super) fn next(&mut self, rules: &Rules) -> Option<Want> {
-        let account = self.owner.account()?;
         let pauses = rules.stripe.on.subscription.pause;
         let another_is_open = self.subscriptions.values().any(|s| is_open(&s.status));
-        self.subscriptions.iter().find_map(|(id, standing)| {
+        let shuts = |standing: &Standing| {
             let status = &*standing.status;
-            let shut = !(is_open(status) || is_over(status) && another_is_open);
+            pauses && !(is_open(status) || is_over(status) && another_is_open)
+        };
+        let Some(account) = self.owner.account() else {
+            let owner = self.owner.clone();
+            let troubled = self.subscriptions.values().any(shuts);
+            return troubled.then_some(Want::Owner(Whose::Customer { owner, pays: false }));
+        };
+        self.subscriptions.iter().find_map(|(id, standing)| {
             self.said
-                .change(&account, &format!("subscription:{id}"), pauses && shut)
+                .change(&account, &format!("subscription:{id}"), shuts(standing))
         })
     }
 
-    pub(super) fn note(&mut self, want: &Want, _: Done) {
-        self.said.note(want);
+    pub(super) fn note(&mut self, want: &Want, done: Done) {
+        match done {
+            Done::Owner(owner) => self.owner = owner,
+            _ => self.said.note(want),
+        }
     }
 }

@@ -243,6 +243,22 @@ impl Desk {
         )))
     }
 
+    /// Has a memo looked at by whoever looks at what is due, whatever becomes of this caller.
+    async fn make_due(&self, name: &MemoName) -> Result<(), LedgerError> {
+        for _ in 0..TRIES {
+            let Some(kept) = self.memos.memo(name).await? else {
+                return Ok(());
+            };
+            let stored = settle::Stored::read(name, Some(&kept))?;
+            if self.write(name, &stored, Some(&kept), Timestamp::ZERO).await? {
+                return Ok(());
+            }
+        }
+        Err(LedgerError::Unavailable(format!(
+            "the memo {name} is written by others all the time"
+        )))
+    }
+
     /// Writes over what was read; whether nobody else had.
     async fn write(
         &self,

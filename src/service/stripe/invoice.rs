@@ -29,6 +29,9 @@ pub struct InvoiceMemo {
     pub stopped: Step,
     /// The subscription is canceled or paused.
     pub ended: Step,
+    /// How often Stripe was asked for either and did not say yes or no. An error of its own it says again to the same idempotency key for a day, so each
+    /// time has another: both calls say what shall be, and may be made twice.
+    pub unanswered: u32,
 }
 
 impl InvoiceMemo {
@@ -64,7 +67,7 @@ impl InvoiceMemo {
             return None;
         }
         if self.stopped.is_open() {
-            let call = api::stop_invoice(id, "failed").ok()?;
+            let call = api::stop_invoice(id, &self.because("failed")).ok()?;
             return Some(Want::Call {
                 step: "stop",
                 call,
@@ -80,7 +83,7 @@ impl InvoiceMemo {
                     collection: Some(api::Collection::KeepAsDraft),
                     ..api::SubscriptionChange::default()
                 },
-                id,
+                &self.because(id),
             ),
             AfterLast::Keep => return None,
         };
@@ -89,6 +92,13 @@ impl InvoiceMemo {
             call: call.ok()?,
             before: None,
         })
+    }
+
+    fn because(&self, what: &str) -> String {
+        match self.unanswered {
+            0 => what.to_owned(),
+            times => format!("{what}_{times}"),
+        }
     }
 
     pub(super) fn note(&mut self, want: &Want, done: Done) {

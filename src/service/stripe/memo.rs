@@ -343,6 +343,13 @@ impl Document {
         }
     }
 
+    /// Stripe did not answer what it wanted.
+    pub fn unanswered(&mut self) {
+        if let Document::Invoice(memo) = self {
+            memo.unanswered = memo.unanswered.saturating_add(1);
+        }
+    }
+
     /// The next thing that it wants; none when all is as it should be; or why it cannot go on.
     pub fn next(&mut self, name: &MemoName, rules: &Rules) -> Result<Option<Want>, Parked> {
         match self {

@@ -19,6 +19,7 @@ pub(super) struct Till {
 }
 
 /// How a till is set up.
+#[derive(Clone, Copy)]
 pub(super) struct Setup {
     pub(super) mode: &'static str,
     pub(super) ledger: &'static str,
@@ -128,7 +129,7 @@ impl Till {
     }
 }
 
-fn config(setup: &Setup, stripe: &FakeStripe) -> String {
+pub(super) fn config(setup: &Setup, stripe: &FakeStripe) -> String {
     let key = if setup.api {
         format!(
             "api_key = \"{}\"\napi_base = \"{}\"\n",

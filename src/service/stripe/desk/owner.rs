@@ -107,8 +107,14 @@ impl Desk {
             return Ok(found);
         }
         // Trouble before there is an account: it is raised as soon as there is one.
+        let mut settled_in = false;
         self.rewrite(&name, |document| {
             if let Document::Customer(waited_for) = document {
+                // Made by somebody else since it was looked for.
+                settled_in = waited_for.owner.account.is_some();
+                if settled_in {
+                    return;
+                }
                 waited_for.owner.customer = Some(customer.clone());
                 if !waited_for.wait(memo.as_str()) {
                     tracing::error!(customer, memo = %memo, "too much waits for this customer to have an account");
@@ -116,7 +122,11 @@ impl Desk {
             }
         })
         .await?;
-        Ok(found)
+        Ok(if settled_in {
+            Tried::Ends(Ended::Again)
+        } else {
+            found
+        })
     }
 
     /// The account by its name, made where somebody pays; nothing where it is not there.
@@ -161,21 +171,24 @@ impl Desk {
         if self.rules().stripe.mode == Mode::Grants {
             self.usage_is_of(account, customer).await?;
         }
+        let waited: Vec<MemoName> = waited.iter().filter_map(|memo| memo.parse().ok()).collect();
         if waited.is_empty() {
             return Ok(());
         }
+        // Each is due before it is struck from the list, and the list is struck before any is worked on: each of them comes by here again.
         for memo in &waited {
-            if let Ok(memo) = memo.parse::<MemoName>() {
-                Box::pin(self.settle(&memo, false)).await?;
-            }
+            self.make_due(memo).await?;
         }
         self.rewrite(name, |document| {
             if let Document::Customer(memo) = document {
-                memo.waiting.retain(|waiting| !waited.contains(waiting));
+                memo.waiting
+                    .retain(|waiting| waited.iter().all(|done| done.as_str() != waiting));
             }
         })
         .await?;
-        Box::pin(self.settle(name, false)).await?;
+        for memo in &waited {
+            Box::pin(self.settle(memo, false)).await?;
+        }
         Ok(())
     }
 

@@ -164,6 +164,7 @@ impl Desk {
                 Ended::Unanswered(why) => {
                     tracing::warn!(memo = %name, why, "Stripe did not answer; it is asked again");
                     stored.unanswered = stored.unanswered.saturating_add(1);
+                    stored.document.unanswered();
                     (Settled::Later, self.clock.now().plus(back_off(stored.unanswered)))
                 }
                 Ended::Parked(why) => {
