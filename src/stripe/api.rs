@@ -26,6 +26,14 @@ use super::form::{Form, Metadata};
 /// The most items that a page has.
 pub const PAGE_MAX: usize = 100;
 
+/// `GET` of a list by its path, the newest item alone: whether the key may read it.
+///
+/// # Errors
+/// A segment is no id.
+pub fn peek(path: &[&str]) -> Result<Call, BadCall> {
+    Call::get(path, Form::new().put("limit", 1))
+}
+
 /// A form of a list: pages as long as may be.
 fn listing() -> Form {
     Form::new().put("limit", PAGE_MAX)

@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use error::{ApiError, Refused};
-pub use list::{Newer, list_all, list_newer};
+pub use list::{Newer, list_all, list_newer, list_newest};
 pub use options::{API_VERSION, ClientError, ClientOptions};
 
 use super::call::Call;

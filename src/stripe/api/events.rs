@@ -1,6 +1,6 @@
 //! Events that were missed, and where they are sent.
 
-use super::{BadCall, Call, Form, listing};
+use super::{BadCall, Call, Form, Key, listing};
 
 /// The most types of events that can be asked for at once.
 pub const TYPES_MAX: usize = 20;
@@ -57,4 +57,48 @@ pub fn get_thin_event(event: &str) -> Result<Call, BadCall> {
 /// None that its arguments could cause.
 pub fn list_webhook_endpoints() -> Result<Call, BadCall> {
     Call::get(&["v1", "webhook_endpoints"], listing())
+}
+
+/// What of an endpoint is changed; what is `None` stays as it is. Its API version cannot be changed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EndpointChange<'a> {
+    /// All types that it gets from now on, those that it had included.
+    pub events: Option<&'a [String]>,
+    /// Whether anything is sent to it.
+    pub enabled: Option<bool>,
+}
+
+/// `POST /v1/webhook_endpoints/{id}`. Restricted keys mostly have no right to it.
+///
+/// # Errors
+/// The id is none.
+pub fn update_webhook_endpoint(
+    endpoint: &str,
+    change: &EndpointChange<'_>,
+    because: &str,
+) -> Result<Call, BadCall> {
+    let form = Form::new()
+        .list("enabled_events", change.events.unwrap_or_default())
+        .maybe("disabled", change.enabled.map(|enabled| !enabled));
+    let key = Key::of("endpoint-update", &[endpoint, because]);
+    Call::post(&["v1", "webhook_endpoints", endpoint], form, key)
+}
+
+/// `POST /v1/webhook_endpoints`: events of these types go to this address from now on, rendered by this version of the API. Only this call's answer has
+/// the secret that they are signed with.
+///
+/// # Errors
+/// None that its arguments could cause.
+pub fn create_webhook_endpoint(
+    url: &str,
+    events: &[String],
+    version: &str,
+    because: &str,
+) -> Result<Call, BadCall> {
+    let form = Form::new()
+        .put("url", url)
+        .list("enabled_events", events)
+        .put("api_version", version);
+    let key = Key::of("endpoint", &[url, because]);
+    Call::post(&["v1", "webhook_endpoints"], form, key)
 }

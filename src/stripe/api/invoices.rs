@@ -10,6 +10,14 @@ pub fn get_invoice(invoice: &str) -> Result<Call, BadCall> {
     Call::get(&["v1", "invoices", invoice], Form::new())
 }
 
+/// `GET /v1/invoices?status=open`: those that are finalized and not paid, newest first.
+///
+/// # Errors
+/// None that its arguments could cause.
+pub fn list_open_invoices() -> Result<Call, BadCall> {
+    Call::get(&["v1", "invoices"], listing().put("status", "open"))
+}
+
 /// `POST /v1/invoices/{id}` with `auto_advance=false`: no more tries to collect it, no reminders, no automations. It must be open or a draft.
 ///
 /// # Errors

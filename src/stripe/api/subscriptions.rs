@@ -19,6 +19,14 @@ pub fn list_subscriptions(customer: &str) -> Result<Call, BadCall> {
     Call::get(&["v1", "subscriptions"], form)
 }
 
+/// `GET /v1/subscriptions`: of all customers, those that were not canceled, newest first.
+///
+/// # Errors
+/// None that its arguments could cause.
+pub fn list_living_subscriptions() -> Result<Call, BadCall> {
+    Call::get(&["v1", "subscriptions"], listing())
+}
+
 /// What becomes of a subscription's invoices. Its status stays as it is whichever is chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Collection {

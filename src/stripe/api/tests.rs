@@ -164,6 +164,23 @@ fn all() -> Vec<Call> {
         get_event("evt_1"),
         get_thin_event("evt_1"),
         list_webhook_endpoints(),
+        update_webhook_endpoint(
+            "we_1",
+            &EndpointChange {
+                events: Some(&["invoice.paid".to_owned()]),
+                enabled: Some(true),
+            },
+            "1",
+        ),
+        create_webhook_endpoint(
+            "https://gate.example/faregate/stripe/webhook",
+            &["invoice.paid".to_owned()],
+            "2026-10-28.endive",
+            "1",
+        ),
+        list_open_invoices(),
+        list_living_subscriptions(),
+        peek(&["v1", "billing", "credit_grants"]),
         get_subscription("sub_1"),
         update_subscription("sub_1", &change(), "evt_1"),
         update_subscription("sub_1", &ends, "evt_2"),
@@ -188,7 +205,7 @@ fn all() -> Vec<Call> {
 }
 
 /// Those that the subset does not have, and why they are made all the same.
-const BEYOND: [(&str, &str); 6] = [
+const BEYOND: [(&str, &str); 8] = [
     (
         "GET /v2/core/events/:id",
         "the subset is of v1; reports of errors in usage come as thin events alone, which have to be fetched",
@@ -205,6 +222,14 @@ const BEYOND: [(&str, &str); 6] = [
     (
         "GET /v1/subscriptions",
         "whether another subscription of the customer is still good, or good again (section 6.1)",
+    ),
+    (
+        "POST /v1/webhook_endpoints/:id",
+        "an endpoint that exists is mended, not doubled (section 4.3)",
+    ),
+    (
+        "GET /v1/invoices",
+        "which are tried again and again is seen only in the list (section 6.1)",
     ),
     (
         "GET /v1/account",
@@ -316,6 +341,7 @@ fn s4_no_id_in_a_path_leads_elsewhere() {
         void_invoice(hostile),
         get_event(hostile),
         get_thin_event(hostile),
+        update_webhook_endpoint(hostile, &EndpointChange::default(), "x"),
         get_subscription(hostile),
         update_subscription(hostile, &change(), "x"),
         cancel_subscription(hostile, false),

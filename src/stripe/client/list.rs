@@ -25,6 +25,27 @@ pub async fn list_all(stripe: &dyn Stripe, call: &Call, max: usize) -> Result<Ve
     }
 }
 
+/// The newest items of a list, newest first, and whether there are more: at least `max`, and up to a page more, if there are so many.
+///
+/// # Errors
+/// A page was not answered, or is none.
+pub async fn list_newest(
+    stripe: &dyn Stripe,
+    call: &Call,
+    max: usize,
+) -> Result<(Vec<Value>, bool), ApiError> {
+    let mut items: Vec<Value> = Vec::new();
+    let mut next = call.clone();
+    loop {
+        let page = Page::read(stripe, &next).await?;
+        items.extend(page.items);
+        match items.last().filter(|_| page.more) {
+            Some(last) if items.len() < max => next = call.with("starting_after", id(last)?),
+            _ => return Ok((items, page.more)),
+        }
+    }
+}
+
 /// What has come to a list.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Newer {

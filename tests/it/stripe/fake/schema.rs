@@ -27,7 +27,8 @@ pub(crate) struct Operation {
 }
 
 /// Reads that exist in the real API and not in the subset, as (method, path, query parameters).
-const MORE: [(&str, &str, &[&str]); 7] = [
+const MORE: [(&str, &str, &[&str]); 8] = [
+    ("GET", "/v1/invoices", &["customer", "status"]),
     ("GET", "/v1/account", &[]),
     ("GET", "/v1/payment_intents", &["customer"]),
     ("GET", "/v1/setup_intents/{intent}", &[]),
@@ -51,6 +52,8 @@ impl Api {
         for (method, path, names) in MORE {
             operations.push(Operation::new(method, path, list_parameters(names)));
         }
+        let update = endpoint_update(&operations);
+        operations.push(Operation::new("POST", "/v1/webhook_endpoints/{id}", update));
         Api { operations }
     }
 
@@ -117,6 +120,20 @@ fn parameters(operation: &Value) -> Value {
     all.insert("properties".into(), properties.into());
     all.insert("required".into(), required.into());
     all.into()
+}
+
+/// What an endpoint is changed by: what it is made by, but for its version; and whether it is disabled.
+fn endpoint_update(operations: &[Operation]) -> Value {
+    let made = operations
+        .iter()
+        .find(|operation| operation.name == "POST /v1/webhook_endpoints");
+    let mut parameters = made.expect("in the subset").parameters.clone();
+    let properties = parameters["properties"].as_object_mut().expect("properties");
+    properties.remove("api_version");
+    properties.remove("connect");
+    properties.insert("disabled".into(), serde_json::json!({"type": "boolean"}));
+    parameters["required"] = serde_json::json!([]);
+    parameters
 }
 
 fn list_parameters(names: &[&str]) -> Value {

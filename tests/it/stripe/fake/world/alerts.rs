@@ -117,4 +117,20 @@ impl World {
         shown["secret"] = format!("whsec_{}", text(&shown, "id")).into();
         Ok(shown)
     }
+
+    /// `POST /v1/webhook_endpoints/{id}`: the list of events takes the place of the one that was there.
+    pub(crate) fn update_endpoint(&mut self, id: &str, asked: &Value) -> Reply {
+        self.find("webhook_endpoint", id)?;
+        let mut fields = json!({});
+        for name in ["enabled_events", "url", "description"] {
+            if let Some(given) = asked.get(name) {
+                fields[name] = given.clone();
+            }
+        }
+        if let Some(disabled) = asked["disabled"].as_bool() {
+            fields["status"] = if disabled { "disabled" } else { "enabled" }.into();
+        }
+        self.set(id, fields);
+        Ok(self.object(id).clone())
+    }
 }
