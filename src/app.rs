@@ -1,6 +1,7 @@
 //! L5: builds everything from a configuration, runs it, stops it. The only place that names a store.
 
 mod admin_listener;
+mod audit;
 mod copy;
 mod demo;
 mod load;
@@ -13,6 +14,7 @@ mod stripe;
 
 use std::path::Path;
 
+pub use audit::StripeAccount;
 pub use copy::{CopyTo, copy};
 pub use demo::{DemoOptions, demo};
 pub use load::{load, read};

@@ -1,4 +1,4 @@
-//! L6: the command line. All commands but `demo`, `serve`, `check`, `restore`, `ledger copy` and `ledger rebuild --config` are clients of the admin API; no rule lives here.
+//! L6: the command line. All commands but `demo`, `serve`, `check`, `restore`, `ledger copy`, `ledger rebuild --config`, `stripe audit` and `stripe harden` are clients of the admin API; no rule lives here.
 
 mod accounts;
 mod check;
@@ -9,6 +9,7 @@ mod keys;
 mod ledger;
 mod output;
 mod serve;
+mod stripe;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,6 +73,9 @@ enum Command {
     /// The ledger: history, proof, and the move to Redis
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Stripe: what leaves you exposed there, and setting it right
+    #[command(subcommand)]
+    Stripe(stripe::Stripe),
     /// Print a completion script for a shell
     Completions {
         /// Which
@@ -114,6 +118,7 @@ pub fn run() -> ExitCode {
         Command::Key(command) => client.and_then(|client| command.run(&client, &output)),
         Command::Grant(command) => client.and_then(|client| command.run(&client, &output)),
         Command::Ledger(command) => command.run(client, &output),
+        Command::Stripe(command) => command.run(&output),
         Command::Completions { shell } => {
             // In memory first: what is generated straight to a reader that has gone panics.
             let mut script = Vec::new();

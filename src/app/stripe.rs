@@ -74,7 +74,7 @@ fn secrets_of(stripe: &Stripe) -> Result<WebhookSecrets, AppError> {
     WebhookSecrets::new(stripe.webhook_secrets.clone()).map_err(AppError::failed)
 }
 
-fn client_of(stripe: &Stripe) -> Result<Option<Arc<dyn client::Stripe>>, AppError> {
+pub(super) fn client_of(stripe: &Stripe) -> Result<Option<Arc<dyn client::Stripe>>, AppError> {
     let Some(key) = &stripe.api_key else {
         return Ok(None);
     };

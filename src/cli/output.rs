@@ -22,6 +22,13 @@ impl Output {
             line(people(answer).trim_end());
         }
     }
+
+    /// A line for people while something is under way; programs wait for the answer.
+    pub(crate) fn tell(&self, text: &str) {
+        if !self.json {
+            line(text.trim_end());
+        }
+    }
 }
 
 /// A line on standard output.

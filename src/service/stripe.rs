@@ -8,9 +8,11 @@
 //!
 //! Every way by which something is learned (webhooks, answers of the API, `stripe sync`, `stripe replay`) goes through the same memos.
 
+pub mod audit;
 mod customer;
 pub mod desk;
 mod grant;
+pub mod harden;
 mod invoice;
 mod mark;
 pub mod memo;
