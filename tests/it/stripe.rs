@@ -1,5 +1,6 @@
 //! What the gate does with Stripe, against a fake of it.
 
+mod audit;
 mod client;
 mod cutoff;
 pub(crate) mod fake;

@@ -1,8 +1,7 @@
 use super::snapshot::{Endpoint, Invoice, Item, Meter, Part, Subscription};
 use super::*;
 use crate::config::stripe::{AfterLast, FailFast, Mode, Reaction, Troubles};
-use crate::config::{BaseUrl, Secret};
-use crate::domain::money::Rate;
+use crate::config::Secret;
 use crate::service::stripe::harden::{Asked, plan};
 use crate::stripe::client::API_VERSION;
 use crate::stripe::facts::HEARD;
@@ -13,32 +12,31 @@ const ASKED: Asked<'static> = Asked {
     because: "1",
 };
 
+/// As an operator writes them.
 fn settings(mode: Mode) -> Stripe {
-    let rate = Rate::new("1".parse().unwrap()).unwrap();
-    Stripe {
-        mode,
-        webhook_secrets: vec![Secret::new("whsec_1")],
-        api_key: Some(Secret::new("rk_live_1")),
-        api_base: BaseUrl {
-            tls: true,
-            host: "api.stripe.com".into(),
-            port: 443,
-            path: "".into(),
-        },
-        rates: std::iter::once(("usd".parse().unwrap(), rate)).collect(),
-        livemode: true,
-        account: Some("acct_1".into()),
-        account_metadata: "faregate_account".into(),
-        plan: None,
-        sync_every: Some(std::time::Duration::from_secs(3_600)),
-        on: Troubles::default(),
-        fail_fast: Some(FailFast {
-            attempts_max: 1,
-            after_last: AfterLast::Cancel,
-        }),
-        checkout: None,
-        packs: Vec::new(),
-    }
+    let text = format!(
+        r#"
+[upstreams.models]
+url = "http://127.0.0.1:9"
+[[routes]]
+match = "POST /v1/rerank"
+upstream = "models"
+cost = 1
+[stripe]
+mode = "{}"
+webhook_secrets = ["whsec_1"]
+api_key = "rk_live_1"
+livemode = true
+account = "acct_1"
+credits_per_unit = {{ usd = 1 }}
+[stripe.fail_fast]
+attempts_max = 1
+"#,
+        mode.as_str()
+    );
+    let files = |_: &std::path::Path| Err(std::io::Error::other("none"));
+    let config = crate::config::parse(&text, &|_| None, &files).unwrap();
+    Stripe::clone(config.stripe.as_ref().unwrap())
 }
 
 fn part<T>(items: Vec<T>) -> Part<T> {
