@@ -13,6 +13,7 @@ pub(super) fn check(snapshot: &Snapshot, stripe: &Stripe, all: &mut Vec<Finding>
     if stripe.mode != Mode::Grants {
         return;
     }
+    reported(&meters.items, stripe, all);
     if meters.items.is_empty() {
         let trouble = Trouble {
             found: "no active one".to_owned(),
@@ -34,6 +35,25 @@ pub(super) fn check(snapshot: &Snapshot, stripe: &Stripe, all: &mut Vec<Finding>
     for meter in meters.items.iter().filter(counts) {
         one(meter, all);
     }
+}
+
+/// Usage goes to a meter by its event name; Stripe takes it first, and finds out later that there is none.
+fn reported(meters: &[Meter], stripe: &Stripe, all: &mut Vec<Finding>) {
+    let Some(usage) = &stripe.usage else {
+        return;
+    };
+    let what = "[stripe.usage] event_name";
+    if meters.iter().any(|meter| *meter.event_name == *usage.event_name) {
+        all.push(Finding::good("meter.reported", what, &*usage.event_name));
+        return;
+    }
+    let trouble = Trouble {
+        found: format!("no active meter has {:?}", usage.event_name),
+        wanted: "the event_name of an active meter",
+        risk: "what was used is reported to nothing, and no grant is applied to an invoice",
+        fix: "make that meter in the dashboard, Billing, Meters; or correct event_name",
+    };
+    all.push(Finding::risk("meter.reported", what, trouble));
 }
 
 fn one(meter: &Meter, all: &mut Vec<Finding>) {

@@ -121,7 +121,7 @@ pub(super) fn check_invoices(snapshot: &Snapshot, stripe: &Stripe, all: &mut Vec
                 found: format!("tried {} times, and Stripe goes on", invoice.attempts),
                 wanted: &format!("stopped after {attempts_max}, as [stripe.fail_fast] says"),
                 risk: "the gate has not stopped it: was the event lost, or may the key not write invoices?",
-                fix: "faregate stripe sync; or in the dashboard turn off the invoice's automatic collection, or void it",
+                fix: "in the dashboard turn off the invoice's automatic collection, or void it",
             },
             None => Trouble {
                 found: format!("tried {} times, and Stripe goes on", invoice.attempts),

@@ -1,7 +1,7 @@
 use super::snapshot::{Endpoint, Invoice, Item, Meter, Part, Subscription};
 use super::*;
 use crate::config::Secret;
-use crate::config::stripe::{AfterLast, FailFast, Mode, Reaction};
+use crate::config::stripe::{AfterLast, FailFast, Mode, Reaction, Usage};
 use crate::service::stripe::harden::{Asked, plan};
 use crate::stripe::client::API_VERSION;
 use crate::stripe::facts::HEARD;
@@ -227,6 +227,9 @@ const SPOILT: &[(Standing, &str, Spoil)] = &[
     (Standing::Risk, "meter.window", |s, _| {
         first(s.meters.as_mut().unwrap()).window = Some("hour".into());
     }),
+    (Standing::Risk, "meter.reported", |_, c| {
+        c.usage = Some(usage("tokens"));
+    }),
     (Standing::Risk, "settings.fail_fast", |_, c| c.fail_fast = None),
     (Standing::Risk, "settings.sync", |_, c| c.sync_every = None),
     (Standing::Risk, "settings.on", |_, c| {
@@ -354,6 +357,22 @@ fn a_meter_of_another_product_is_none_of_ours() {
         beyond_the_usual(&findings(&spoilt, &settings(Mode::Grants))),
         [(Standing::Risk, "meter.sum")]
     );
+}
+
+fn usage(event_name: &str) -> Usage {
+    Usage {
+        event_name: event_name.into(),
+        every: std::time::Duration::from_secs(60),
+    }
+}
+
+#[test]
+fn usage_that_goes_to_a_meter_is_good() {
+    let mut config = settings(Mode::Grants);
+    config.usage = Some(usage("credits"));
+    let found = findings(&snapshot(), &config);
+    assert_eq!(beyond_the_usual(&found), []);
+    assert!(of(Standing::Good, &found).contains(&"meter.reported"));
 }
 
 fn operations(snapshot: &Snapshot, asked: &Asked<'_>) -> Vec<String> {
