@@ -345,9 +345,12 @@ impl Document {
 
     /// Stripe did not answer what it wanted.
     pub fn unanswered(&mut self) {
-        if let Document::Invoice(memo) = self {
-            memo.unanswered = memo.unanswered.saturating_add(1);
-        }
+        let unanswered = match self {
+            Document::Invoice(memo) => &mut memo.unanswered,
+            Document::Purchase(memo) => &mut memo.unanswered,
+            _ => return,
+        };
+        *unanswered = unanswered.saturating_add(1);
     }
 
     /// The next thing that it wants; none when all is as it should be; or why it cannot go on.

@@ -54,6 +54,8 @@ pub struct PurchaseMemo {
     pub made: Step,
     /// How often Stripe refused to make it.
     pub refusals: u32,
+    /// How often Stripe was asked to make it and did not say yes or no.
+    pub unanswered: u32,
     /// It has just refused: enough for now.
     #[serde(skip)]
     refused_now: bool,
@@ -243,14 +245,19 @@ impl PurchaseMemo {
             (None, None) => worth(rules, &paid.currency, paid.amount)?,
         };
         let by_grant = rules.stripe.mode == Mode::Grants;
+        let here = self.lot.as_ref().is_none_or(|lot| lot.grant == own_lot(id));
         if by_grant && self.made.is_open() {
-            return match self.lot {
-                Some(_) => Ok(None),
-                None => self.make(id, rules, &paid, credits).map(Some),
-            };
+            if !here {
+                return Ok(None);
+            }
+            // Who has paid does not wait for Stripe to answer again.
+            let credited = self.put || self.unanswered == 0;
+            if credited {
+                return self.make(id, rules, &paid, credits).map(Some);
+            }
         }
         if !(self.put || by_grant && self.made == Step::Done) {
-            return self.lot_here(id, &paid, credits, account);
+            return self.lot_here(id, &paid, credits, account, by_grant);
         }
         match &self.made {
             Step::Refused(why) if self.refused_now => {
@@ -268,13 +275,22 @@ impl PurchaseMemo {
         paid: &Paid,
         credits: Credits,
         account: &AccountId,
+        by_grant: bool,
     ) -> Result<Option<Want>, Parked> {
-        let grant = format!("purchase:{id}");
+        let grant = own_lot(id);
         let mine = Lot {
             grant: grant.clone(),
             credits: Amount(credits),
             value: paid.amount,
         };
+        if by_grant && self.lot.is_none() {
+            // A grant of Stripe's may be about to stand for it: one of the two does, and which is written first.
+            return Ok(Some(Want::Claim {
+                payment: id.to_owned(),
+                lot: mine,
+                owner: self.owner.clone(),
+            }));
+        }
         let lot = self.lot.get_or_insert(mine);
         if lot.grant != grant {
             self.put = true;
@@ -357,4 +373,9 @@ impl PurchaseMemo {
             (want, done) => self.clawback.note(want, &done),
         }
     }
+}
+
+/// The ledger's grant of a payment that credits by itself.
+fn own_lot(id: &str) -> String {
+    format!("purchase:{id}")
 }

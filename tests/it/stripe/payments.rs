@@ -127,3 +127,21 @@ async fn what_was_bought_is_granted_at_stripe_once_though_its_answer_is_lost() {
     till.stripe.assert_clean();
     till.shop.verify().await;
 }
+
+#[tokio::test]
+async fn who_has_paid_has_credits_also_while_stripe_answers_with_errors() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    // Stripe keeps such an error under its idempotency key: the same call gets it again for a day.
+    till.stripe
+        .fail("POST /v1/billing/credit_grants", 1, Fault::ErrorBefore);
+    let (payment, _) = till.pay(&customer, 5000, json!({"faregate_credits": "50"}));
+    till.stripe.deliver_all().await;
+    let shown = till.has(&customer, "50.000000").await;
+    assert_eq!(shown["grants"][0]["id"], format!("purchase:{payment}"));
+    // The grant comes to be all the same, by hand: it is the same credits.
+    till.grant(&customer, 5000, json!({"metadata": {"purchase_id": payment}}));
+    till.stripe.deliver_all().await;
+    assert_eq!(till.show(&customer).await["granted"], "50.000000");
+    till.shop.verify().await;
+}
