@@ -28,8 +28,9 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-mod chance;
+pub(crate) mod chance;
 mod decimal;
+pub(crate) mod direct;
 pub(crate) mod error;
 pub(crate) mod faults;
 mod form;
