@@ -3,6 +3,7 @@
 //! Handlers only translate: request in, a call to `service` or the ledger, reply out. No rule lives here.
 
 pub mod admin;
+mod checkout;
 pub mod customer;
 mod dto;
 mod reply;

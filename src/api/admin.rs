@@ -4,6 +4,7 @@
 
 mod accounts;
 mod auth;
+mod checkout;
 pub mod endpoints;
 mod grants;
 mod keys;
@@ -21,6 +22,7 @@ use crate::domain::ids::AccountId;
 use crate::ledger::{Answer, Ledger, PAGE_MAX};
 use crate::service::accounts::Actor;
 use crate::service::request_ids::Entropy;
+use crate::service::stripe::sales::Sales;
 
 pub use auth::Tokens;
 use endpoints::{ENDPOINTS, Endpoint, Operation};
@@ -54,6 +56,8 @@ pub struct Admin {
     operations: Arc<dyn Operations>,
     tokens: Tokens,
     entropy: Entropy,
+    /// Where packs can be bought.
+    sales: Option<Arc<Sales>>,
     /// Its certificate proves its name: no other can be made to point to it.
     named: bool,
 }
@@ -105,8 +109,14 @@ impl Admin {
             operations,
             tokens,
             entropy,
+            sales: None,
             named: false,
         }
+    }
+
+    /// The same, where packs can be bought.
+    pub fn selling(self, sales: Option<Arc<Sales>>) -> Admin {
+        Admin { sales, ..self }
     }
 
     /// Reached by TLS alone, so that it may be addressed by whatever name its certificate has.
@@ -155,6 +165,7 @@ impl Admin {
             Operation::ListGrants => self.list_grants(&call).await,
             Operation::PutGrant => self.put_grant(&call).await,
             Operation::VoidGrant => self.void_grant(&call).await,
+            Operation::Checkout => self.checkout(&call).await,
             Operation::ListEntries => self.list_entries(&call).await,
             Operation::Verify => self.verify().await,
             Operation::Rebuild => self.rebuild().await,

@@ -1,10 +1,13 @@
 //! `/faregate/v1/...`: what a customer sees of the own account, with the own key. The scope comes from the key alone.
 
+mod buying;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use crate::domain::credits::Credits;
 use crate::domain::entry::{Entry, EntryKind};
@@ -15,7 +18,10 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::service::denial::Denial;
 use crate::service::gate::{Gate, Known};
 use crate::service::plans::Plans;
+use crate::service::stripe::sales::Sales;
 use crate::service::tariff::{self, Tariff};
+
+use buying::Counter;
 
 use super::dto::EntryJson;
 use super::reply::{self, Problem, Reply};
@@ -32,12 +38,15 @@ const DAYS_MAX: i64 = 400;
 /// The customer's endpoints.
 pub struct Customer {
     ledger: Arc<dyn Ledger>,
+    counter: Option<Counter>,
 }
 
 /// What a request to these endpoints came with.
 pub struct Call<'a> {
     /// Method, target, body.
     pub request: Request<Bytes>,
+    /// The request's own id.
+    pub id: HoldId,
     /// The key that was presented.
     pub presented: &'a [u8],
     /// The worker's gate.
@@ -83,7 +92,16 @@ impl From<LedgerError> for Refused {
 impl Customer {
     /// Endpoints over a ledger.
     pub fn new(ledger: Arc<dyn Ledger>) -> Customer {
-        Customer { ledger }
+        Customer {
+            ledger,
+            counter: None,
+        }
+    }
+
+    /// The same, where packs can be bought: calls of Stripe's API are made in the runtime `aside`, not in the one that serves requests.
+    pub fn selling(self, sales: Arc<Sales>, aside: Handle) -> Customer {
+        let counter = Some(Counter::new(sales, aside));
+        Customer { counter, ..self }
     }
 
     /// Answers a request whose path begins with [`PREFIX`]. A refusal is answered by whoever answers all of them.
@@ -94,6 +112,10 @@ impl Customer {
         if call.request.method() == Method::POST && call.request.uri().path() == QUOTE {
             // It asks nothing of the ledger.
             return Ok(quote(&call).await?);
+        }
+        if let Some(path) = buying::path(call.request.uri().path()) {
+            // Stripe takes longer than the ledger may.
+            return self.buying(&call, path, &known).await;
         }
         // A statement may take its time for an operator; a customer gets an answer as soon as for any request.
         call.gate.in_time(patience, self.route(&call, &known)).await?
@@ -115,7 +137,7 @@ impl Customer {
                 Err(Problem::other_method(&["GET"]).into())
             }
             _ => {
-                let what = "such endpoint; there are balance, usage, charges/{request id}, prices and quote";
+                let what = "such endpoint; there are balance, usage, charges/{request id}, prices, quote, packs and checkout";
                 Err(Problem::not_found(what).into())
             }
         }

@@ -32,6 +32,7 @@ impl Own for OwnEndpoints {
     fn answer<'a>(&'a self, call: OwnCall<'a>) -> OwnAnswer<'a> {
         let OwnCall {
             request,
+            id,
             presented,
             gate,
             plans,
@@ -40,6 +41,7 @@ impl Own for OwnEndpoints {
         } = call;
         let call = Call {
             request,
+            id,
             presented,
             gate,
             plans,
@@ -80,6 +82,8 @@ fn fault(refused: Refused) -> OwnFault {
         Refused::Denied(denial) => OwnFault::Denied(denial),
         Refused::Problem(problem) => match (problem.status, problem.allow) {
             (_, Some(methods)) => OwnFault::OtherMethod(methods),
+            (StatusCode::BAD_GATEWAY, None) => OwnFault::PaymentsRefused,
+            (StatusCode::SERVICE_UNAVAILABLE, None) => OwnFault::PaymentsUnavailable,
             (StatusCode::NOT_FOUND, None) => OwnFault::NotFound(problem.detail),
             _ => OwnFault::Invalid(problem.detail),
         },

@@ -97,6 +97,7 @@ impl Started {
             kernel_entropy(),
         );
         let api = api.over_tls(admin_tls.is_some());
+        let api = api.selling(running.stripe.as_ref().map(|stripe| Arc::clone(&stripe.sales)));
         tasks.spawn(admin_listener::run(listener, admin_tls, Arc::new(api)));
         tasks.spawn(sweeper::run(
             ledger,
@@ -215,7 +216,10 @@ fn start_workers(
     let log = AccessLog::start(format, std::io::stdout()).map_err(AppError::failed)?;
     // Set once: workers are started once.
     let _ = running.log.set(Arc::downgrade(&log));
-    let customer = Customer::new(Arc::clone(&running.ledger));
+    let mut customer = Customer::new(Arc::clone(&running.ledger));
+    if let Some(stripe) = &running.stripe {
+        customer = customer.selling(Arc::clone(&stripe.sales), tokio::runtime::Handle::current());
+    }
     let own: Arc<dyn Own> = Arc::new(OwnEndpoints {
         customer,
         webhook: running.stripe.as_ref().map(|stripe| Arc::clone(&stripe.webhook)),

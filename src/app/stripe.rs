@@ -10,6 +10,7 @@ use crate::ledger::Ledger;
 use crate::ledger::memos::Memos;
 use crate::service::stripe::desk::Desk;
 use crate::service::stripe::memo::Rules;
+use crate::service::stripe::sales::Sales;
 use crate::stripe::client::{self, Client, ClientOptions};
 use crate::stripe::signature::WebhookSecrets;
 use crate::telemetry::metrics::Metrics;
@@ -21,6 +22,7 @@ use super::AppError;
 pub(super) struct Counter {
     pub(super) desk: Arc<Desk>,
     pub(super) webhook: Arc<Webhook>,
+    pub(super) sales: Arc<Sales>,
 }
 
 impl Counter {
@@ -37,12 +39,13 @@ impl Counter {
         let client = client_of(stripe)?;
         let clock = Arc::new(SystemClock);
         let desk = Arc::new(Desk::new(
-            ledger,
-            memos,
-            client,
+            Arc::clone(&ledger),
+            Arc::clone(&memos),
+            client.clone(),
             Arc::clone(&clock) as _,
             rules_of(stripe),
         ));
+        let sales = Sales::new(Arc::clone(&desk), ledger, memos, client, Arc::clone(&clock) as _);
         let webhook = Webhook::new(
             Arc::clone(&desk),
             secrets_of(stripe)?,
@@ -52,6 +55,7 @@ impl Counter {
         Ok(Some(Counter {
             desk,
             webhook: Arc::new(webhook),
+            sales: Arc::new(sales),
         }))
     }
 

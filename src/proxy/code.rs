@@ -89,10 +89,14 @@ codes! {
     UpstreamRefused = "upstream_refused", BAD_GATEWAY, never;
     /// The upstream's answer was not HTTP, or not one that can be passed on.
     UpstreamBroken = "upstream_broken", BAD_GATEWAY, again;
+    /// The payment provider does not do it, which is the operator's business.
+    PaymentsRefused = "payments_refused", BAD_GATEWAY, never;
     /// The ledger did not answer.
     LedgerUnavailable = "ledger_unavailable", SERVICE_UNAVAILABLE, again;
     /// Too much is under way.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, again;
+    /// The payment provider did not answer.
+    PaymentsUnavailable = "payments_unavailable", SERVICE_UNAVAILABLE, again;
     /// The upstream did not answer in time.
     UpstreamTimeout = "upstream_timeout", GATEWAY_TIMEOUT, again;
 }

@@ -57,6 +57,10 @@ pub(super) enum Fault {
     UpstreamRefused,
     /// The upstream's answer cannot be passed on.
     UpstreamBroken,
+    /// Stripe does not sell.
+    PaymentsRefused,
+    /// Stripe did not answer.
+    PaymentsUnavailable,
     /// Every connection to the upstream is in use, and so is the queue.
     UpstreamBusy,
 }
@@ -108,6 +112,8 @@ impl Fault {
             Fault::UpstreamTimeout => Code::UpstreamTimeout,
             Fault::UpstreamRefused => Code::UpstreamRefused,
             Fault::UpstreamBroken => Code::UpstreamBroken,
+            Fault::PaymentsRefused => Code::PaymentsRefused,
+            Fault::PaymentsUnavailable => Code::PaymentsUnavailable,
             Fault::UpstreamBusy | Fault::NoRoom => Code::Overloaded,
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Live {
     /// Where a client's key may stand, in this order.
     pub(super) key_headers: Vec<HeaderName>,
     pub(super) top_up_url: Option<String>,
+    /// Packs can be bought here.
+    pub(super) sells: bool,
     pub(super) body_timeout: Duration,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
@@ -178,6 +180,10 @@ impl Live {
             models_in_order: config.models.clone(),
             key_headers: config.server.key_headers.clone(),
             top_up_url: config.server.top_up_url.clone(),
+            sells: config
+                .stripe
+                .as_ref()
+                .is_some_and(|stripe| !stripe.packs.is_empty()),
             body_timeout: config.server.body_timeout,
             header_timeout: config.server.header_timeout,
             idle_timeout: config.server.idle_timeout,

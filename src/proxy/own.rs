@@ -11,6 +11,7 @@ use ::http::{Method, Request, Response};
 use bytes::Bytes;
 use tower::{ServiceExt, service_fn};
 
+use crate::domain::ids::HoldId;
 use crate::http::body::read_within;
 use crate::http::headers::clean_request;
 use crate::http::target::{Target, normalise};
@@ -35,6 +36,9 @@ const PREFIX: &str = "/faregate/";
 
 /// Where Stripe sends its events.
 const WEBHOOK: &str = "/faregate/stripe/webhook";
+
+/// The header by which repeats are one.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The header by which an event shows that it is Stripe's.
 const SIGNATURE: &str = "stripe-signature";
@@ -71,6 +75,10 @@ pub enum OwnFault {
     NotFound(String),
     /// The endpoint takes these methods.
     OtherMethod(String),
+    /// Stripe does not do it.
+    PaymentsRefused,
+    /// Stripe did not answer.
+    PaymentsUnavailable,
 }
 
 impl From<OwnFault> for Fault {
@@ -80,14 +88,18 @@ impl From<OwnFault> for Fault {
             OwnFault::Invalid(what) => Fault::Unreadable(what.into()),
             OwnFault::NotFound(what) => Fault::NotFound(what),
             OwnFault::OtherMethod(methods) => Fault::MethodNotAllowed(methods),
+            OwnFault::PaymentsRefused => Fault::PaymentsRefused,
+            OwnFault::PaymentsUnavailable => Fault::PaymentsUnavailable,
         }
     }
 }
 
 /// A request for the gate itself.
 pub struct OwnCall<'a> {
-    /// Method, target in normal form, whole body. Headers are not among what is asked for.
+    /// Method, target in normal form, whole body. Of the headers only `Idempotency-Key` is among what is asked for.
     pub request: Request<Bytes>,
+    /// The request's own id.
+    pub id: HoldId,
     /// The one key it carries, not yet looked up.
     pub presented: &'a [u8],
     /// Whom a key identifies.
@@ -140,6 +152,7 @@ async fn ask(exchange: &mut Exchange, body: ClientBody) -> Result<Response<Bytes
     let Exchange {
         head, live, worker, ..
     } = exchange;
+    let id = exchange.request;
     clean_request(head, &live.request_rules).map_err(Fault::Header)?;
     let target = Target::read(&head.method, &head.uri).map_err(Fault::Target)?;
     let own = worker.own.as_ref().ok_or(Fault::RouteNotFound)?;
@@ -154,8 +167,12 @@ async fn ask(exchange: &mut Exchange, body: ClientBody) -> Result<Response<Bytes
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = target.into_path_and_query().into();
+    for value in head.headers.get_all(IDEMPOTENCY_KEY) {
+        request.headers_mut().append(IDEMPOTENCY_KEY, value.clone());
+    }
     let call = OwnCall {
         request,
+        id,
         presented,
         gate: &worker.gate,
         plans: &live.plans,

@@ -17,4 +17,5 @@ mod invoice;
 mod mark;
 pub mod memo;
 mod purchase;
+pub mod sales;
 mod usage;

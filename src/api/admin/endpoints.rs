@@ -24,6 +24,7 @@ pub enum Operation {
     ListGrants,
     PutGrant,
     VoidGrant,
+    Checkout,
     ListEntries,
     Verify,
     Rebuild,
@@ -312,6 +313,20 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "End a grant; what is unspent of it goes",
     )
     .answers(&["Account"]),
+    endpoint(
+        "POST",
+        "/admin/v1/accounts/{account}/checkout",
+        OPERATE,
+        O::Checkout,
+        "Make a payment page for a pack; one for each Idempotency-Key",
+    )
+    .answers(&["Checkout"])
+    .body(&[member(
+        "pack",
+        "string",
+        true,
+        "the id of a pack of the configuration",
+    )]),
     endpoint(
         "GET",
         "/admin/v1/accounts/{account}/entries",

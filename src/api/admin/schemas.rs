@@ -20,6 +20,10 @@ pub(super) fn all() -> Value {
         "Report": object(&[
             ("ok", boolean()), ("accounts", integer()), ("entries", integer()), ("differences", list(&string())),
         ]),
+        "Checkout": object(&[
+            ("id", string()), ("url", string()), ("pack", string()), ("credits", string()), ("price", string()),
+            ("currency", string()), ("expires_at", string()),
+        ]),
         "Done": object(&[("done", string())]),
         "Reloaded": object(&[("reloaded", boolean()), ("changes", list(&string()))]),
     })

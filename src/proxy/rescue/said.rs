@@ -70,6 +70,8 @@ pub(super) fn say(fault: &Fault, exchange: &Exchange) -> Said {
         Fault::UpstreamTimeout => "the upstream did not answer in time; nothing was charged".into(),
         Fault::UpstreamRefused => "the upstream does not accept this gate's credentials, which its operator must see to; nothing was charged".into(),
         Fault::UpstreamBroken => "the upstream's answer cannot be passed on; nothing was charged".into(),
+        Fault::PaymentsRefused => "payments do not work just now, which the operator must see to; nothing was charged".into(),
+        Fault::PaymentsUnavailable => "the payment provider does not answer just now; nothing was charged. Ask again with the same Idempotency-Key".into(),
         Fault::UpstreamBusy => "too many requests are under way to this upstream; nothing was charged".into(),
     }
 }
@@ -199,6 +201,8 @@ fn insufficient(available: Credits, required: Credits, exchange: &Exchange) -> S
         message.push_str("; buy credits at ");
         message.push_str(url);
         fields.push(("top_up_url", quoted(url)));
+    } else if exchange.live.sells {
+        message.push_str("; buy credits: GET /faregate/v1/packs lists packs, and POST /faregate/v1/checkout with {\"pack\": \"ID\"} and the same key answers with a page to pay at");
     }
     Said {
         message: message.into(),

@@ -8,6 +8,7 @@ use crate::stripe::api;
 
 use super::super::customer::CustomerMemo;
 use super::super::memo::{Document, Done, Owner, Rules, Whose};
+use super::super::sales::buyer;
 use super::Desk;
 use super::settle::{Ended, Stored, Tried};
 
@@ -129,6 +130,23 @@ impl Desk {
         })
     }
 
+    /// From now on this customer is this account, unless it is another's already.
+    pub async fn introduce(&self, customer: &str, account: &AccountId) -> Result<(), LedgerError> {
+        let Ok(name) = MemoName::new("customer", customer) else {
+            return Ok(());
+        };
+        self.settle_in(&name, customer, account.as_str()).await
+    }
+
+    /// Whether an account is a customer of Stripe's that has its name from there.
+    pub async fn is_customer(&self, account: &AccountId) -> Result<bool, LedgerError> {
+        let Ok(name) = MemoName::new("customer", account.as_str()) else {
+            return Ok(false);
+        };
+        let known = self.customer(&name).await?;
+        Ok(known.owner.account.as_deref() == Some(account.as_str()))
+    }
+
     /// The account by its name, made where somebody pays; nothing where it is not there.
     async fn found(
         &self,
@@ -158,16 +176,22 @@ impl Desk {
     /// The customer has an account from now on: what waited for that is due.
     async fn settle_in(&self, name: &MemoName, customer: &str, account: &str) -> Result<(), LedgerError> {
         let mut waited = Vec::new();
+        let mut is_new = false;
         self.rewrite(name, |document| {
             if let Document::Customer(memo) = document {
                 memo.owner.customer = Some(customer.to_owned());
-                if memo.owner.account.is_none() {
+                is_new = memo.owner.account.is_none();
+                if is_new {
                     memo.owner.account = Some(account.to_owned());
                 }
                 waited = memo.waiting.iter().cloned().collect();
             }
         })
         .await?;
+        if is_new && customer != account {
+            // So that the account buys as who it is already.
+            buyer::remember(&*self.memos, account, customer).await?;
+        }
         if self.rules().stripe.mode == Mode::Grants {
             self.usage_is_of(account, customer).await?;
         }

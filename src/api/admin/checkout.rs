@@ -1,0 +1,27 @@
+//! Buying for an account.
+
+use crate::api::checkout;
+use crate::api::reply::{Problem, Reply};
+
+use super::{Admin, Call};
+
+impl Admin {
+    pub(super) async fn checkout(&self, call: &Call<'_>) -> Result<Reply, Problem> {
+        let account = call.account()?;
+        let pack = checkout::pack_of(call.request.body())?;
+        let sales = self.sales.as_ref().ok_or_else(checkout::closed)?;
+        let once = match checkout::idempotency_key(call.request.headers())? {
+            Some(key) => format!("operator {key}"),
+            None => self.nonce(),
+        };
+        let page = sales.open(&account, &pack, &once).await;
+        page.map(checkout::opened).map_err(|why| checkout::problem(&why))
+    }
+
+    /// What no other call has.
+    fn nonce(&self) -> String {
+        let mut bytes = [0; 16];
+        (self.entropy)(&mut bytes);
+        format!("once {}", u128::from_be_bytes(bytes))
+    }
+}

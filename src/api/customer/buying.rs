@@ -1,0 +1,114 @@
+//! `/faregate/v1/packs` and `/faregate/v1/checkout`: a customer buys. An account that is paused may, so that it can pay what it owes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Method;
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use crate::api::checkout;
+use crate::api::reply::{self, Problem, Reply};
+use crate::domain::refusal::{Refusal, Scope};
+use crate::ledger::LedgerError;
+use crate::service::denial::Denial;
+use crate::service::gate::Known;
+use crate::service::stripe::sales::{NotSold, Sales};
+
+use super::{Call, Customer, PREFIX, Refused};
+
+/// Where packs are sold.
+pub(super) struct Counter {
+    sales: Arc<Sales>,
+    aside: Handle,
+}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counter").finish_non_exhaustive()
+    }
+}
+
+impl Counter {
+    pub(super) fn new(sales: Arc<Sales>, aside: Handle) -> Counter {
+        Counter { sales, aside }
+    }
+
+    /// Has something done in the other runtime. It goes on where the caller leaves.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, NotSold>> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let done = self.aside.spawn(work).await;
+        let done = done.unwrap_or_else(|error| Err(LedgerError::Unavailable(error.to_string()).into()));
+        done.map_err(refused)
+    }
+}
+
+/// The rest of a path that is about buying.
+pub(super) fn path(path: &str) -> Option<&str> {
+    let path = path.strip_prefix(PREFIX)?;
+    let is_buying = matches!(path, "packs" | "checkout") || path.starts_with("checkout/");
+    is_buying.then_some(path)
+}
+
+impl Customer {
+    pub(super) async fn buying(&self, call: &Call<'_>, path: &str, known: &Known) -> Result<Reply, Refused> {
+        let session = path.strip_prefix("checkout/");
+        match (call.request.method(), session) {
+            (&Method::POST, None) if path == "checkout" => self.open(call, known).await,
+            (&Method::GET, None) if path == "packs" => {
+                let packs = self.counter.as_ref().map(|counter| counter.sales.packs());
+                Ok(checkout::packs(&packs.unwrap_or_default()))
+            }
+            (&Method::GET, Some(session)) => self.look(session, known).await,
+            _ if path == "checkout" => Err(Problem::other_method(&["POST"]).into()),
+            _ => Err(Problem::other_method(&["GET"]).into()),
+        }
+    }
+
+    async fn open(&self, call: &Call<'_>, known: &Known) -> Result<Reply, Refused> {
+        let counter = self.counter.as_ref().ok_or_else(checkout::closed)?;
+        let pack = checkout::pack_of(call.request.body())?;
+        let once = match checkout::idempotency_key(call.request.headers())? {
+            Some(key) => format!("customer {key}"),
+            None => format!("request {}", call.id),
+        };
+        let (sales, account) = (Arc::clone(&counter.sales), known.caller().account.clone());
+        let opening = async move { sales.open(&account, &pack, &once).await };
+        counter.aside(opening).await.map(checkout::opened)
+    }
+
+    async fn look(&self, session: &str, known: &Known) -> Result<Reply, Refused> {
+        #[derive(Serialize)]
+        struct Standing {
+            status: &'static str,
+            credits: Option<String>,
+            available: String,
+        }
+        let counter = self.counter.as_ref().ok_or_else(checkout::closed)?;
+        let (sales, account) = (Arc::clone(&counter.sales), known.caller().account.clone());
+        let session = session.to_owned();
+        let looking = async move { sales.look(&account, &session).await };
+        let standing = counter.aside(looking).await?;
+        Ok(reply::ok(&Standing {
+            status: standing.status.as_str(),
+            credits: standing.credits,
+            available: standing.available.to_string(),
+        }))
+    }
+}
+
+/// Refusals that requests get too are told in the same words.
+fn refused(why: NotSold) -> Refused {
+    match why {
+        NotSold::OtherOrder => Refused::Denied(Denial::Refused(Refusal::IdConflict)),
+        NotSold::TooMany(retry_after) => Refused::Denied(Denial::Refused(Refusal::RateLimited {
+            scope: Scope::Account,
+            retry_after,
+        })),
+        NotSold::Busy => Refused::Denied(Denial::Overloaded),
+        NotSold::Failed(error) => Refused::from(error),
+        why => Refused::Problem(checkout::problem(&why)),
+    }
+}
