@@ -38,14 +38,15 @@ impl Counter {
         };
         let client = client_of(stripe)?;
         let clock = Arc::new(SystemClock);
-        let desk = Arc::new(Desk::new(
+        let desk = Desk::new(
             Arc::clone(&ledger),
             Arc::clone(&memos),
-            client.clone(),
+            client,
             Arc::clone(&clock) as _,
             rules_of(stripe),
-        ));
-        let sales = Sales::new(Arc::clone(&desk), ledger, memos, client, Arc::clone(&clock) as _);
+        );
+        let desk = Arc::new(desk.metered(Arc::clone(&metrics.stripe)));
+        let sales = Sales::new(Arc::clone(&desk), ledger, memos, Arc::clone(&clock) as _);
         let webhook = Webhook::new(
             Arc::clone(&desk),
             secrets_of(stripe)?,

@@ -1,6 +1,7 @@
 //! What the gate does with Stripe, against a fake of it.
 
 mod audit;
+mod buying;
 mod client;
 mod cutoff;
 pub(crate) mod fake;

@@ -20,6 +20,7 @@ use crate::ledger::{Ledger, LedgerError, Page};
 use crate::stripe::client::Stripe;
 use crate::stripe::event::{Body, Event};
 use crate::stripe::facts::{Fact, Telling, told};
+use crate::telemetry::metrics::StripeMeters;
 
 use super::memo::{Document, Rules, concerned};
 pub use settle::Settled;
@@ -76,6 +77,7 @@ pub struct Desk {
     stripe: ArcSwap<Option<Arc<dyn Stripe>>>,
     clock: Arc<dyn Clock>,
     rules: ArcSwap<Rules>,
+    meters: Option<Arc<StripeMeters>>,
     wake: tokio::sync::Notify,
 }
 
@@ -106,7 +108,16 @@ impl Desk {
             stripe: ArcSwap::from_pointee(stripe),
             clock,
             rules: ArcSwap::from_pointee(rules),
+            meters: None,
             wake: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// The same, counting in these meters.
+    pub fn metered(self, meters: Arc<StripeMeters>) -> Desk {
+        Desk {
+            meters: Some(meters),
+            ..self
         }
     }
 
@@ -117,7 +128,7 @@ impl Desk {
     }
 
     /// The client of Stripe's API, where it may be asked.
-    fn stripe(&self) -> Option<Arc<dyn Stripe>> {
+    pub(super) fn stripe(&self) -> Option<Arc<dyn Stripe>> {
         self.stripe.load().as_ref().clone()
     }
 

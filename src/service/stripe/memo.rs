@@ -365,6 +365,14 @@ impl Document {
         }
     }
 
+    /// Since when the money was there, where this want, once done, has just made what was bought usable; in seconds since the epoch.
+    pub fn usable(&self, want: &Want) -> Option<i64> {
+        match self {
+            Document::Purchase(memo) => memo.usable(want),
+            _ => None,
+        }
+    }
+
     /// Notes what came of a want; why it cannot go on where it was refused for good.
     pub fn note(&mut self, name: &MemoName, want: &Want, done: Done, rules: &Rules) -> Result<(), Parked> {
         match &done {

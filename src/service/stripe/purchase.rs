@@ -72,6 +72,10 @@ pub struct Paid {
     pub currency: String,
     /// When the payment was made, in seconds since the epoch.
     pub at: i64,
+    /// Since when the money is known to be there, in seconds since the epoch: when Stripe's event of it happened; of what the API answered, when the payment
+    /// was made, or else when it was asked.
+    #[serde(default)]
+    pub since: i64,
 }
 
 /// What a payment buys, as its metadata says.
@@ -132,8 +136,8 @@ impl Order {
 impl PurchaseMemo {
     pub(super) fn hear(&mut self, telling: &Telling, rules: &Rules) {
         match &telling.fact {
-            Fact::Payment(payment) => self.payment(payment, rules),
-            Fact::Session(session) => self.session(session, rules),
+            Fact::Payment(payment) => self.payment(payment, telling, rules),
+            Fact::Session(session) => self.session(session, telling, rules),
             Fact::Charge(charge) => {
                 self.owner
                     .learn(charge.customer.as_deref(), &Metadata::new(), rules);
@@ -145,12 +149,19 @@ impl PurchaseMemo {
         }
     }
 
-    fn payment(&mut self, payment: &Payment, rules: &Rules) {
+    fn payment(&mut self, payment: &Payment, telling: &Telling, rules: &Rules) {
         self.owner
             .learn(payment.customer.as_deref(), &payment.metadata, rules);
         self.order.learn(&payment.metadata);
         if payment.status == "succeeded" {
+            let told = if telling.by == "api" {
+                payment.created
+            } else {
+                telling.at
+            };
+            let since = self.paid.as_ref().map_or(told, |paid| paid.since);
             self.paid = Some(Paid {
+                since,
                 amount: payment.received,
                 currency: payment.currency.clone(),
                 at: payment.created,
@@ -159,7 +170,7 @@ impl PurchaseMemo {
     }
 
     /// A session grants nothing by being complete: only its money does.
-    fn session(&mut self, session: &Session, rules: &Rules) {
+    fn session(&mut self, session: &Session, telling: &Telling, rules: &Rules) {
         self.owner
             .learn(session.customer.as_deref(), &session.metadata, rules);
         self.order.learn(&session.metadata);
@@ -168,6 +179,7 @@ impl PurchaseMemo {
         }
         if let (Some(amount), Some(currency)) = (session.total, &session.currency) {
             self.paid = Some(Paid {
+                since: telling.at,
                 amount,
                 currency: currency.clone(),
                 at: session.created,
@@ -358,6 +370,14 @@ impl PurchaseMemo {
             look_from: paid.at.saturating_add(KEYS_KNOWN),
             customer,
         })
+    }
+
+    /// Since when the money was there, where this want, once done, has just made its credits usable.
+    pub(super) fn usable(&self, want: &Want) -> Option<i64> {
+        let is_made = matches!(want, Want::Call { step: "make", .. }) && self.made == Step::Done;
+        let is_put = matches!(want, Want::Grant { .. });
+        let paid = self.paid.as_ref().filter(|_| is_made || is_put)?;
+        Some(paid.since)
     }
 
     pub(super) fn note(&mut self, want: &Want, done: Done) {

@@ -23,7 +23,7 @@ use crate::ledger::memos::Memos;
 use crate::ledger::{Ledger, LedgerError};
 use crate::stripe::api;
 use crate::stripe::call::{BadCall, Call};
-use crate::stripe::client::{ApiError, Stripe};
+use crate::stripe::client::ApiError;
 use crate::stripe::facts::{Fact, Metadata, Payment, Session, Telling, read};
 
 use super::desk::{Desk, Settled};
@@ -50,7 +50,6 @@ pub struct Sales {
     desk: Arc<Desk>,
     ledger: Arc<dyn Ledger>,
     memos: Arc<dyn Memos>,
-    stripe: Option<Arc<dyn Stripe>>,
     clock: Arc<dyn Clock>,
     room: Semaphore,
     /// Since when, in seconds since the epoch, and how often.
@@ -148,19 +147,17 @@ impl Status {
 }
 
 impl Sales {
-    /// Sales by the desk's rules; `stripe` where the API may be asked.
+    /// Sales by the desk's rules, through its client of Stripe's API.
     pub fn new(
         desk: Arc<Desk>,
         ledger: Arc<dyn Ledger>,
         memos: Arc<dyn Memos>,
-        stripe: Option<Arc<dyn Stripe>>,
         clock: Arc<dyn Clock>,
     ) -> Sales {
         Sales {
             desk,
             ledger,
             memos,
-            stripe,
             clock,
             room: Semaphore::new(AT_ONCE),
             looks: Mutex::default(),
@@ -331,7 +328,7 @@ impl Sales {
     }
 
     async fn ask(&self, call: &Call) -> Result<Value, ApiError> {
-        let Some(stripe) = &self.stripe else {
+        let Some(stripe) = self.desk.stripe() else {
             return Err(ApiError::Unknown {
                 what: "there is no `api_key`".to_owned(),
                 request_id: None,

@@ -1,6 +1,6 @@
 //! What comes from Stripe, and what becomes of it.
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 
 /// What may become of an event.
 const RESULTS: [&str; 11] = [
@@ -17,12 +17,18 @@ const RESULTS: [&str; 11] = [
     "failed",
 ];
 
+/// Bounds of the time until what was paid can be spent, in seconds. Stripe's own times are whole seconds.
+const BOUNDS: [f64; 12] = [
+    1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 86_400.0,
+];
+
 /// Meters of Stripe's events and of what follows.
 #[derive(Debug)]
 pub struct StripeMeters {
     events: IntCounterVec,
     /// What cannot be done until somebody has looked.
     pub parked: IntGauge,
+    paid_to_usable: Histogram,
 }
 
 impl StripeMeters {
@@ -39,7 +45,21 @@ impl StripeMeters {
             "What Stripe told that cannot be done until somebody has looked: see `faregate stripe sync`.";
         let parked = IntGauge::with_opts(Opts::new("stripe_parked", help))?;
         registry.register(Box::new(parked.clone()))?;
-        Ok(StripeMeters { events, parked })
+        let help = "From a payment at Stripe to its credits being in the ledger, in seconds.";
+        let opts = HistogramOpts::new("stripe_paid_to_usable_seconds", help);
+        let paid_to_usable = Histogram::with_opts(opts.buckets(BOUNDS.to_vec()))?;
+        registry.register(Box::new(paid_to_usable.clone()))?;
+        Ok(StripeMeters {
+            events,
+            parked,
+            paid_to_usable,
+        })
+    }
+
+    /// What was paid so many seconds ago can be spent.
+    pub fn usable(&self, seconds: i64) {
+        // Stripe's clock may be ahead of ours.
+        self.paid_to_usable.observe(seconds.max(0) as f64);
     }
 
     /// Counts an event; both are from lists in the code.

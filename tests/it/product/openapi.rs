@@ -9,6 +9,7 @@ use super::shop::{EMBEDDED, ROUTES, Shop};
 use crate::rig::body::RigBody;
 use crate::rig::client::{Answer, HttpClient};
 use crate::rig::raw::RawClient;
+use crate::stripe::fake::{FakeStripe, Options, SECRET};
 
 const TOKENS: &str = r#"
 [plans.pro]
@@ -137,6 +138,13 @@ fn calls(file: &str) -> Vec<(&'static str, &'static str, &'static str, &'static 
             "/admin/v1/accounts/acme/grants/g1/void",
             Value::Null,
         ),
+        (
+            "operate",
+            "POST",
+            "/admin/v1/accounts/{account}/checkout",
+            "/admin/v1/accounts/acme/checkout",
+            json!({ "pack": "starter" }),
+        ),
         // The id of the key that was imported above, which follows from its digest.
         (
             "operate",
@@ -183,12 +191,31 @@ fn calls(file: &str) -> Vec<(&'static str, &'static str, &'static str, &'static 
     ]
 }
 
-async fn open() -> (Shop, Value) {
-    let shop = Shop::with(EMBEDDED, &format!("{ROUTES}{TOKENS}")).await;
+/// What sells packs through a Stripe.
+fn sells(stripe: &FakeStripe) -> String {
+    format!(
+        r#"
+[stripe]
+mode = "ledger"
+webhook_secrets = ["{SECRET}"]
+api_key = "{}"
+api_base = "{}"
+credits_per_unit = {{ usd = 1 }}
+checkout = {{ success_url = "https://example.com/bought", cancel_url = "https://example.com" }}
+packs = [{{ id = "starter", name = "Ten dollars", price = 10, currency = "usd" }}]
+"#,
+        stripe.key(),
+        stripe.base()
+    )
+}
+
+async fn open() -> (Shop, FakeStripe, Value) {
+    let stripe = FakeStripe::start(Options::real_time()).await;
+    let shop = Shop::with(EMBEDDED, &format!("{ROUTES}{TOKENS}{}", sells(&stripe))).await;
     shop.customer("zeta", "1").await;
     let bare = HttpClient::new(shop.faregate.admin());
     let document = bare.get("/admin/v1/openapi.json").send().await.json().await;
-    (shop, document)
+    (shop, stripe, document)
 }
 
 async fn send(client: &HttpClient, method: &str, path: &str, body: &Value) -> Answer {
@@ -250,7 +277,7 @@ fn misfit(value: &Value, schema: &Value, document: &Value) -> Option<String> {
 
 #[tokio::test]
 async fn every_endpoint_is_told_of_takes_what_it_says_and_answers_as_it_says() {
-    let (shop, document) = open().await;
+    let (shop, _stripe, document) = open().await;
     let file = shop.faregate.dir().join("copy.db");
     let admin = shop.faregate.admin_client();
     let mut tried = BTreeSet::new();
@@ -289,7 +316,7 @@ async fn every_endpoint_is_told_of_takes_what_it_says_and_answers_as_it_says() {
 
 #[tokio::test]
 async fn every_endpoint_takes_its_role_and_no_lower_one() {
-    let (shop, document) = open().await;
+    let (shop, _stripe, document) = open().await;
     let file = shop.faregate.dir().join("copy.db");
     let with = |token: &str| HttpClient::new(shop.faregate.admin()).bearer(token);
     let tokens = [("looks-0123456789abcdef", 1), ("works-0123456789abcdef", 2)];
@@ -334,7 +361,7 @@ async fn every_endpoint_takes_its_role_and_no_lower_one() {
 
 #[tokio::test]
 async fn what_cannot_be_done_says_so_with_the_right_status() {
-    let (shop, document) = open().await;
+    let (shop, _stripe, document) = open().await;
     let admin = shop.faregate.admin_client();
     let there = shop.faregate.dir().join("config.toml");
     for (status, code, method, path, body) in [

@@ -213,6 +213,9 @@ impl Desk {
             if let Err(why) = document.note(name, &want, done, rules) {
                 return Ok(Ended::Parked(why));
             }
+            if let (Some(since), Some(meters)) = (document.usable(&want), &self.meters) {
+                meters.usable(self.seconds().saturating_sub(since));
+            }
         }
         Ok(Ended::Parked(format!("it wants more than {WANTS_MAX} things")))
     }
