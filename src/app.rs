@@ -11,6 +11,7 @@ mod running;
 mod serve;
 mod store;
 mod stripe;
+mod till;
 
 use std::path::Path;
 

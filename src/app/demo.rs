@@ -14,6 +14,7 @@ use crate::service::keys::{self, KeyOptions, SecretKey};
 use crate::service::request_ids::kernel_entropy;
 
 use super::serve::{Started, runtime};
+use super::till::{self, Till};
 use super::{AppError, load, pretend};
 
 /// Three chats' worth, and half of a fourth.
@@ -48,15 +49,17 @@ fn new_folder() -> Result<PathBuf, AppError> {
 
 async fn run(folder: &std::path::Path, say: &impl Fn(&str)) -> Result<(), AppError> {
     let upstream = pretend::start().await.map_err(AppError::failed)?;
+    let till = till::start().await?;
     let (listen, admin) = (free_port(8080)?, free_port(9091)?);
     let config = load::load(
-        &config_text(folder, upstream, listen, admin),
+        &config_text(folder, upstream, &till, listen, admin),
         "the demo's configuration",
     )?;
     load::start_log(&config);
     let started = Started::new(config, None).await?;
     let key = open_account(&started).await?;
-    say(&instructions(&started, &key));
+    till.open(started.address(), key.reveal());
+    say(&instructions(&started, &key, till.address));
     started.run().await
 }
 
@@ -71,14 +74,16 @@ fn free_port(usual: u16) -> Result<SocketAddr, AppError> {
 fn config_text(
     folder: &std::path::Path,
     upstream: SocketAddr,
+    till: &Till,
     listen: SocketAddr,
     admin: SocketAddr,
 ) -> String {
+    let (stripe, secret) = (till.address, &till.secret);
     format!(
         r#"
 [server]
 listen = "{listen}"
-top_up_url = "https://example.com/buy-credits"
+top_up_url = "http://{stripe}/buy"
 
 [admin]
 listen = "{admin}"
@@ -90,6 +95,23 @@ path = {folder:?}
 [log]
 level = "warn"
 format = "text"
+
+[stripe]
+mode = "ledger"
+webhook_secrets = ["{secret}"]
+api_key = "rk_test_demo"
+api_base = "http://{stripe}"
+credits_per_unit = {{ usd = 1 }}
+
+[stripe.checkout]
+success_url = "http://{stripe}/bought?session={{CHECKOUT_SESSION_ID}}"
+cancel_url = "http://{stripe}/buy"
+
+[[stripe.packs]]
+id = "starter"
+name = "One credit"
+price = 1.00
+currency = "usd"
 
 [upstreams.pretend]
 url = "http://{upstream}"
@@ -147,7 +169,7 @@ async fn open_account(started: &Started) -> Result<SecretKey, AppError> {
     Ok(key)
 }
 
-fn instructions(started: &Started, key: &SecretKey) -> String {
+fn instructions(started: &Started, key: &SecretKey, till: SocketAddr) -> String {
     let (proxy, admin, key) = (started.address(), started.admin, key.reveal());
     let flag = if admin.port() == 9091 {
         String::new()
@@ -176,7 +198,15 @@ Account "demo" has {CREDITS} credit; a token read costs 0.002, a token written 0
   for i in 1 2 3 4 5 6; do curl -s -o /dev/null -w "%{{http_code}} %header{{x-credits-charged}} %header{{x-credits-remaining}}\n" http://{proxy}/v1/chat/completions \
     -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" -d '{{"model":"announcer","messages":[]}}'; done
 
-4. As the operator: give it more, and see every movement:
+4. Buy a credit at a pretend till (nothing is charged; the 402 links to the same address, for a browser), and run the first line again:
+
+  curl -X POST http://{till}/buy
+
+   The same in its two steps, as an app of your own would go: ask for a payment page, and open the "url" that it answers with (or curl -X POST it):
+
+  curl http://{proxy}/faregate/v1/checkout -H "Authorization: Bearer $KEY" -d '{{"pack":"starter"}}'
+
+5. As the operator: give it more, and see every movement:
 
   cargo run --release -- grant add --account demo --amount 1{flag}
   cargo run --release -- ledger history demo{flag}

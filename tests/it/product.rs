@@ -4,6 +4,7 @@ mod admin;
 mod cluster;
 mod copy;
 mod customer;
+mod demo;
 mod faults;
 mod long_reads;
 mod money;
