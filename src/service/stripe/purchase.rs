@@ -374,7 +374,7 @@ impl PurchaseMemo {
 
     /// Since when the money was there, where this want, once done, has just made its credits usable.
     pub(super) fn usable(&self, want: &Want) -> Option<i64> {
-        let is_made = matches!(want, Want::Call { step: "make", .. }) && self.made == Step::Done;
+        let is_made = matches!(want, Want::Make { .. }) && self.made == Step::Done && !self.put;
         let is_put = matches!(want, Want::Grant { .. });
         let paid = self.paid.as_ref().filter(|_| is_made || is_put)?;
         Some(paid.since)
