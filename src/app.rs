@@ -11,6 +11,7 @@ mod running;
 mod serve;
 mod store;
 mod stripe;
+mod sync;
 mod till;
 
 use std::path::Path;

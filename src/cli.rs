@@ -73,7 +73,7 @@ enum Command {
     /// The ledger: history, proof, and the move to Redis
     #[command(subcommand)]
     Ledger(ledger::Ledger),
-    /// Stripe: what leaves you exposed there, and setting it right
+    /// Stripe: what leaves you exposed there, setting it right, and catching up with it
     #[command(subcommand)]
     Stripe(stripe::Stripe),
     /// Print a completion script for a shell
@@ -118,7 +118,7 @@ pub fn run() -> ExitCode {
         Command::Key(command) => client.and_then(|client| command.run(&client, &output)),
         Command::Grant(command) => client.and_then(|client| command.run(&client, &output)),
         Command::Ledger(command) => command.run(client, &output),
-        Command::Stripe(command) => command.run(&output),
+        Command::Stripe(command) => command.run(client, &output),
         Command::Completions { shell } => {
             // In memory first: what is generated straight to a reader that has gone panics.
             let mut script = Vec::new();

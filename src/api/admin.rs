@@ -11,6 +11,7 @@ mod keys;
 mod ledger;
 mod openapi;
 mod schemas;
+mod stripe;
 
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ use crate::domain::ids::AccountId;
 use crate::ledger::{Answer, Ledger, PAGE_MAX};
 use crate::service::accounts::Actor;
 use crate::service::request_ids::Entropy;
+use crate::service::stripe::desk::Desk;
+use crate::service::stripe::desk::sync::{SyncError, SyncReport};
 use crate::service::stripe::sales::Sales;
 
 pub use auth::Tokens;
@@ -45,6 +48,12 @@ pub trait Operations: Send + Sync {
 
     /// The most that one grant or adjustment may move.
     fn grant_max(&self) -> Credits;
+
+    /// Who takes what Stripe tells; `None` without `[stripe]`.
+    fn desk(&self) -> Option<Arc<Desk>>;
+
+    /// Looks at everything at Stripe.
+    fn sync(&self) -> Answer<'_, Result<SyncReport, SyncError>>;
 
     /// Why it is not ready, if it is not.
     fn not_ready(&self) -> Answer<'_, Option<String>>;
@@ -171,6 +180,9 @@ impl Admin {
             Operation::Rebuild => self.rebuild().await,
             Operation::Backup => self.backup(&call).await,
             Operation::Reload => self.reload().await,
+            Operation::StripeSync => self.stripe_sync().await,
+            Operation::StripeParked => self.stripe_parked(&call).await,
+            Operation::StripeReplay => self.stripe_replay(&call).await,
         }
     }
 

@@ -12,12 +12,14 @@ use crate::config::Config;
 use crate::domain::credits::Credits;
 use crate::ledger::{Answer, Ledger, LedgerError};
 use crate::proxy::{Server, Tls};
+use crate::service::stripe::desk::Desk;
+use crate::service::stripe::desk::sync::{SyncError, SyncReport};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
 
 use super::store::Store;
 use super::stripe::Counter;
-use super::{AppError, load};
+use super::{AppError, load, sync};
 
 /// What runs.
 pub(super) struct Running {
@@ -114,6 +116,19 @@ impl Operations for Running {
 
     fn grant_max(&self) -> Credits {
         self.config.load().admin.grant_max
+    }
+
+    fn desk(&self) -> Option<Arc<Desk>> {
+        self.stripe.as_ref().map(|stripe| Arc::clone(&stripe.desk))
+    }
+
+    fn sync(&self) -> Answer<'_, Result<SyncReport, SyncError>> {
+        Box::pin(async {
+            let Some(desk) = self.desk() else {
+                return Ok(Err(SyncError::NoKey));
+            };
+            Ok(sync::ask(desk, Arc::clone(&self.metrics.stripe)).await)
+        })
     }
 
     fn not_ready(&self) -> Answer<'_, Option<String>> {

@@ -23,7 +23,7 @@ use super::own::OwnEndpoints;
 use super::running::Running;
 use super::store::Store;
 use super::stripe::Counter;
-use super::{AppError, admin_listener, load};
+use super::{AppError, admin_listener, load, sync};
 
 /// How often the configuration file and the certificates are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -111,6 +111,7 @@ impl Started {
         if let Some(stripe) = &running.stripe {
             tasks.spawn(Arc::clone(&stripe.desk).run());
             tasks.spawn(Arc::clone(&stripe.desk).run_usage());
+            tasks.spawn(sync::run(Arc::clone(&stripe.desk), Arc::clone(&metrics.stripe)));
         }
         tasks.spawn(watch_files(Arc::clone(&running)));
         Ok(Started {

@@ -2,10 +2,14 @@
 
 mod audit;
 mod harden;
+mod sync;
+
+use std::path::PathBuf;
 
 use clap::Subcommand;
 
 use super::Failure;
+use super::client::Client;
 use super::output::Output;
 
 #[derive(Subcommand)]
@@ -14,13 +18,29 @@ pub(crate) enum Stripe {
     Audit(audit::Audit),
     /// Set right what Stripe's API can set, and name what only its dashboard can
     Harden(harden::Harden),
+    /// Look at everything at Stripe, make up for what was missed, and say what differs; exit code 1 if something does, or is parked
+    Sync,
+    /// What Stripe told that waits for somebody to change something, and why
+    Parked {
+        /// How many at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Take the events of a file as if they were delivered, also those that were dealt with before: nothing is credited twice
+    Replay {
+        /// A JSON array of events, one event per line, or a list as Stripe's API answers it
+        file: PathBuf,
+    },
 }
 
 impl Stripe {
-    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+    pub(crate) fn run(self, client: Result<Client, Failure>, output: &Output) -> Result<(), Failure> {
         match self {
             Stripe::Audit(audit) => audit.run(output),
             Stripe::Harden(harden) => harden.run(output),
+            Stripe::Sync => sync::sync(&client?, output),
+            Stripe::Parked { limit } => sync::parked(&client?, output, limit),
+            Stripe::Replay { file } => sync::replay(&client?, output, &file),
         }
     }
 }

@@ -13,6 +13,7 @@ mod orders;
 mod payments;
 mod rules;
 mod seed;
+mod sync;
 mod till;
 mod usage;
 mod webhooks;

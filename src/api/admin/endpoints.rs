@@ -30,6 +30,9 @@ pub enum Operation {
     Rebuild,
     Backup,
     Reload,
+    StripeSync,
+    StripeParked,
+    StripeReplay,
 }
 
 /// One endpoint.
@@ -374,4 +377,35 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "Load the configuration again, whole or not at all",
     )
     .answers(&["Reloaded"]),
+    endpoint(
+        "POST",
+        "/admin/v1/stripe/sync",
+        OPERATE,
+        O::StripeSync,
+        "Look at everything at Stripe, make up for what was missed, say what differs",
+    )
+    .answers(&["SyncReport"]),
+    endpoint(
+        "GET",
+        "/admin/v1/stripe/parked",
+        READ,
+        O::StripeParked,
+        "What Stripe told that waits for somebody to change something",
+    )
+    .answers(&["ParkedList"])
+    .paged(),
+    endpoint(
+        "POST",
+        "/admin/v1/stripe/replay",
+        OPERATE,
+        O::StripeReplay,
+        "Take events as if Stripe had delivered them",
+    )
+    .answers(&["Replayed"])
+    .body(&[member(
+        "events",
+        "array",
+        true,
+        "events as Stripe sends them, 500 at most",
+    )]),
 ];

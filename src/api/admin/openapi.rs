@@ -75,6 +75,9 @@ fn schema(member: &Member) -> Value {
         None if member.kind.starts_with(char::is_uppercase) => schemas::reference(member.kind),
         None => json!({ "type": member.kind }),
     };
+    if member.kind == "array" {
+        schema["items"] = json!({ "type": "object" });
+    }
     schema["description"] = member.what.into();
     schema
 }

@@ -24,6 +24,11 @@ pub(super) fn all() -> Value {
             ("id", string()), ("url", string()), ("pack", string()), ("credits", string()), ("price", string()),
             ("currency", string()), ("expires_at", string()),
         ]),
+        "SyncReport": sync_report(),
+        "ParkedList": page("items", &object(&[("what", string()), ("why", string()), ("since", string())])),
+        "Replayed": page("items", &object(&[
+            ("id", or_null("string")), ("kind", or_null("string")), ("result", string()), ("why", or_null("string")),
+        ])),
         "Done": object(&[("done", string())]),
         "Reloaded": object(&[("reloaded", boolean()), ("changes", list(&string()))]),
     })
@@ -152,6 +157,33 @@ fn new_key() -> Value {
     let mut schema = object(&[("id", string()), ("account", string()), ("key", string())]);
     schema["required"] = json!(["id", "account"]);
     schema
+}
+
+/// Sums are in minor units of their currency.
+fn sync_report() -> Value {
+    let drift = object(&[
+        ("customer", string()),
+        ("accounts", list(&string())),
+        ("currency", string()),
+        ("stripe", integer()),
+        ("expected", integer()),
+        ("drift", integer()),
+    ]);
+    object(&[
+        ("ok", boolean()),
+        ("mode", string()),
+        ("events", integer()),
+        ("events_new", integer()),
+        ("objects", integer()),
+        ("customers", integer()),
+        ("gone", integer()),
+        ("differing", integer()),
+        ("drift", list(&drift)),
+        ("differences", list(&string())),
+        ("problems", list(&string())),
+        ("parked", integer()),
+        ("complete", boolean()),
+    ])
 }
 
 /// With more members, as they apply: `actor`, `cause`, `route`, `usage`, `price`, `key`, `grant`, ...

@@ -4,8 +4,10 @@
 //! leaves a memo that is due, and whoever looks at due memos next goes on with it ([`Desk::work`]).
 
 mod owner;
+mod parked;
 mod report;
 mod settle;
+pub mod sync;
 mod wants;
 
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::stripe::Mode;
 use crate::domain::time::{Span, Timestamp};
 use crate::ledger::memos::{Kept, Memo, MemoName, Memos, Wrote};
-use crate::ledger::{Ledger, LedgerError, Page};
+use crate::ledger::{Ledger, LedgerError};
 use crate::stripe::client::Stripe;
 use crate::stripe::event::{Body, Event};
 use crate::stripe::facts::{Fact, Telling, told};
@@ -145,6 +147,16 @@ impl Desk {
     /// Takes an event whose signature held; `raw` is its body. When this has answered, what it tells is durable, and what follows for the ledger is done.
     /// An error means that it should be sent again.
     pub async fn receive(&self, event: &Event, raw: &[u8]) -> Result<Received, LedgerError> {
+        self.receive_or_repeat(event, raw, false).await
+    }
+
+    /// As [`Desk::receive`]; with `again`, also where the event was dealt with before. That changes nothing which is as it should be.
+    pub(super) async fn receive_or_repeat(
+        &self,
+        event: &Event,
+        raw: &[u8],
+        again: bool,
+    ) -> Result<Received, LedgerError> {
         let rules = self.rules();
         if event.livemode != rules.stripe.livemode {
             return Ok(Received::WrongMode);
@@ -156,11 +168,12 @@ impl Desk {
         let Ok(marker) = MemoName::new("event", &event.id) else {
             return Ok(Received::Ignored);
         };
-        if self.memos.memo(&marker).await?.is_some() {
+        let known = self.memos.memo(&marker).await?.is_some();
+        if known && !again {
             return Ok(Received::Duplicate);
         }
         let received = self.take(event, raw, &rules).await?;
-        if received != Received::Ignored {
+        if received != Received::Ignored && !known {
             let memo = Memo {
                 text: "{}".into(),
                 due: Timestamp::NEVER,
@@ -345,23 +358,6 @@ impl Desk {
         };
         self.memos.write_memo(&name, known.version, &memo).await?;
         Ok(())
-    }
-
-    /// What is parked, by what it is of.
-    pub async fn parked(
-        &self,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<(String, Parked)>, LedgerError> {
-        let page = self.memos.memos("parked", cursor, limit).await?;
-        let read = |(name, kept): (MemoName, Kept)| {
-            let parked = serde_json::from_str(&kept.memo.text).ok()?;
-            Some((name.id().to_owned(), parked))
-        };
-        Ok(Page {
-            items: page.items.into_iter().filter_map(read).collect(),
-            next: page.next,
-        })
     }
 }
 

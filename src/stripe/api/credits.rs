@@ -105,6 +105,14 @@ pub fn list_credit_grants(customer: &str) -> Result<Call, BadCall> {
     Call::get(&["v1", "billing", "credit_grants"], form)
 }
 
+/// `GET /v1/billing/credit_grants`: everybody's grants, newest first.
+///
+/// # Errors
+/// None that its arguments could cause.
+pub fn list_all_credit_grants() -> Result<Call, BadCall> {
+    Call::get(&["v1", "billing", "credit_grants"], listing())
+}
+
 /// What becomes of a grant's end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expiry {

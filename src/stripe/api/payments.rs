@@ -190,6 +190,15 @@ pub fn list_payments(customer: &str, since: Option<i64>) -> Result<Call, BadCall
     Call::get(&["v1", "payment_intents"], form)
 }
 
+/// `GET /v1/payment_intents?created[gte]=`, newest first: everybody's.
+///
+/// # Errors
+/// None that its arguments could cause.
+pub fn list_all_payments(since: i64) -> Result<Call, BadCall> {
+    let form = listing().put("created[gte]", since);
+    Call::get(&["v1", "payment_intents"], form)
+}
+
 /// `GET /v1/charges/{id}`: what of it was refunded, and its risk.
 ///
 /// # Errors

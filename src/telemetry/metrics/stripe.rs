@@ -22,6 +22,9 @@ const BOUNDS: [f64; 12] = [
     1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 86_400.0,
 ];
 
+/// What may come of a look at everything.
+const SYNCED: [&str; 4] = ["ok", "differs", "incomplete", "failed"];
+
 /// Meters of Stripe's events and of what follows.
 #[derive(Debug)]
 pub struct StripeMeters {
@@ -29,6 +32,11 @@ pub struct StripeMeters {
     /// What cannot be done until somebody has looked.
     pub parked: IntGauge,
     paid_to_usable: Histogram,
+    /// Customers whose books differ from Stripe's.
+    pub drift_customers: IntGauge,
+    /// When everything was last looked at without a problem, in seconds since the epoch.
+    pub sync_timestamp: IntGauge,
+    syncs: IntCounterVec,
 }
 
 impl StripeMeters {
@@ -49,10 +57,25 @@ impl StripeMeters {
         let opts = HistogramOpts::new("stripe_paid_to_usable_seconds", help);
         let paid_to_usable = Histogram::with_opts(opts.buckets(BOUNDS.to_vec()))?;
         registry.register(Box::new(paid_to_usable.clone()))?;
+        let help = "Customers whose credits differ from what Stripe's books say: see `faregate stripe sync`.";
+        let drift_customers = IntGauge::with_opts(Opts::new("stripe_drift_customers", help))?;
+        registry.register(Box::new(drift_customers.clone()))?;
+        let help = "When everything at Stripe was last looked at without a problem; the start where it never was; 0 without [stripe].";
+        let sync_timestamp = IntGauge::with_opts(Opts::new("stripe_sync_timestamp_seconds", help))?;
+        registry.register(Box::new(sync_timestamp.clone()))?;
+        let help = "Looks at everything at Stripe, by what came of them.";
+        let syncs = IntCounterVec::new(Opts::new("stripe_syncs_total", help), &["result"])?;
+        registry.register(Box::new(syncs.clone()))?;
+        for result in SYNCED {
+            syncs.with_label_values(&[result]);
+        }
         Ok(StripeMeters {
             events,
             parked,
             paid_to_usable,
+            drift_customers,
+            sync_timestamp,
+            syncs,
         })
     }
 
@@ -60,6 +83,11 @@ impl StripeMeters {
     pub fn usable(&self, seconds: i64) {
         // Stripe's clock may be ahead of ours.
         self.paid_to_usable.observe(seconds.max(0) as f64);
+    }
+
+    /// Counts a look at everything: `ok`, `differs`, `incomplete` or `failed`.
+    pub fn synced(&self, result: &str) {
+        self.syncs.with_label_values(&[result]).inc();
     }
 
     /// Counts an event; both are from lists in the code.

@@ -182,6 +182,27 @@ fn calls(file: &str) -> Vec<(&'static str, &'static str, &'static str, &'static 
             Value::Null,
         ),
         (
+            "operate",
+            "POST",
+            "/admin/v1/stripe/sync",
+            "/admin/v1/stripe/sync",
+            Value::Null,
+        ),
+        (
+            "operate",
+            "POST",
+            "/admin/v1/stripe/replay",
+            "/admin/v1/stripe/replay",
+            json!({ "events": [{ "id": "evt_1" }] }),
+        ),
+        (
+            "read",
+            "GET",
+            "/admin/v1/stripe/parked",
+            "/admin/v1/stripe/parked?limit=1",
+            Value::Null,
+        ),
+        (
             "all",
             "POST",
             "/admin/v1/ledger/rebuild",
@@ -196,7 +217,7 @@ fn sells(stripe: &FakeStripe) -> String {
     format!(
         r#"
 [stripe]
-mode = "ledger"
+mode = "grants"
 webhook_secrets = ["{SECRET}"]
 api_key = "{}"
 api_base = "{}"
