@@ -122,10 +122,12 @@ impl CustomerMemo {
             let troubled = self.subscriptions.values().any(shuts);
             return troubled.then_some(Want::Owner(Whose::Customer { owner, pays: false }));
         };
-        self.subscriptions.iter().find_map(|(id, standing)| {
-            self.said
-                .change(&account, &format!("subscription:{id}"), shuts(standing))
-        })
+        let CustomerMemo {
+            subscriptions, said, ..
+        } = self;
+        subscriptions
+            .iter()
+            .find_map(|(id, standing)| said.change(&account, &format!("subscription:{id}"), shuts(standing)))
     }
 
     pub(super) fn note(&mut self, want: &Want, done: Done) {

@@ -1,6 +1,6 @@
 //! What all memos have in common: hearing, wanting, and noting what was done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -208,21 +208,29 @@ impl<'de> Deserialize<'de> for Amount {
 }
 
 /// Which reasons the account was last told of by this memo: what an operator has cleared by hand is not raised again for the same trouble.
+///
+/// That it is about to be told is written before it is: whoever finds that tells it anew, as it is by then.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Said(BTreeMap<String, bool>);
+#[serde(default)]
+pub struct Said {
+    told: BTreeMap<String, bool>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    about: BTreeSet<String>,
+}
 
 impl Said {
     /// The change that makes an account as it should be; nothing where it was told so before.
-    pub(super) fn change(&self, account: &AccountId, reason: &str, present: bool) -> Option<Want> {
-        if self.0.get(reason).copied().unwrap_or(false) == present {
+    pub(super) fn change(&mut self, account: &AccountId, reason: &str, present: bool) -> Option<Want> {
+        let told = self.told.get(reason).copied().unwrap_or(false);
+        if told == present && !self.about.contains(reason) {
             return None;
         }
-        let reason = Reason::new(reason).ok()?;
+        let named = Reason::new(reason).ok()?;
+        self.about.insert(reason.to_owned());
         let change = if present {
-            AccountChange::Pause(reason)
+            AccountChange::Pause(named)
         } else {
-            AccountChange::Resume(reason)
+            AccountChange::Resume(named)
         };
         Some(Want::Change {
             account: account.clone(),
@@ -232,13 +240,16 @@ impl Said {
 
     /// The account was told.
     pub(super) fn note(&mut self, want: &Want) {
-        if let Want::Change { change, .. } = want {
-            match change {
-                AccountChange::Pause(reason) => self.0.insert(reason.to_string(), true),
-                AccountChange::Resume(reason) => self.0.insert(reason.to_string(), false),
-                _ => None,
-            };
-        }
+        let Want::Change { change, .. } = want else {
+            return;
+        };
+        let (reason, present) = match change {
+            AccountChange::Pause(reason) => (reason, true),
+            AccountChange::Resume(reason) => (reason, false),
+            _ => return,
+        };
+        self.about.remove(reason.as_str());
+        self.told.insert(reason.to_string(), present);
     }
 }
 

@@ -235,6 +235,7 @@ async fn r9_credits_that_come_back_from_a_void_invoice_were_never_charged_twice(
 async fn r14_w8_events_of_another_mode_or_account_do_nothing_and_are_counted() {
     let till = Till::open(super::till::Setup {
         more: "account = \"acct_ours\"",
+        api: false,
         ..GRANTS
     })
     .await;

@@ -152,11 +152,12 @@ impl Desk {
                 kept.version += 1;
                 kept.memo.due = until;
             }
-            let was_parked = stored.parked.take();
-            let before = stored.document.clone();
+            let was_parked = stored.parked.clone();
+            let mut written = stored.document.clone();
             let ended = self
-                .work_on(name, &kept, &mut stored.document, &rules, api)
+                .work_on(name, &mut kept, &mut stored, &mut written, (&rules, api))
                 .await?;
+            stored.parked = None;
             let (settled, due) = match ended {
                 Ended::Again => continue,
                 Ended::Nothing => (Settled::Done, Timestamp::NEVER),
@@ -182,7 +183,7 @@ impl Desk {
             if was_parked.is_some() && stored.parked.is_none() && settled == Settled::Done {
                 self.unpark(name.as_str()).await?;
             }
-            let same = stored.document == before && stored.parked == was_parked && due == kept.memo.due;
+            let same = stored.document == written && stored.parked == was_parked && due == kept.memo.due;
             if same || self.write(name, &stored, Some(&kept), due).await? {
                 return Ok(settled);
             }
@@ -192,20 +193,34 @@ impl Desk {
         )))
     }
 
+    /// Does one want after the other; `written` is the document as it is stored.
     async fn work_on(
         &self,
         name: &MemoName,
-        kept: &Kept,
-        document: &mut Document,
-        rules: &Rules,
-        api: bool,
+        kept: &mut Kept,
+        stored: &mut Stored,
+        written: &mut Document,
+        (rules, api): (&Rules, bool),
     ) -> Result<Ended, LedgerError> {
         for _ in 0..WANTS_MAX {
-            let want = match document.next(name, rules) {
+            let want = match stored.document.next(name, rules) {
                 Ok(Some(want)) => want,
                 Ok(None) => return Ok(Ended::Nothing),
                 Err(why) => return Ok(Ended::Parked(why)),
             };
+            if want.is_decided() && stored.document != *written {
+                let due = match kept.memo.due {
+                    Timestamp::NEVER => self.clock.now(),
+                    lease => lease,
+                };
+                if !self.write(name, stored, Some(kept), due).await? {
+                    return Ok(Ended::Again);
+                }
+                kept.version += 1;
+                kept.memo.due = due;
+                written.clone_from(&stored.document);
+            }
+            let document = &mut stored.document;
             let done = match self.attempt(name, kept, &want, rules, api).await? {
                 Tried::Came(done) => done,
                 Tried::Ends(ended) => return Ok(ended),
@@ -274,6 +289,14 @@ fn back_off(unanswered: u32) -> Span {
 }
 
 impl Want {
+    /// What exactly is to be done was decided by the memo: it is written down first, so that after a crash the very same is done again, or undone.
+    fn is_decided(&self) -> bool {
+        matches!(
+            self,
+            Want::Adjust { .. } | Want::Change { .. } | Want::Call { .. } | Want::Make { .. }
+        )
+    }
+
     /// Stripe has to be asked for it.
     pub(super) fn is_asking(&self) -> bool {
         matches!(self, Want::Look(_) | Want::Call { .. } | Want::Make { .. })

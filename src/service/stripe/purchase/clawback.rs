@@ -178,10 +178,11 @@ impl Clawback {
     }
 
     /// Whether the account is shut for a dispute, or no longer.
-    pub(super) fn pauses(&self, account: &AccountId, rules: &Rules) -> Option<Want> {
-        self.disputes.iter().find_map(|(dispute, disputed)| {
+    pub(super) fn pauses(&mut self, account: &AccountId, rules: &Rules) -> Option<Want> {
+        let Clawback { disputes, said, .. } = self;
+        disputes.iter().find_map(|(dispute, disputed)| {
             let shut = disputed.counts() && rules.stripe.on.dispute.pause;
-            self.said.change(account, &format!("dispute:{dispute}"), shut)
+            said.change(account, &format!("dispute:{dispute}"), shut)
         })
     }
 
