@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Secret;
 use crate::service::request_ids::kernel_entropy;
+use crate::service::stripe::WEBHOOK;
 use crate::stripe::signature::{WebhookSecrets, sign};
 
 use super::AppError;
@@ -172,7 +173,7 @@ impl Till {
             "created": now, "livemode": false, "data": { "object": payment },
         });
         let body = event.to_string();
-        let request = Request::post("/faregate/stripe/webhook")
+        let request = Request::post(WEBHOOK)
             .header(header::HOST, gate.to_string())
             .header("stripe-signature", sign(&self.secrets, body.as_bytes(), now))
             .body(Full::new(Bytes::from(body)))?;

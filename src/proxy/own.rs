@@ -18,6 +18,7 @@ use crate::http::target::{Target, normalise};
 use crate::service::denial::Denial;
 use crate::service::gate::Gate;
 use crate::service::plans::Plans;
+use crate::service::stripe::WEBHOOK;
 use crate::service::tariff::Tariff;
 
 use super::body::ReplyBody;
@@ -33,9 +34,6 @@ use super::worker::Worker;
 
 /// Where the gate's own endpoints begin. Nothing below it is ever forwarded.
 const PREFIX: &str = "/faregate/";
-
-/// Where Stripe sends its events.
-const WEBHOOK: &str = "/faregate/stripe/webhook";
 
 /// The header by which repeats are one.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";

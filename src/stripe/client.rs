@@ -33,6 +33,12 @@ pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Sen
 pub trait Stripe: Send + Sync + fmt::Debug {
     /// Makes a call, and answers in bounded time.
     fn call<'a>(&'a self, call: &'a Call) -> Answer<'a>;
+
+    /// What Stripe's clock said when ours said this, in seconds since the epoch: events bear Stripe's time, and what is asked has to be put among them.
+    /// It is known by the latest answer; before the first, both are taken to be the same.
+    fn their_time(&self, ours: i64) -> i64 {
+        ours
+    }
 }
 
 /// What was answered to a call that was done.
@@ -108,6 +114,10 @@ impl Client {
 impl Stripe for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Answer<'a> {
         Box::pin(self.make(call))
+    }
+
+    fn their_time(&self, ours: i64) -> i64 {
+        self.wire.their_time(ours)
     }
 }
 

@@ -19,6 +19,25 @@ pub struct Telling {
     pub by: String,
 }
 
+/// By whom something is told that was asked for.
+const API: &str = "api";
+
+impl Telling {
+    /// What Stripe's API answered when it was asked at this time, by Stripe's clock.
+    pub fn by_api(fact: Fact, asked_at: i64) -> Telling {
+        Telling {
+            fact,
+            at: asked_at,
+            by: API.to_owned(),
+        }
+    }
+
+    /// It was asked for: it is how things stand.
+    pub fn is_asked(&self) -> bool {
+        self.by == API
+    }
+}
+
 /// What one object says.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Fact {
@@ -244,8 +263,8 @@ pub struct Customer {
     pub deleted: bool,
 }
 
-/// The events that tell something, by the beginning of their type: what is not listed is none of the gate's business.
-pub const HEARD: [&str; 24] = [
+/// The types of events that tell something: what an endpoint has to send, and what is made up for. What is not listed is none of the gate's business.
+pub const HEARD: [&str; 29] = [
     "billing.credit_grant.created",
     "billing.credit_grant.updated",
     "billing.credit_balance_transaction.created",
@@ -266,10 +285,15 @@ pub const HEARD: [&str; 24] = [
     "review.closed",
     "invoice.paid",
     "invoice.payment_failed",
+    "invoice.payment_action_required",
+    "invoice.overdue",
+    "invoice.marked_uncollectible",
     "invoice.voided",
-    "invoice.finalized",
+    "customer.subscription.created",
     "customer.subscription.updated",
     "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
 ];
 
 /// What an event tells; nothing where it is of no kind that matters, or thin.
@@ -289,19 +313,8 @@ pub fn told(event: &Event) -> Result<Option<Telling>, Unreadable> {
 
 /// Whether events of this type are listened to.
 pub fn is_heard(kind: &str) -> bool {
-    HEARD.contains(&kind) || ALSO_HEARD.contains(&kind)
+    HEARD.contains(&kind)
 }
-
-/// Further types that are understood where they are sent.
-const ALSO_HEARD: [&str; 7] = [
-    "customer.subscription.created",
-    "customer.subscription.paused",
-    "customer.subscription.resumed",
-    "invoice.overdue",
-    "invoice.marked_uncollectible",
-    "invoice.payment_action_required",
-    "invoice.finalization_failed",
-];
 
 /// Reads an object by what it says it is; nothing for one that does not matter.
 pub fn read(value: &Value) -> Result<Option<Fact>, Unreadable> {

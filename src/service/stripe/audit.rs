@@ -11,7 +11,7 @@ mod subscriptions;
 use crate::config::stripe::Stripe;
 use snapshot::Snapshot;
 
-pub use endpoints::{WEBHOOK, is_webhook, wanted_events};
+pub use endpoints::{is_webhook, wanted_events};
 
 /// How something stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

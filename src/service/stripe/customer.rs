@@ -85,10 +85,8 @@ impl CustomerMemo {
     fn stands(&mut self, subscription: &Subscription, telling: &Telling) {
         self.owner.customer = Some(subscription.customer.clone());
         let new = Standing::of(subscription, telling.at);
-        let asked = telling.by == "api";
         if let Some(known) = self.subscriptions.get(&subscription.id) {
-            let older =
-                new.at < known.at || new.at == known.at && !asked && new.strictness() < known.strictness();
+            let older = new.at < known.at || new.at == known.at && new.strictness() < known.strictness();
             // What has ended stays so; Stripe never revives one.
             if older || is_over(&known.status) {
                 return;

@@ -1,7 +1,8 @@
 //! The desk: takes what Stripe tells, has the memos hear it, and does what they want.
 //!
-//! What is told is in a memo, durably, before anything is done about it; what a memo wants is done before it is noted as done. A crash between any two steps
-//! leaves a memo that is due, and whoever looks at due memos next goes on with it ([`Desk::work`]).
+//! What is told is in a memo, durably, before anything is done about it; what a memo has decided (a pause, an adjustment, a call) is written before it is
+//! done, and noted as done afterwards. A crash between any two steps leaves a memo that is due, and whoever looks at due memos next goes on with it
+//! ([`Desk::work`]).
 
 mod owner;
 mod parked;
@@ -144,6 +145,11 @@ impl Desk {
         self.clock.now().micros() / 1_000_000
     }
 
+    /// Stripe's time when ours was this, as far as is known.
+    pub(super) fn their_time(&self, ours: i64) -> i64 {
+        self.stripe().map_or(ours, |stripe| stripe.their_time(ours))
+    }
+
     /// Takes an event whose signature held; `raw` is its body. When this has answered, what it tells is durable, and what follows for the ledger is done.
     /// An error means that it should be sent again.
     pub async fn receive(&self, event: &Event, raw: &[u8]) -> Result<Received, LedgerError> {
@@ -228,7 +234,7 @@ impl Desk {
             names.push(name);
         }
         for name in names {
-            all = all.and(Box::pin(self.settle(&name, api)).await?);
+            all = all.max(Box::pin(self.settle(&name, api)).await?);
         }
         if all == Settled::Asking {
             self.wake.notify_one();
@@ -245,9 +251,20 @@ impl Desk {
     }
 
     /// Changes a memo, and makes it due where it changed.
-    async fn rewrite(
+    async fn rewrite(&self, name: &MemoName, change: impl FnMut(&mut Document)) -> Result<(), LedgerError> {
+        self.revise(name, false, change).await
+    }
+
+    /// Has a memo looked at by whoever looks at what is due, whatever becomes of this caller.
+    async fn make_due(&self, name: &MemoName) -> Result<(), LedgerError> {
+        self.revise(name, true, |_| {}).await
+    }
+
+    /// Changes a memo as if nobody else did at the same time; it is due where it changed, or `anyway`.
+    async fn revise(
         &self,
         name: &MemoName,
+        anyway: bool,
         mut change: impl FnMut(&mut Document),
     ) -> Result<(), LedgerError> {
         for _ in 0..TRIES {
@@ -255,26 +272,10 @@ impl Desk {
             let mut stored = settle::Stored::read(name, kept.as_ref())?;
             let before = stored.document.clone();
             change(&mut stored.document);
-            if kept.is_some() && stored.document == before {
+            if kept.is_some() && !anyway && stored.document == before {
                 return Ok(());
             }
             if self.write(name, &stored, kept.as_ref(), Timestamp::ZERO).await? {
-                return Ok(());
-            }
-        }
-        Err(LedgerError::Unavailable(format!(
-            "the memo {name} is written by others all the time"
-        )))
-    }
-
-    /// Has a memo looked at by whoever looks at what is due, whatever becomes of this caller.
-    async fn make_due(&self, name: &MemoName) -> Result<(), LedgerError> {
-        for _ in 0..TRIES {
-            let Some(kept) = self.memos.memo(name).await? else {
-                return Ok(());
-            };
-            let stored = settle::Stored::read(name, Some(&kept))?;
-            if self.write(name, &stored, Some(&kept), Timestamp::ZERO).await? {
                 return Ok(());
             }
         }

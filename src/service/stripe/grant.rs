@@ -97,7 +97,7 @@ impl Told {
 impl GrantMemo {
     pub(super) fn hear(&mut self, id: &str, telling: &Telling, rules: &Rules) {
         match &telling.fact {
-            Fact::Grant(grant) if grant.id == id => self.told(grant, telling.by == "api", rules),
+            Fact::Grant(grant) if grant.id == id => self.told(grant, telling.is_asked(), rules),
             Fact::Transaction(transaction) if transaction.grant == id => self.moved(transaction),
             _ => {}
         }

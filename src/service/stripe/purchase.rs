@@ -154,7 +154,7 @@ impl PurchaseMemo {
             .learn(payment.customer.as_deref(), &payment.metadata, rules);
         self.order.learn(&payment.metadata);
         if payment.status == "succeeded" {
-            let told = if telling.by == "api" {
+            let told = if telling.is_asked() {
                 payment.created
             } else {
                 telling.at

@@ -312,17 +312,13 @@ impl Sales {
     }
 
     async fn fetch(&self, call: &Call) -> Result<Telling, NotSold> {
-        let at = self.seconds();
+        let asked_at = self.seconds();
         let body = self.ask(call).await.map_err(|error| match error.refused() {
             Some(refused) if refused.is_missing() => NotSold::NoPage,
             _ => not_sold(&error),
         })?;
         match read(&body) {
-            Ok(Some(fact)) => Ok(Telling {
-                fact,
-                at,
-                by: "api".to_owned(),
-            }),
+            Ok(Some(fact)) => Ok(Telling::by_api(fact, self.desk.their_time(asked_at))),
             _ => Err(NotSold::Refused),
         }
     }

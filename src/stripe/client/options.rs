@@ -1,10 +1,12 @@
 //! What a client is told.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 
+use crate::clock::{Clock, SystemClock};
 use crate::config::{BaseUrl, Secret};
 
 /// The version of the API that answers are read by, and objects of events are written in.
@@ -35,6 +37,8 @@ pub struct ClientOptions {
     pub patience: Duration,
     /// Any number, as likely as any other: it spreads pauses.
     pub chance: fn() -> u32,
+    /// Our time, which the `Date` of answers is compared with.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl ClientOptions {
@@ -54,6 +58,7 @@ impl ClientOptions {
             patience: Duration::from_secs(10),
             // Without chance all pauses are of one length, which is not worth failing for.
             chance: || getrandom::u32().unwrap_or(u32::MAX / 2),
+            clock: Arc::new(SystemClock),
         }
     }
 }

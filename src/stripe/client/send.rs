@@ -2,22 +2,28 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderValue, Request};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 
 use super::answer::{Answered, request_id};
 use super::connect::{Dial, Sender};
 use super::options::{API_VERSION, ClientError, ClientOptions};
 use super::{ApiError, Reply, Unsaid};
+use crate::clock::Clock;
 use crate::config::Secret;
 use crate::stripe::call::{Call, Method};
 
 /// The longest answer. A page of 100 large objects has less than half a mebibyte.
 pub(super) const ANSWER_MAX: usize = 4 * 1024 * 1024;
+
+/// In a second.
+const MICROS: i64 = 1_000_000;
 
 const AGENT: &str = concat!("faregate/", env!("CARGO_PKG_VERSION"));
 
@@ -30,6 +36,9 @@ pub(super) struct Wire {
     authorization: HeaderValue,
     key: Secret,
     timeout: Duration,
+    clock: Arc<dyn Clock>,
+    /// By how many seconds Stripe's clock is ahead of ours.
+    ahead: AtomicI64,
 }
 
 impl fmt::Display for Wire {
@@ -70,6 +79,8 @@ impl Wire {
             authorization,
             key,
             timeout: options.timeout,
+            clock: options.clock,
+            ahead: AtomicI64::new(0),
         })
     }
 
@@ -122,11 +133,28 @@ impl Wire {
             }
         };
         self.dial.keep(sender);
+        self.compare_clocks(&head.headers);
         Ok(Answered {
             status: head.status.as_u16(),
             headers: head.headers,
             body,
         })
+    }
+
+    /// Stripe's time, as of when ours was this.
+    pub(super) fn their_time(&self, ours: i64) -> i64 {
+        ours.saturating_add(self.ahead.load(Ordering::Relaxed))
+    }
+
+    fn compare_clocks(&self, headers: &HeaderMap) {
+        let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+        let Some(theirs) = date.and_then(|date| httpdate::parse_http_date(date).ok()) else {
+            return;
+        };
+        let since = theirs.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let theirs = i64::try_from(since).unwrap_or(i64::MAX);
+        let ours = self.clock.now().micros() / MICROS;
+        self.ahead.store(theirs.saturating_sub(ours), Ordering::Relaxed);
     }
 
     fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Unsaid> {

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -6,7 +7,9 @@ use super::super::api::{self, NewPayment};
 use super::super::call::{Call, Key};
 use super::super::form::{Form, Metadata};
 use super::*;
+use crate::clock::ManualClock;
 use crate::config::{BaseUrl, Secret};
+use crate::domain::time::Timestamp;
 
 mod answers;
 mod errors;
@@ -60,6 +63,29 @@ fn cancel() -> Call {
 /// An error as Stripe writes it.
 fn error(kind: &str, message: &str) -> String {
     json!({"error": {"type": kind, "message": message}}).to_string()
+}
+
+#[tokio::test]
+async fn stripes_time_is_read_off_its_answers() {
+    let now = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT, which RFC 9110 gives as its example.
+    let dated = |date: &str| Step::json(200, "{}").header(&format!("Date: {date}"));
+    let server = Server::start(vec![
+        dated("Sun, 06 Nov 1994 08:48:52 GMT"),
+        Step::json(200, "{}"),
+        dated("yesterday"),
+        dated("Sun, 06 Nov 1994 08:49:39 GMT"),
+    ])
+    .await;
+    let mut options = options(server.port);
+    options.clock = Arc::new(ManualClock::new(Timestamp::from_micros(
+        now * 1_000_000 + 999_999,
+    )));
+    let client = Client::new(options).unwrap();
+    assert_eq!(client.their_time(now), now);
+    for ahead in [-45, -45, -45, 2] {
+        client.call(&read()).await.unwrap();
+        assert_eq!(client.their_time(now), now + ahead);
+    }
 }
 
 #[tokio::test]

@@ -186,3 +186,32 @@ fn what_is_no_event_is_refused_with_a_reason() {
         assert!(error.contains(reason), "{body}: {error}");
     }
 }
+
+#[test]
+fn the_guide_lists_the_events_that_are_heard_and_no_others() {
+    let guide = include_str!("../../../docs/stripe.md");
+    let table = guide
+        .split("## Events")
+        .nth(1)
+        .unwrap()
+        .split("\n## ")
+        .next()
+        .unwrap();
+    let mut listed = Vec::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let mut family = "";
+        for name in row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2) {
+            match name.strip_prefix('.') {
+                Some(last) => listed.push(format!("{family}.{last}")),
+                None => {
+                    family = name.rsplit_once('.').unwrap().0;
+                    listed.push(name.to_owned());
+                }
+            }
+        }
+    }
+    let mut heard = HEARD.map(str::to_owned).to_vec();
+    listed.sort();
+    heard.sort();
+    assert_eq!(listed, heard);
+}

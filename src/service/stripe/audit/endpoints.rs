@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use super::snapshot::{Endpoint, Snapshot};
 use super::{Finding, Remedy, Trouble};
 use crate::config::stripe::{Mode, Stripe};
+use crate::service::stripe::WEBHOOK;
 use crate::stripe::client::API_VERSION;
 use crate::stripe::facts::HEARD;
-
-/// Where an endpoint's address ends.
-pub const WEBHOOK: &str = "/faregate/stripe/webhook";
 
 /// Whether this is an address of a gate's.
 pub fn is_webhook(url: &str) -> bool {

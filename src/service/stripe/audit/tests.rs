@@ -2,6 +2,7 @@ use super::snapshot::{Endpoint, Invoice, Item, Meter, Part, Subscription};
 use super::*;
 use crate::config::Secret;
 use crate::config::stripe::{AfterLast, FailFast, Mode, Reaction, Usage};
+use crate::service::stripe::WEBHOOK;
 use crate::service::stripe::harden::{Asked, plan};
 use crate::stripe::client::API_VERSION;
 use crate::stripe::facts::HEARD;

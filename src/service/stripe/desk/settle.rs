@@ -31,8 +31,8 @@ const AT_ONCE: usize = 8;
 /// The most memos that one look takes up.
 const BATCH: usize = 100;
 
-/// How a memo was left.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How a memo was left, the worse after the better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Settled {
     /// It wants nothing.
     Done,
@@ -42,19 +42,6 @@ pub enum Settled {
     Later,
     /// It cannot be done until somebody changes something.
     Parked,
-}
-
-impl Settled {
-    /// The worse of two.
-    pub(super) fn and(self, other: Settled) -> Settled {
-        let rank = |settled: Settled| match settled {
-            Settled::Done => 0,
-            Settled::Asking => 1,
-            Settled::Later => 2,
-            Settled::Parked => 3,
-        };
-        if rank(other) > rank(self) { other } else { self }
-    }
 }
 
 /// How the work on a memo ended.

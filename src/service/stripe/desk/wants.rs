@@ -245,11 +245,7 @@ impl Desk {
                 .get(api::PURCHASE)
                 .is_some_and(|bought| bought == payment)
             {
-                let telling = Telling {
-                    fact: Fact::Grant(grant),
-                    at: asked_at,
-                    by: "api".to_owned(),
-                };
+                let telling = Telling::by_api(Fact::Grant(grant), stripe.their_time(asked_at));
                 Box::pin(self.tell(&telling, true)).await?;
                 return Ok(Some(Tried::Came(Done::Done)));
             }
@@ -265,11 +261,7 @@ impl Desk {
             Err(tried) => return Ok(tried),
         };
         if let Ok(Some(fact)) = read(&body) {
-            let telling = Telling {
-                fact,
-                at: asked_at,
-                by: "api".to_owned(),
-            };
+            let telling = Telling::by_api(fact, self.their_time(asked_at));
             let own = super::concerned(&telling.fact)
                 .iter()
                 .any(|(kind, id)| *kind == name.kind() && *id == name.id());
@@ -300,11 +292,7 @@ impl Desk {
         let asked_at = self.seconds();
         let body = self.ask(call).await?;
         match read(&body) {
-            Ok(Some(fact)) => Ok(Telling {
-                fact,
-                at: asked_at,
-                by: "api".to_owned(),
-            }),
+            Ok(Some(fact)) => Ok(Telling::by_api(fact, self.their_time(asked_at))),
             Ok(None) => Err(Tried::Came(Done::Refused(
                 "Stripe's answer is something else".to_owned(),
             ))),

@@ -15,7 +15,7 @@ use faregate::ledger::{Ledger, LedgerError};
 use redis::aio::MultiplexedConnection;
 use serde_json::json;
 
-use super::{PRICE, charged_what_was_served, ledger, redis};
+use super::{PRICE, charged_what_was_served, ledger, patient, redis};
 use crate::ledger::moves::{START, key_id, micros};
 use crate::ledger::teller::{TTL, Teller, applied};
 use crate::product::shop::{ROUTES, Shop};
@@ -328,7 +328,7 @@ async fn b19_whatever_was_edited_the_account_is_quarantined_or_the_edit_does_not
 #[tokio::test]
 async fn b19_an_account_edited_by_hand_is_503_and_left_alone_while_others_go_on() {
     let redis = redis().await;
-    let shop = Shop::with(&ledger(&redis), ROUTES).await;
+    let shop = Shop::with(&patient(&ledger(&redis)), ROUTES).await;
     let (key, other) = (
         shop.customer("acme", "100").await,
         shop.customer("other", "100").await,
@@ -382,7 +382,7 @@ async fn b19_an_account_edited_by_hand_is_503_and_left_alone_while_others_go_on(
 #[tokio::test]
 async fn b19_a_hold_edited_by_hand_is_settled_once_it_is_what_it_was() {
     let redis = redis().await;
-    let shop = Shop::with(&ledger(&redis), ROUTES).await;
+    let shop = Shop::with(&patient(&ledger(&redis)), ROUTES).await;
     let key = shop.customer("acme", "100").await;
     let gate = Gate::new();
     shop.upstream.answer_next(Reply::ok("done").when(&gate));

@@ -39,7 +39,7 @@ async fn b17_connections_killed_by_redis_are_made_again_and_nothing_is_lost_or_d
 #[tokio::test]
 async fn b17_connections_that_redis_closes_for_idleness_are_made_again_unseen() {
     let redis = redis().await;
-    let shop = Shop::with(&ledger(&redis), ROUTES).await;
+    let shop = Shop::with(&patient(&ledger(&redis)), ROUTES).await;
     let key = shop.customer("acme", "100").await;
     assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
     shop.settled("acme").await;
@@ -114,7 +114,7 @@ async fn b17_a_password_that_is_rotated_is_503_and_not_ready_until_it_fits_again
 #[tokio::test]
 async fn b18_a_redis_that_throws_records_out_is_refused_at_start() {
     let redis = redis().await;
-    let shop = Shop::with(&ledger(&redis), ROUTES).await;
+    let shop = Shop::with(&patient(&ledger(&redis)), ROUTES).await;
     for policy in ["allkeys-lru", "volatile-ttl"] {
         redis.config_set("maxmemory-policy", policy).await;
         let refused = shop.try_second(&ledger(&redis), ROUTES);
@@ -181,7 +181,7 @@ async fn b18_no_record_ever_has_a_time_to_live_and_one_that_gets_it_is_told() {
 #[tokio::test]
 async fn b18_a_redis_that_will_forget_records_of_the_ledger_is_refused_at_start() {
     let redis = redis().await;
-    let shop = Shop::with(&ledger(&redis), ROUTES).await;
+    let shop = Shop::with(&patient(&ledger(&redis)), ROUTES).await;
     let key = shop.customer("acme", "100").await;
     assert_eq!(shop.buy(&key, "/v1/rerank").await.status(), 200);
     shop.settled("acme").await;

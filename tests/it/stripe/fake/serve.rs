@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -161,7 +162,9 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         Err(error) => error.into(),
     };
     lock(&shared.calls)[number].status = Some(answer.status);
-    Ok(response(answer, number, idempotency_key))
+    let seconds = u64::try_from(shared.world().now()).unwrap_or_default();
+    let now = UNIX_EPOCH + Duration::from_secs(seconds);
+    Ok(response(answer, number, idempotency_key, now))
 }
 
 fn check(shared: &Shared, headers: &HeaderMap, call: &Call, number: usize) -> Result<Checked, ApiError> {
@@ -373,10 +376,16 @@ impl Drop for Turn<'_> {
     }
 }
 
-fn response(answer: Answer, number: usize, idempotency_key: Option<String>) -> Response<Full<Bytes>> {
+fn response(
+    answer: Answer,
+    number: usize,
+    idempotency_key: Option<String>,
+    now: SystemTime,
+) -> Response<Full<Bytes>> {
     let mut response = Response::builder()
         .status(answer.status)
         .header("content-type", "application/json")
+        .header("date", httpdate::fmt_http_date(now))
         .header("request-id", request_id(number))
         .header("stripe-version", API_VERSION);
     if let Some(key) = idempotency_key {

@@ -161,11 +161,7 @@ impl Look<'_> {
             }
         };
         if let Some(fact) = &fact {
-            let telling = Telling {
-                fact: fact.clone(),
-                at: asked_at,
-                by: "api".to_owned(),
-            };
+            let telling = Telling::by_api(fact.clone(), self.stripe.their_time(asked_at));
             self.desk.tell(&telling, true).await?;
         }
         Ok(fact)

@@ -65,11 +65,7 @@ impl Run {
                 return Ok(());
             }
         };
-        let telling = Telling {
-            fact,
-            at: asked_at,
-            by: "api".to_owned(),
-        };
+        let telling = Telling::by_api(fact, self.stripe.their_time(asked_at));
         match self.desk.tell(&telling, true).await {
             Ok(_) => Ok(()),
             Err(error) => self.unless_transient(what, error),
