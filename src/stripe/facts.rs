@@ -1,12 +1,12 @@
-//! What an object says that matters here, as values. One reader per kind of object, whether it came in an event or as an answer of the API.
+//! What an object says that matters here, as values, whether it came in an event or as an answer of the API.
+
+mod read;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::event::{Body, Event};
-use super::object::Object;
 pub use super::object::Unreadable;
+pub use read::read;
 
 /// What was told, and when it was so.
 #[derive(Clone, PartialEq, Debug)]
@@ -229,7 +229,7 @@ pub struct Invoice {
     pub attempts: i64,
     /// For which subscription.
     pub subscription: Option<String>,
-    /// What is to be paid in money, in minor units.
+    /// What is to be paid in money, before taxes, in minor units.
     pub due: i64,
     /// Lower-case ISO code.
     pub currency: String,
@@ -248,8 +248,19 @@ pub struct Subscription {
     pub status: String,
     /// Its invoices are not collected for now; the status does not say so.
     pub collection_paused: bool,
+    /// Those of its items that are billed by a meter; the first page of them.
+    pub items: Vec<Item>,
     /// The clock of a test that it lives by.
     pub test_clock: Option<String>,
+}
+
+/// `subscription_item`, of a price that a meter counts for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Item {
+    /// `si_...`
+    pub id: String,
+    /// Usage of so much is invoiced before the period ends, in what the meter counts.
+    pub invoice_at: Option<i64>,
 }
 
 /// `customer`.
@@ -264,7 +275,7 @@ pub struct Customer {
 }
 
 /// The types of events that tell something: what an endpoint has to send, and what is made up for. What is not listed is none of the gate's business.
-pub const HEARD: [&str; 29] = [
+pub const HEARD: [&str; 30] = [
     "billing.credit_grant.created",
     "billing.credit_grant.updated",
     "billing.credit_balance_transaction.created",
@@ -283,6 +294,7 @@ pub const HEARD: [&str; 29] = [
     "radar.early_fraud_warning.created",
     "review.opened",
     "review.closed",
+    "invoice.finalized",
     "invoice.paid",
     "invoice.payment_failed",
     "invoice.payment_action_required",
@@ -314,187 +326,6 @@ pub fn told(event: &Event) -> Result<Option<Telling>, Unreadable> {
 /// Whether events of this type are listened to.
 pub fn is_heard(kind: &str) -> bool {
     HEARD.contains(&kind)
-}
-
-/// Reads an object by what it says it is; nothing for one that does not matter.
-pub fn read(value: &Value) -> Result<Option<Fact>, Unreadable> {
-    let kind = value.get("object").and_then(Value::as_str).unwrap_or_default();
-    Ok(Some(match kind {
-        "billing.credit_grant" => Fact::Grant(grant(Object::new(value, "credit grant"), value)?),
-        "billing.credit_balance_transaction" => {
-            Fact::Transaction(transaction(Object::new(value, "credit balance transaction"))?)
-        }
-        "payment_intent" => Fact::Payment(payment(Object::new(value, "payment intent"), value)?),
-        "checkout.session" => Fact::Session(session(Object::new(value, "checkout session"), value)?),
-        "charge" => Fact::Charge(charge(Object::new(value, "charge"))?),
-        "refund" => Fact::Refund(refund(Object::new(value, "refund"))?),
-        "dispute" => Fact::Dispute(dispute(Object::new(value, "dispute"))?),
-        "radar.early_fraud_warning" => Fact::Warning(warning(Object::new(value, "early fraud warning"))?),
-        "review" => Fact::Review(review(Object::new(value, "review"))?),
-        "invoice" => Fact::Invoice(invoice(Object::new(value, "invoice"))?),
-        "subscription" => Fact::Subscription(subscription(Object::new(value, "subscription"))?),
-        "customer" => Fact::Customer(customer(Object::new(value, "customer"), value)?),
-        _ => return Ok(None),
-    }))
-}
-
-fn owned(text: Option<&str>) -> Option<String> {
-    text.map(str::to_owned)
-}
-
-fn metadata(value: &Value) -> Metadata {
-    let pairs = value.get("metadata").and_then(Value::as_object);
-    let texts = pairs.into_iter().flatten();
-    texts
-        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect()
-}
-
-fn grant(o: Object<'_>, value: &Value) -> Result<Grant, Unreadable> {
-    let kind = o.text("amount/type")?;
-    if kind != "monetary" {
-        return Err(o.wrong(
-            "amount/type",
-            format_args!("is {kind:?}: only money can be credited"),
-        ));
-    }
-    Ok(Grant {
-        id: o.id("id")?.to_owned(),
-        customer: o.id("customer")?.to_owned(),
-        currency: o.text("amount/monetary/currency")?.to_owned(),
-        value: o.number("amount/monetary/value")?,
-        category: o.text("category")?.to_owned(),
-        priority: o.maybe_number("priority")?.unwrap_or(50),
-        created: o.number("created")?,
-        updated: o.number("updated")?,
-        effective_at: o.maybe_number("effective_at")?,
-        expires_at: o.maybe_number("expires_at")?,
-        voided_at: o.maybe_number("voided_at")?,
-        test_clock: owned(o.maybe_id("test_clock")?),
-        metadata: metadata(value),
-    })
-}
-
-fn transaction(o: Object<'_>) -> Result<Transaction, Unreadable> {
-    let side = o.text("type")?;
-    if !matches!(side, "credit" | "debit") {
-        return Err(o.wrong("type", format_args!("is {side:?}, neither credit nor debit")));
-    }
-    let part = |name: &str| format!("{side}/{name}");
-    let kind = o.text(&part("type"))?;
-    Ok(Transaction {
-        id: o.id("id")?.to_owned(),
-        grant: o.id("credit_grant")?.to_owned(),
-        kind: kind.to_owned(),
-        value: o.number(&part("amount/monetary/value"))?,
-        currency: o.text(&part("amount/monetary/currency"))?.to_owned(),
-        invoice: owned(o.maybe_id(&part(&format!("{kind}/invoice")))?),
-    })
-}
-
-fn payment(o: Object<'_>, value: &Value) -> Result<Payment, Unreadable> {
-    Ok(Payment {
-        id: o.id("id")?.to_owned(),
-        customer: owned(o.maybe_id("customer")?),
-        status: o.text("status")?.to_owned(),
-        received: o.maybe_number("amount_received")?.unwrap_or(0),
-        currency: o.text("currency")?.to_owned(),
-        created: o.number("created")?,
-        metadata: metadata(value),
-    })
-}
-
-fn session(o: Object<'_>, value: &Value) -> Result<Session, Unreadable> {
-    Ok(Session {
-        id: o.id("id")?.to_owned(),
-        customer: owned(o.maybe_id("customer")?),
-        mode: o.text("mode")?.to_owned(),
-        status: o.maybe_text("status")?.unwrap_or("open").to_owned(),
-        payment_status: o.text("payment_status")?.to_owned(),
-        payment: owned(o.maybe_id("payment_intent")?),
-        total: o.maybe_number("amount_total")?,
-        currency: owned(o.maybe_text("currency")?),
-        created: o.number("created")?,
-        metadata: metadata(value),
-    })
-}
-
-fn charge(o: Object<'_>) -> Result<Charge, Unreadable> {
-    Ok(Charge {
-        id: o.id("id")?.to_owned(),
-        payment: owned(o.maybe_id("payment_intent")?),
-        customer: owned(o.maybe_id("customer")?),
-        amount: o.number("amount")?,
-        refunded: o.number("amount_refunded")?,
-        currency: o.text("currency")?.to_owned(),
-    })
-}
-
-fn refund(o: Object<'_>) -> Result<Refund, Unreadable> {
-    Ok(Refund {
-        id: o.id("id")?.to_owned(),
-        payment: owned(o.maybe_id("payment_intent")?),
-        amount: o.number("amount")?,
-        status: o.maybe_text("status")?.unwrap_or("pending").to_owned(),
-    })
-}
-
-fn dispute(o: Object<'_>) -> Result<Dispute, Unreadable> {
-    Ok(Dispute {
-        id: o.id("id")?.to_owned(),
-        payment: owned(o.maybe_id("payment_intent")?),
-        amount: o.number("amount")?,
-        status: o.text("status")?.to_owned(),
-    })
-}
-
-fn warning(o: Object<'_>) -> Result<Mark, Unreadable> {
-    Ok(Mark {
-        id: o.id("id")?.to_owned(),
-        payment: owned(o.maybe_id("payment_intent")?),
-        // One that nothing can be done about any more was refunded or disputed already, which is heard of by itself; it clears nobody.
-        cleared: false,
-    })
-}
-
-fn review(o: Object<'_>) -> Result<Mark, Unreadable> {
-    let approved = o.maybe_text("closed_reason")? == Some("approved");
-    Ok(Mark {
-        id: o.id("id")?.to_owned(),
-        payment: owned(o.maybe_id("payment_intent")?),
-        cleared: !o.flag("open")? && approved,
-    })
-}
-
-fn invoice(o: Object<'_>) -> Result<Invoice, Unreadable> {
-    Ok(Invoice {
-        id: o.id("id")?.to_owned(),
-        customer: o.id("customer")?.to_owned(),
-        status: o.maybe_text("status")?.unwrap_or("draft").to_owned(),
-        attempts: o.maybe_number("attempt_count")?.unwrap_or(0),
-        subscription: owned(o.maybe_id("parent/subscription_details/subscription")?),
-        due: o.maybe_number("amount_due")?.unwrap_or(0),
-        currency: o.text("currency")?.to_owned(),
-        test_clock: owned(o.maybe_id("test_clock")?),
-    })
-}
-
-fn subscription(o: Object<'_>) -> Result<Subscription, Unreadable> {
-    Ok(Subscription {
-        id: o.id("id")?.to_owned(),
-        customer: o.id("customer")?.to_owned(),
-        status: o.text("status")?.to_owned(),
-        collection_paused: o.has("pause_collection"),
-        test_clock: owned(o.maybe_id("test_clock")?),
-    })
-}
-
-fn customer(o: Object<'_>, value: &Value) -> Result<Customer, Unreadable> {
-    Ok(Customer {
-        id: o.id("id")?.to_owned(),
-        metadata: metadata(value),
-        deleted: o.flag("deleted")?,
-    })
 }
 
 #[cfg(test)]

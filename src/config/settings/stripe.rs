@@ -48,9 +48,15 @@ pub(super) fn of_stripe(list: &mut List, stripe: &Stripe) {
         list.put("stripe.fail_fast.attempts_max", attempts_max);
         list.put("stripe.fail_fast.after_last", after_last.as_str());
     }
-    if let Some(Usage { event_name, every }) = usage {
+    if let Some(Usage {
+        event_name,
+        every,
+        invoice_at,
+    }) = usage
+    {
         list.put("stripe.usage.event_name", event_name);
         list.time("stripe.usage.every", *every);
+        list.maybe("stripe.usage.invoice_at", *invoice_at);
     }
     if let Some(Checkout {
         success_url,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::stripe::api;
 use crate::stripe::facts::{Fact, Subscription, Telling};
 
 use super::memo::{Done, Owner, Rules, Said, Want, Whose};
@@ -24,6 +25,13 @@ pub struct CustomerMemo {
     pub asked: bool,
     /// By id.
     pub subscriptions: BTreeMap<String, Standing>,
+    /// Their items that a meter counts for, by id.
+    pub items: BTreeMap<String, Metered>,
+    /// What is being set at Stripe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setting: Option<Setting>,
+    /// How often Stripe was asked to and did not say yes or no: an error of its own it says again to the same idempotency key for a day.
+    pub unanswered: u32,
     /// Memos that tell of trouble, from before there was an account.
     pub waiting: BTreeSet<String>,
     /// What the account was told.
@@ -37,6 +45,27 @@ pub struct Standing {
     pub status: String,
     /// As of when, in seconds since the epoch.
     pub at: i64,
+}
+
+/// An item of a subscription that is billed by what a meter counts.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Metered {
+    /// Of which subscription.
+    pub subscription: String,
+    /// From how much usage on it is invoiced before its period ends, as Stripe says.
+    pub invoice_at: Option<i64>,
+    /// What Stripe would not set.
+    pub refused: Option<i64>,
+}
+
+/// That an item is to be invoiced from so much usage on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Setting {
+    item: String,
+    invoice_at: i64,
+    /// As of when it was found to be otherwise: set again later it is another call.
+    found_at: i64,
 }
 
 impl Standing {
@@ -92,6 +121,7 @@ impl CustomerMemo {
                 return;
             }
         }
+        self.take_items(subscription);
         self.subscriptions.insert(subscription.id.clone(), new);
         while self.subscriptions.len() > SUBSCRIPTIONS_MAX {
             let key = |(id, s): (&String, &Standing)| (!is_over(&s.status), s.at, id.clone());
@@ -99,6 +129,76 @@ impl CustomerMemo {
                 return;
             };
             self.subscriptions.remove(&oldest);
+        }
+    }
+
+    /// How its metered items are billed; none of one that has ended.
+    fn take_items(&mut self, subscription: &Subscription) {
+        let mut refused = BTreeMap::new();
+        self.items.retain(|id, item| {
+            let stays = item.subscription != subscription.id;
+            if !stays {
+                refused.insert(id.clone(), item.refused);
+            }
+            stays
+        });
+        if is_over(&subscription.status) {
+            return;
+        }
+        for item in &subscription.items {
+            if self.items.len() >= SUBSCRIPTIONS_MAX {
+                return;
+            }
+            let metered = Metered {
+                subscription: subscription.id.clone(),
+                invoice_at: item.invoice_at,
+                refused: refused.remove(&item.id).flatten(),
+            };
+            self.items.insert(item.id.clone(), metered);
+        }
+    }
+
+    /// The next item that is to be invoiced from another usage on than it is. Not while on trial, where Stripe sets none.
+    fn bill(&mut self, rules: &Rules) -> Option<Want> {
+        if self.setting.is_none() {
+            let at = rules.stripe.usage.as_ref()?.invoice_at?.micros();
+            self.setting = self.items.iter().find_map(|(id, item)| {
+                let standing = self.subscriptions.get(&item.subscription)?;
+                let other = item.invoice_at != Some(at) && item.refused != Some(at);
+                (other && standing.status == "active").then(|| Setting {
+                    item: id.clone(),
+                    invoice_at: at,
+                    found_at: standing.at,
+                })
+            });
+        }
+        let setting = self.setting.as_ref()?;
+        let because = format!("{}_{}_{}", setting.invoice_at, setting.found_at, self.unanswered);
+        let threshold = api::Threshold::From(setting.invoice_at);
+        Some(Want::Call {
+            step: "invoice_at",
+            call: api::update_item_threshold(&setting.item, threshold, &because).ok()?,
+            before: None,
+        })
+    }
+
+    fn billed(&mut self, done: &Done) {
+        self.unanswered = 0;
+        let Some(setting) = self.setting.take() else {
+            return;
+        };
+        if let Some(item) = self.items.get_mut(&setting.item) {
+            if let Done::Refused(why) = done {
+                tracing::error!(
+                    item = setting.item,
+                    invoice_at = setting.invoice_at,
+                    why,
+                    "usage.invoice_at was not set"
+                );
+                item.refused = Some(setting.invoice_at);
+            } else {
+                item.invoice_at = Some(setting.invoice_at);
+            }
         }
     }
 
@@ -123,14 +223,16 @@ impl CustomerMemo {
         let CustomerMemo {
             subscriptions, said, ..
         } = self;
-        subscriptions
+        let change = subscriptions
             .iter()
-            .find_map(|(id, standing)| said.change(&account, &format!("subscription:{id}"), shuts(standing)))
+            .find_map(|(id, standing)| said.change(&account, &format!("subscription:{id}"), shuts(standing)));
+        change.or_else(|| self.bill(rules))
     }
 
     pub(super) fn note(&mut self, want: &Want, done: Done) {
         match done {
             Done::Owner(owner) => self.owner = owner,
+            done if matches!(want, Want::Call { .. }) => self.billed(&done),
             _ => self.said.note(want),
         }
     }

@@ -23,6 +23,11 @@ pub struct InvoiceMemo {
     /// For which subscription.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription: Option<String>,
+    /// What credits left to be paid, in minor units of a currency, where they were to pay all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overage: Option<(i64, String)>,
+    /// The operator was told of it.
+    pub told: bool,
     /// What the account was told.
     pub said: Said,
     /// No further attempts: `auto_advance` is off.
@@ -42,6 +47,10 @@ impl InvoiceMemo {
         self.owner.customer = Some(invoice.customer.clone());
         self.attempts = self.attempts.max(invoice.attempts);
         self.subscription = self.subscription.take().or_else(|| invoice.subscription.clone());
+        let is_final = matches!(&*invoice.status, "open" | "paid" | "uncollectible");
+        if is_final && invoice.due > 0 && self.overage.is_none() {
+            self.overage = Some((invoice.due, invoice.currency.clone()));
+        }
         self.over |= matches!(&*invoice.status, "paid" | "void");
         self.owed |= is_owed(invoice, &telling.by);
     }
@@ -61,6 +70,9 @@ impl InvoiceMemo {
                 return Some(Want::Owner(Whose::Customer { owner, pays: false }));
             }
             None => {}
+        }
+        if let Some((due, currency)) = self.overage(rules) {
+            return Some(Want::Alarm { due, currency });
         }
         let fast = rules.stripe.fail_fast.as_ref().filter(|_| owed && rules.api)?;
         if self.attempts < i64::from(fast.attempts_max) {
@@ -94,6 +106,12 @@ impl InvoiceMemo {
         })
     }
 
+    /// Where usage is reported, credits are to pay for what a subscription is invoiced.
+    fn overage(&self, rules: &Rules) -> Option<(i64, String)> {
+        let meant = rules.stripe.usage.is_some() && self.subscription.is_some() && !self.told;
+        self.overage.clone().filter(|_| meant)
+    }
+
     fn because(&self, what: &str) -> String {
         match self.unanswered {
             0 => what.to_owned(),
@@ -104,6 +122,7 @@ impl InvoiceMemo {
     pub(super) fn note(&mut self, want: &Want, done: Done) {
         match (want, done) {
             (Want::Owner(_), Done::Owner(owner)) => self.owner = owner,
+            (Want::Alarm { .. }, _) => self.told = true,
             (Want::Change { .. }, _) => self.said.note(want),
             (Want::Call { step: "stop", .. }, done) => self.stopped.note(&done),
             (Want::Call { step: "end", .. }, done) => self.ended.note(&done),

@@ -80,6 +80,13 @@ pub enum Want {
         /// [`AccountChange::Pause`] or [`AccountChange::Resume`].
         change: AccountChange,
     },
+    /// That the operator hears of an invoice that credits did not pay.
+    Alarm {
+        /// So much, in minor units.
+        due: i64,
+        /// Lower-case ISO code.
+        currency: String,
+    },
     /// To hear of the object anew, from the API.
     Look(Call),
     /// That Stripe makes a grant for a payment, if it has none.
@@ -359,6 +366,7 @@ impl Document {
         let unanswered = match self {
             Document::Invoice(memo) => &mut memo.unanswered,
             Document::Purchase(memo) => &mut memo.unanswered,
+            Document::Customer(memo) => &mut memo.unanswered,
             _ => return,
         };
         *unanswered = unanswered.saturating_add(1);

@@ -1,6 +1,6 @@
 //! What comes from Stripe, and what becomes of it.
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// What may become of an event.
 const RESULTS: [&str; 11] = [
@@ -37,6 +37,8 @@ pub struct StripeMeters {
     /// When everything was last looked at without a problem, in seconds since the epoch.
     pub sync_timestamp: IntGauge,
     syncs: IntCounterVec,
+    /// Invoices of metered subscriptions that credits did not pay.
+    pub overage_invoices: IntCounter,
 }
 
 impl StripeMeters {
@@ -69,6 +71,9 @@ impl StripeMeters {
         for result in SYNCED {
             syncs.with_label_values(&[result]);
         }
+        let help = "Invoices of subscriptions that credits were to pay for and did not, where usage is reported to Stripe.";
+        let overage_invoices = IntCounter::new("stripe_overage_invoices_total", help)?;
+        registry.register(Box::new(overage_invoices.clone()))?;
         Ok(StripeMeters {
             events,
             parked,
@@ -76,6 +81,7 @@ impl StripeMeters {
             drift_customers,
             sync_timestamp,
             syncs,
+            overage_invoices,
         })
     }
 

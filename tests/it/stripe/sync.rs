@@ -32,7 +32,7 @@ impl Till {
         report
     }
 
-    async fn meter(&self, name: &str) -> f64 {
+    pub(super) async fn meter(&self, name: &str) -> f64 {
         let mut metrics = self.shop.faregate.admin_client().get("/metrics").send().await;
         let metrics = metrics.text().await;
         let found = metrics
@@ -42,7 +42,7 @@ impl Till {
     }
 
     /// A customer on a subscription whose usage is metered in millionths of a dollar.
-    fn subscribed(&self) -> (String, String) {
+    pub(super) fn subscribed(&self) -> (String, String) {
         let customer = self.stripe.customer(&[]);
         let mut world = self.stripe.world();
         let meter = json!({"display_name": "Spend", "event_name": "ai_spend", "default_aggregation": {"formula": "sum"}});
@@ -54,7 +54,7 @@ impl Till {
 }
 
 #[tokio::test]
-async fn r12_the_worked_example_does_not_drift_and_moves_no_balance() {
+async fn r3_r12_the_worked_example_does_not_drift_and_moves_no_balance() {
     let till = Till::open(GRANTS).await;
     let (customer, subscription) = till.subscribed();
     till.grant(&customer, 5000, json!({}));

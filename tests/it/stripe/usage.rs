@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fake::Fault;
 use super::till::{GRANTS, Setup, Till};
@@ -16,17 +16,6 @@ const REPORTING: Setup = Setup {
 };
 
 impl Till {
-    /// A customer with a metered subscription: a micro-credit is a millionth of a dollar.
-    fn metered(&self) -> String {
-        let customer = self.stripe.customer(&[]);
-        let mut world = self.stripe.world();
-        let meter = json!({"display_name": "Spend", "event_name": "ai_spend", "default_aggregation": {"formula": "sum"}});
-        let meter = world.create_meter(&meter).expect("a meter")["id"].clone();
-        let price = world.add_price(meter.as_str().expect("an id"), "usd", "0.0001");
-        world.subscribe(&customer, &price);
-        customer
-    }
-
     /// What Stripe was told so far, in calls that it did.
     fn reported(&self) -> i64 {
         let calls = self.stripe.calls_of("POST /v1/billing/meter_events");
@@ -58,7 +47,7 @@ impl Till {
 #[tokio::test]
 async fn r2_r11_usage_is_reported_to_the_micro_credit_and_its_invoice_takes_nothing_a_second_time() {
     let till = Till::open(REPORTING).await;
-    let customer = till.metered();
+    let (customer, _) = till.subscribed();
     till.grant(&customer, 5000, json!({}));
     till.stripe.deliver_all().await;
     till.has(&customer, "50.000000").await;
@@ -89,7 +78,7 @@ async fn r2_r11_usage_is_reported_to_the_micro_credit_and_its_invoice_takes_noth
 #[tokio::test]
 async fn usage_is_reported_once_whatever_is_lost_and_whenever_the_gate_dies() {
     let mut till = Till::open(REPORTING).await;
-    let customer = till.metered();
+    let (customer, _) = till.subscribed();
     till.grant(&customer, 5000, json!({}));
     till.stripe.deliver_all().await;
     till.has(&customer, "50.000000").await;
@@ -124,7 +113,7 @@ async fn usage_is_reported_once_whatever_is_lost_and_whenever_the_gate_dies() {
 #[tokio::test]
 async fn without_it_nothing_is_reported() {
     let till = Till::open(GRANTS).await;
-    let customer = till.metered();
+    let (customer, _) = till.subscribed();
     till.grant(&customer, 500, json!({}));
     till.stripe.deliver_all().await;
     till.has(&customer, "5.000000").await;
@@ -132,4 +121,116 @@ async fn without_it_nothing_is_reported() {
     assert_eq!(till.shop.buy(&key, "/v1/rerank").await.status(), 200);
     till.has(&customer, "4.750000").await;
     assert_eq!(till.reported(), 0);
+}
+
+const INVOICED: Setup = Setup {
+    more: "[stripe.usage]\nevent_name = \"ai_spend\"\nevery = \"1s\"\ninvoice_at = 1",
+    ..GRANTS
+};
+
+impl Till {
+    /// The id of the first object of a kind.
+    fn first(&self, kind: &str) -> String {
+        let world = self.stripe.world();
+        let first = world.all(kind).next().expect("an object");
+        first["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// From how much usage on each metered item is invoiced, as Stripe has it.
+    fn invoiced_at(&self) -> Vec<Value> {
+        let world = self.stripe.world();
+        let items = world.all("subscription").map(|one| &one["items"]["data"][0]);
+        items
+            .map(|item| item["billing_thresholds"]["usage_gte"].clone())
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn r8_usage_is_invoiced_before_its_period_ends_so_that_grants_do_not_pile_up() {
+    let till = Till::open(INVOICED).await;
+    // One who subscribes before there is an account, and one who does after.
+    let (early, _) = till.subscribed();
+    till.grant(&early, 150, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&early, "1.500000").await;
+    let late = till.stripe.customer(&[]);
+    till.grant(&late, 150, json!({}));
+    till.stripe.deliver_all().await;
+    let price = till.first("price");
+    till.stripe.world().subscribe(&late, &price);
+    till.stripe.deliver_all().await;
+    within("thresholds", async {
+        while till.invoiced_at() != [json!(1_000_000), json!(1_000_000)] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // A credit's worth is invoiced at once, and grants pay it; what is left is here.
+    let key = till.shop.key(&early).await;
+    for _ in 0..5 {
+        assert_eq!(till.shop.buy(&key, "/v1/rerank").await.status(), 200);
+    }
+    till.reports(1_250_000).await;
+    till.stripe.advance(7_200);
+    till.stripe.deliver_all().await;
+    let invoices: Vec<Value> = till.stripe.world().all("invoice").cloned().collect();
+    let [invoice] = &invoices[..] else {
+        panic!("{invoices:#?}")
+    };
+    assert_eq!(invoice["billing_reason"], "subscription_threshold");
+    assert_eq!(invoice["amount_due"], 0);
+    assert_eq!(till.show(&early).await["available"], "0.250000");
+    assert_eq!(till.meter("faregate_stripe_overage_invoices_total ").await, 0.0);
+    // Somebody takes it away at Stripe: the next look sets it again.
+    till.stripe.advance(5);
+    let item = till.stripe.world().all("subscription").next().expect("one")["items"]["data"][0]["id"].clone();
+    let none = json!({"billing_thresholds": ""});
+    let changed = till
+        .stripe
+        .world()
+        .update_item(item.as_str().expect("an id"), &none);
+    changed.expect("an item");
+    till.sync().await;
+    within("thresholds", async {
+        while till.invoiced_at() != [json!(1_000_000), json!(1_000_000)] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    till.stripe.assert_clean();
+    till.shop.verify().await;
+}
+
+#[tokio::test]
+async fn r10_an_invoice_that_credits_do_not_pay_rings() {
+    let till = Till::open(REPORTING).await;
+    let (customer, _) = till.subscribed();
+    till.grant(&customer, 150, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&customer, "1.500000").await;
+    let key = till.shop.key(&customer).await;
+    for _ in 0..4 {
+        assert_eq!(till.shop.buy(&key, "/v1/rerank").await.status(), 200);
+    }
+    till.reports(1_000_000).await;
+    // The grant goes before its usage is invoiced: the card has to pay.
+    let grant = till.first("billing.credit_grant");
+    till.stripe.world().void_grant(&grant).expect("a void");
+    till.stripe.advance(MONTH + 7_200);
+    till.stripe.deliver_all().await;
+    within("the alarm", async {
+        while till.meter("faregate_stripe_overage_invoices_total ").await != 1.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let line = till.shop.faregate.process();
+    line.wait_for_line(|line| {
+        line.contains("credits did not pay for all of its usage") && line.contains("100 usd")
+    })
+    .await;
+    // Told once, however often Stripe tells.
+    till.sync().await;
+    assert_eq!(till.meter("faregate_stripe_overage_invoices_total ").await, 1.0);
 }

@@ -364,6 +364,7 @@ fn usage(event_name: &str) -> Usage {
     Usage {
         event_name: event_name.into(),
         every: std::time::Duration::from_secs(60),
+        invoice_at: None,
     }
 }
 

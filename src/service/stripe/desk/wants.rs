@@ -46,6 +46,7 @@ impl Desk {
                 Ok(if own { Tried::Ends(Ended::Again) } else { claimed })
             }
             Want::Grant { account, facts } => self.grant(account, facts, rules).await,
+            Want::Alarm { due, currency } => Ok(self.ring(name, *due, currency)),
             Want::Lot { account, grant } => self.lot(account, grant).await,
             Want::Adjust {
                 account,
@@ -223,6 +224,17 @@ impl Desk {
             Ok(telling) => Tried::Came(Done::Heard(Box::new(telling))),
             Err(tried) => tried,
         }
+    }
+
+    /// An invoice that credits did not pay.
+    fn ring(&self, invoice: &MemoName, due: i64, currency: &str) -> Tried {
+        let due = format!("{due} {currency}");
+        let what = "credits did not pay for all of its usage: see Overage in docs/stripe.md";
+        tracing::error!(invoice = invoice.id(), minor_units = due, "{what}");
+        if let Some(meters) = &self.meters {
+            meters.overage_invoices.inc();
+        }
+        Tried::Came(Done::Done)
     }
 
     /// The grant that was made for a payment, told to its memo; nothing where there is none.
