@@ -33,6 +33,9 @@ const PRIORITY: u8 = 50;
 /// Stripe knows an idempotency key for at least a day, in seconds less an hour.
 const KEYS_KNOWN: i64 = 23 * 3_600;
 
+/// So long after what was promised has ended Stripe may still apply it: usage of the last day is invoiced when its month is over, an hour or a few days later.
+const APPLIED_UNTIL: i64 = 35 * 86_400;
+
 /// What is remembered of a payment.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -346,7 +349,8 @@ impl PurchaseMemo {
         if let Some(account) = &self.owner.account {
             metadata.insert(rules.stripe.account_metadata.to_string(), account.clone());
         }
-        if let Some(at) = self.order.expires_at(paid)? {
+        let promised = self.order.expires_at(paid)?;
+        if let Some(at) = promised {
             metadata.insert(EXPIRES_AT.to_owned(), at.to_string());
         }
         let grant = api::NewGrant {
@@ -359,7 +363,7 @@ impl PurchaseMemo {
             prices: &[],
             priority: None,
             effective_at: None,
-            expires_at: None,
+            expires_at: promised.map(|at| at.saturating_add(APPLIED_UNTIL)),
             name: None,
             metadata,
         };

@@ -325,7 +325,7 @@ async fn an_operator_buys_for_an_account_and_a_paused_account_may_buy() {
 }
 
 #[tokio::test]
-async fn where_grants_are_what_credits_a_purchase_makes_one_at_stripe_and_a_refund_takes_of_it() {
+async fn r5_where_grants_are_what_credits_a_purchase_makes_one_at_stripe_and_a_refund_takes_of_it() {
     let till = Till::open(grants()).await;
     let key = till.shop.customer("acme", "0").await;
     let session = till.page(&key).await;
@@ -340,6 +340,21 @@ async fn where_grants_are_what_credits_a_purchase_makes_one_at_stripe_and_a_refu
     assert_eq!(made[0].get("metadata[purchase_id]"), Some(&*payment));
     let grant = shown["grants"][0]["id"].as_str().expect("an id").to_owned();
     assert!(grant.starts_with("credgr_"), "{grant}");
+    // The customer was promised a year; Stripe may apply it until the last month is invoiced.
+    let at_stripe = till.stripe.world().object(&grant).clone();
+    let promised = at_stripe["metadata"]["faregate_expires_at"]
+        .as_str()
+        .expect("a promise");
+    let promised: i64 = promised.parse().expect("seconds");
+    assert_eq!(at_stripe["expires_at"], promised + 35 * 86_400);
+    let year = promised - bought["created"].as_i64().expect("a time");
+    assert!((365 * 86_400..365 * 86_400 + 60).contains(&year), "{year}");
+    let ends: jiff::Timestamp = shown["grants"][0]["expires_at"]
+        .as_str()
+        .expect("an end")
+        .parse()
+        .expect("a time");
+    assert_eq!(ends.as_second(), promised);
     till.stripe.advance(5);
     let intent = till.stripe.world().object(&payment).clone();
     let charge = intent["latest_charge"].as_str().expect("a charge").to_owned();
