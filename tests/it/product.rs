@@ -12,6 +12,6 @@ mod openapi;
 mod operator;
 mod race;
 pub(crate) mod redis;
-mod sdk;
+pub(crate) mod sdk;
 pub(crate) mod shop;
 mod tokens;

@@ -9,6 +9,7 @@ mod flood;
 mod inside;
 mod laws;
 mod load;
+mod oracle;
 mod orders;
 mod payments;
 mod rules;

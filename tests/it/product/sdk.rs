@@ -39,10 +39,10 @@ async fn the_anthropic_package_for_node_sees_what_was_promised() {
 }
 
 /// A command line.
-type Words = Vec<PathBuf>;
+pub(crate) type Words = Vec<PathBuf>;
 
 /// Runs a client in the virtual environment that has the packages. Nothing is written beside it.
-fn python(client: &str) -> Words {
+pub(crate) fn python(client: &str) -> Words {
     let python = installed("requirements.txt").join("python/bin/python");
     vec![python, "-B".into(), clients().join(client)]
 }

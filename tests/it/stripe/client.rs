@@ -34,7 +34,7 @@ fn options(fake: &FakeStripe) -> ClientOptions {
     options
 }
 
-fn client(fake: &FakeStripe) -> Client {
+pub(super) fn client(fake: &FakeStripe) -> Client {
     Client::new(options(fake)).unwrap()
 }
 
