@@ -7,6 +7,7 @@ mod checkout;
 pub mod customer;
 mod dto;
 mod reply;
+mod top_up;
 pub mod webhook;
 
 pub use reply::{Problem, Reply};

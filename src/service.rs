@@ -20,3 +20,4 @@ pub mod request_ids;
 pub mod stripe;
 pub mod sweeper;
 pub mod tariff;
+pub mod watch;

@@ -175,6 +175,8 @@ impl Admin {
             Operation::PutGrant => self.put_grant(&call).await,
             Operation::VoidGrant => self.void_grant(&call).await,
             Operation::Checkout => self.checkout(&call).await,
+            Operation::GetTopUp => self.top_up(&call, false).await,
+            Operation::StopTopUp => self.top_up(&call, true).await,
             Operation::ListEntries => self.list_entries(&call).await,
             Operation::Verify => self.verify().await,
             Operation::Rebuild => self.rebuild().await,

@@ -116,6 +116,10 @@ pub(super) fn problem(why: &NotSold) -> Problem {
         NotSold::Closed => {
             Problem::not_found("[stripe.checkout] in the configuration: nothing can be bought")
         }
+        NotSold::NoTopUps => {
+            Problem::not_found("[stripe.top_up] in the configuration: nothing is bought automatically")
+        }
+        NotSold::Unbuyable(why) => Problem::invalid(*why),
         NotSold::NoPack(there) => {
             let there = there.join(", ");
             Problem::not_found(format!("such pack; there are: {there}"))

@@ -111,6 +111,7 @@ impl Started {
         if let Some(stripe) = &running.stripe {
             tasks.spawn(Arc::clone(&stripe.desk).run());
             tasks.spawn(Arc::clone(&stripe.desk).run_usage());
+            tasks.spawn(Arc::clone(&stripe.desk).run_top_ups());
             tasks.spawn(sync::run(Arc::clone(&stripe.desk), Arc::clone(&metrics.stripe)));
         }
         tasks.spawn(watch_files(Arc::clone(&running)));
@@ -238,14 +239,16 @@ fn start_workers(
         Arc::clone(&running.metrics.ledger),
         log,
         own,
+        running.stripe.as_ref().map(|stripe| Arc::clone(&stripe.watch)),
     ));
     let make = move |number| -> Making {
         let (shared, data_plane) = (Arc::clone(&shared), Arc::clone(&data_plane));
         Box::pin(async move {
-            let (store, gates, meters, log, own) = &*shared;
+            let (store, gates, meters, log, own, watch) = &*shared;
             let ledger = store.for_worker().await.map_err(|error| error.to_string())?;
             let ids = Arc::new(RequestIds::new(Arc::new(SystemClock), kernel_entropy()));
-            let gate = Arc::new(Gate::new(ledger, options, ids, Arc::clone(meters)));
+            let gate = Gate::new(ledger, options, ids, Arc::clone(meters));
+            let gate = Arc::new(gate.watched(watch.clone().unwrap_or_default()));
             gates
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

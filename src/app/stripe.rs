@@ -11,6 +11,7 @@ use crate::ledger::memos::Memos;
 use crate::service::stripe::desk::Desk;
 use crate::service::stripe::memo::Rules;
 use crate::service::stripe::sales::Sales;
+use crate::service::watch::Watch;
 use crate::stripe::client::{self, Client, ClientOptions};
 use crate::stripe::signature::WebhookSecrets;
 use crate::telemetry::metrics::Metrics;
@@ -23,6 +24,8 @@ pub(super) struct Counter {
     pub(super) desk: Arc<Desk>,
     pub(super) webhook: Arc<Webhook>,
     pub(super) sales: Arc<Sales>,
+    /// Whose credits run low.
+    pub(super) watch: Arc<Watch>,
 }
 
 impl Counter {
@@ -45,7 +48,9 @@ impl Counter {
             Arc::clone(&clock) as _,
             rules_of(stripe),
         );
-        let desk = Arc::new(desk.metered(Arc::clone(&metrics.stripe)));
+        let watch = Arc::new(Watch::default());
+        let desk = desk.metered(Arc::clone(&metrics.stripe));
+        let desk = Arc::new(desk.watching(Arc::clone(&watch)));
         let sales = Sales::new(Arc::clone(&desk), ledger, memos, Arc::clone(&clock) as _);
         let webhook = Webhook::new(
             Arc::clone(&desk),
@@ -57,6 +62,7 @@ impl Counter {
             desk,
             webhook: Arc::new(webhook),
             sales: Arc::new(sales),
+            watch,
         }))
     }
 

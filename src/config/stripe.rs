@@ -4,6 +4,7 @@ mod keys;
 mod on;
 mod packs;
 mod read;
+mod top_up;
 mod usage;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::domain::money::{Currency, Rates};
 use crate::domain::time::Span;
 
 pub(super) use read::{RawStripe, read};
+pub use top_up::TopUp;
 pub use usage::Usage;
 
 /// `[stripe]`.
@@ -53,6 +55,8 @@ pub struct Stripe {
     pub checkout: Option<Checkout>,
     /// What can be bought, in the order of the file, no id twice. Only with [`Stripe::checkout`].
     pub packs: Vec<Arc<Pack>>,
+    /// Customers may have packs bought by themselves. Only with [`Stripe::packs`].
+    pub top_up: Option<TopUp>,
 }
 
 impl Stripe {

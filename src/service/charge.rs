@@ -217,6 +217,7 @@ impl Task {
         let receipt = match self.admitted(&command, &answer, &mut in_doubt).await {
             Ok(receipt) => receipt,
             Err(denial) => {
+                self.note_refusal(&denial);
                 let in_doubt = in_doubt && may_still_open(&denial);
                 // Nobody may be waiting any more; then there is nobody to tell.
                 let _ = answer.send(Err(denial));
@@ -359,12 +360,22 @@ impl Task {
             match self.ask(operation, &command).await {
                 Ok(Outcome::Applied(done) | Outcome::Replayed(done)) => {
                     self.clear_doubt().await;
+                    self.gate.watch.saw(&self.known.caller().account, done.available);
                     return self.meters().ended(self.amount, done.amount);
                 }
                 Ok(Outcome::Refused(refusal)) => return self.lost(&refusal),
                 Err(error) => tracing::warn!(request = %hold, %error, "hold not settled yet"),
             }
             back_off.wait().await;
+        }
+    }
+
+    /// Who is refused for want of credits runs low.
+    fn note_refusal(&self, denial: &Denial) {
+        if let Denial::Refused(Refusal::InsufficientCredits { available, .. }) = denial {
+            let caller = self.known.caller();
+            let available = available.saturating_sub(caller.credit_line);
+            self.gate.watch.saw(&caller.account, available);
         }
     }
 

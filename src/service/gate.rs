@@ -27,6 +27,7 @@ pub use super::identities::Known;
 use super::identities::{BAD_NEWS, Found, Identities};
 use super::plans::Plans;
 use super::request_ids::RequestIds;
+use super::watch::{Mark, Watch};
 use crate::telemetry::metrics::LedgerMeters;
 
 /// How often a request is judged anew because the account changed under it, before it is called overload.
@@ -62,6 +63,8 @@ pub struct Gate {
     pub(super) ids: Arc<RequestIds>,
     pub(super) meters: Arc<LedgerMeters>,
     pub(super) breaker: Arc<Breaker>,
+    /// Who runs low.
+    pub(super) watch: Arc<Watch>,
     identities: Identities,
     /// Who is being asked for: a key that many present at once, and that is not known yet, is one question.
     asking: Asking<Option<Arc<Known>>>,
@@ -119,9 +122,20 @@ impl Gate {
             ids,
             breaker: Arc::new(Breaker::new(Arc::clone(&meters))),
             meters,
+            watch: Arc::default(),
             identities: Identities::default(),
             asking: Asking::default(),
         }
+    }
+
+    /// The same, telling this of what accounts have.
+    pub fn watched(self, watch: Arc<Watch>) -> Gate {
+        Gate { watch, ..self }
+    }
+
+    /// For what an account's credits are watched, where they are.
+    pub fn mark(&self, account: &AccountId) -> Option<Mark> {
+        self.watch.mark(account)
     }
 
     /// A new request's id.

@@ -21,4 +21,5 @@ mod mark;
 pub mod memo;
 mod purchase;
 pub mod sales;
+pub mod top_up;
 mod usage;

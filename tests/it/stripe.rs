@@ -16,5 +16,7 @@ mod rules;
 mod seed;
 mod sync;
 mod till;
+mod top_up;
+mod top_up_laws;
 mod usage;
 mod webhooks;

@@ -1,7 +1,7 @@
 //! Buying for an account.
 
-use crate::api::checkout;
 use crate::api::reply::{Problem, Reply};
+use crate::api::{checkout, top_up};
 
 use super::{Admin, Call};
 
@@ -16,6 +16,18 @@ impl Admin {
         };
         let page = sales.open(&account, &pack, &once).await;
         page.map(checkout::opened).map_err(|why| checkout::problem(&why))
+    }
+
+    /// How an account's automatic top-ups stand, after they were stopped or not.
+    pub(super) async fn top_up(&self, call: &Call<'_>, stop: bool) -> Result<Reply, Problem> {
+        let account = call.account()?;
+        let sales = self.sales.as_ref().ok_or_else(checkout::closed)?;
+        let standing = match stop {
+            true => sales.stop_top_up(&account).await,
+            false => sales.top_up(&account).await,
+        };
+        let standing = standing.map_err(|why| checkout::problem(&why))?;
+        Ok(top_up::reply(&standing))
     }
 
     /// What no other call has.

@@ -25,6 +25,8 @@ pub enum Operation {
     PutGrant,
     VoidGrant,
     Checkout,
+    GetTopUp,
+    StopTopUp,
     ListEntries,
     Verify,
     Rebuild,
@@ -330,6 +332,22 @@ pub const ENDPOINTS: &[Endpoint] = &[
         true,
         "the id of a pack of the configuration",
     )]),
+    endpoint(
+        "GET",
+        "/admin/v1/accounts/{account}/top-up",
+        READ,
+        O::GetTopUp,
+        "How its automatic top-ups stand",
+    )
+    .answers(&["TopUp"]),
+    endpoint(
+        "DELETE",
+        "/admin/v1/accounts/{account}/top-up",
+        OPERATE,
+        O::StopTopUp,
+        "Have nothing bought automatically any more",
+    )
+    .answers(&["TopUp"]),
     endpoint(
         "GET",
         "/admin/v1/accounts/{account}/entries",

@@ -24,6 +24,7 @@ pub(super) fn all() -> Value {
             ("id", string()), ("url", string()), ("pack", string()), ("credits", string()), ("price", string()),
             ("currency", string()), ("expires_at", string()),
         ]),
+        "TopUp": top_up(),
         "SyncReport": sync_report(),
         "ParkedList": page("items", &object(&[("what", string()), ("why", string()), ("since", string())])),
         "Replayed": page("items", &object(&[
@@ -157,6 +158,32 @@ fn new_key() -> Value {
     let mut schema = object(&[("id", string()), ("account", string()), ("key", string())]);
     schema["required"] = json!(["id", "account"]);
     schema
+}
+
+fn top_up() -> Value {
+    let charge = object(&[
+        ("at", string()),
+        ("price", string()),
+        ("currency", string()),
+        ("credits", string()),
+        ("paid", boolean()),
+    ]);
+    let trouble = object(&[
+        ("why", string()),
+        ("message", string()),
+        ("again_at", or_null("string")),
+    ]);
+    let trouble = json!({ "anyOf": [trouble, { "type": "null" }] });
+    object(&[
+        ("on", boolean()),
+        ("pack", or_null("string")),
+        ("below", or_null("string")),
+        ("per_month", or_null("string")),
+        ("charges", list(&charge)),
+        ("charges_per_day", integer()),
+        ("charges_per_month", integer()),
+        ("trouble", trouble),
+    ])
 }
 
 /// Sums are in minor units of their currency.

@@ -1,4 +1,4 @@
-//! `/faregate/v1/packs` and `/faregate/v1/checkout`: a customer buys. An account that is paused may, so that it can pay what it owes.
+//! `/faregate/v1/packs`, `/faregate/v1/checkout` and `/faregate/v1/top-up`: a customer buys. An account that is paused may, so that it can pay what it owes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use http::Method;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::api::checkout;
 use crate::api::reply::{self, Problem, Reply};
+use crate::api::{checkout, top_up};
 use crate::domain::refusal::{Refusal, Scope};
 use crate::ledger::LedgerError;
 use crate::service::denial::Denial;
@@ -48,7 +48,7 @@ impl Counter {
 /// The rest of a path that is about buying.
 pub(super) fn path(path: &str) -> Option<&str> {
     let path = path.strip_prefix(PREFIX)?;
-    let is_buying = matches!(path, "packs" | "checkout") || path.starts_with("checkout/");
+    let is_buying = matches!(path, "packs" | "checkout" | "top-up") || path.starts_with("checkout/");
     is_buying.then_some(path)
 }
 
@@ -62,6 +62,7 @@ impl Customer {
                 Ok(checkout::packs(&packs.unwrap_or_default()))
             }
             (&Method::GET, Some(session)) => self.look(session, known).await,
+            (method, None) if path == "top-up" => self.top_up(call, method, known).await,
             _ if path == "checkout" => Err(Problem::other_method(&["POST"]).into()),
             _ => Err(Problem::other_method(&["GET"]).into()),
         }
@@ -77,6 +78,28 @@ impl Customer {
         let (sales, account) = (Arc::clone(&counter.sales), known.caller().account.clone());
         let opening = async move { sales.open(&account, &pack, &once).await };
         counter.aside(opening).await.map(checkout::opened)
+    }
+
+    async fn top_up(&self, call: &Call<'_>, method: &Method, known: &Known) -> Result<Reply, Refused> {
+        let counter = self.counter.as_ref().ok_or_else(checkout::closed)?;
+        let (sales, account) = (Arc::clone(&counter.sales), known.caller().account.clone());
+        let standing = match *method {
+            Method::GET => counter.aside(async move { sales.top_up(&account).await }).await,
+            Method::DELETE => {
+                let stopping = async move { sales.stop_top_up(&account).await };
+                counter.aside(stopping).await
+            }
+            Method::PUT => {
+                let ask = top_up::read(call.request.body())?;
+                let setting = async move {
+                    let set = sales.set_top_up(&account, &ask.pack, ask.below, ask.per_month);
+                    set.await
+                };
+                counter.aside(setting).await
+            }
+            _ => return Err(Problem::other_method(&["GET", "PUT", "DELETE"]).into()),
+        };
+        standing.map(|standing| top_up::reply(&standing))
     }
 
     async fn look(&self, session: &str, known: &Known) -> Result<Reply, Refused> {

@@ -1,7 +1,7 @@
 //! `[stripe]` as settings.
 
 use super::super::secret::Secret;
-use super::super::stripe::{Checkout, FailFast, Pack, Stripe, Usage};
+use super::super::stripe::{Checkout, FailFast, Pack, Stripe, TopUp, Usage};
 use super::super::units::show_duration;
 use super::{List, Settings};
 use crate::config::section::join;
@@ -23,6 +23,7 @@ pub(super) fn of_stripe(list: &mut List, stripe: &Stripe) {
         usage,
         checkout,
         packs: _,
+        top_up,
     } = stripe;
     list.put("stripe.mode", mode.as_str());
     of_secrets(list, "stripe.webhook_secrets", webhook_secrets);
@@ -66,6 +67,18 @@ pub(super) fn of_stripe(list: &mut List, stripe: &Stripe) {
         list.put("stripe.checkout.success_url", success_url);
         list.put("stripe.checkout.cancel_url", cancel_url);
     }
+    if let Some(top_up) = top_up {
+        of_top_up(list, top_up);
+    }
+}
+
+fn of_top_up(list: &mut List, top_up: &TopUp) {
+    let TopUp {
+        charges_per_day,
+        charges_per_month,
+    } = top_up;
+    list.put("stripe.top_up.charges_per_day", charges_per_day);
+    list.put("stripe.top_up.charges_per_month", charges_per_month);
 }
 
 /// As many stars as there are secrets; nothing for none.

@@ -7,7 +7,7 @@ use super::super::address::{BaseUrl, denied_host, parse_base};
 use super::super::context::{Place, Placed};
 use super::super::section::{Section, within};
 use super::super::units::secs;
-use super::{Mode, Stripe, keys, on, packs, usage};
+use super::{Mode, Stripe, keys, on, packs, top_up, usage};
 use crate::domain::credits::Credits;
 use crate::domain::ids::PlanId;
 use crate::domain::money::{Currency, Rate, Rates};
@@ -31,7 +31,7 @@ const API_HOST: &str = "api.stripe.com";
 const METADATA: &str = "faregate_account";
 const HOUR: u64 = 3_600;
 /// What is of no use without a key.
-const TAKES_KEY: [&str; 5] = ["sync_every", "fail_fast", "checkout", "packs", "usage"];
+const TAKES_KEY: [&str; 6] = ["sync_every", "fail_fast", "checkout", "packs", "top_up", "usage"];
 
 const MODE: &str = "What makes credits: grants mirrors the credit grants that Stripe keeps for a customer, ledger grants credits for each payment that succeeds. Exactly one, so that nothing is credited twice.";
 const BASE: &str = "Where Stripe's API is; for tests. http:// to this machine only.";
@@ -47,6 +47,7 @@ const FAIL_FAST: &str =
     "Stops Stripe's retries of invoices that fail. Absent: Stripe goes on as its dashboard says.";
 const USAGE: &str = "Reports what was used to a meter at Stripe, so that grants are applied to invoices; with mode = \"grants\".";
 const CHECKOUT: &str = "Lets customers buy packs on Stripe's payment page.";
+const TOP_UP: &str = "Lets customers have a pack bought, with the card they paid with, whenever their credits run low. Absent: nobody is charged unasked.";
 
 /// `None` with a problem.
 pub(in crate::config) fn read(s: &Section<'_>) -> Option<RawStripe> {
@@ -70,6 +71,7 @@ pub(in crate::config) fn read(s: &Section<'_>) -> Option<RawStripe> {
     let usage = s.table("usage", USAGE, usage::read);
     let checkout = s.table("checkout", CHECKOUT, packs::checkout);
     let packs = packs::packs(s, mode, rates.as_ref());
+    let top_up = s.table("top_up", TOP_UP, top_up::read);
     for (name, advice) in [
         (
             "mode",
@@ -111,6 +113,7 @@ pub(in crate::config) fn read(s: &Section<'_>) -> Option<RawStripe> {
         usage,
         checkout,
         packs,
+        top_up,
     };
     Some(RawStripe { stripe, plan })
 }
@@ -134,6 +137,13 @@ fn check_uses(s: &Section<'_>) {
             &s.place_or("packs"),
             "cannot be sold: there is no [stripe.checkout]",
             "add it with success_url and cancel_url",
+        );
+    }
+    if s.has("top_up") && !s.has("packs") {
+        s.problem(
+            &s.place_or("top_up"),
+            "has nothing to buy: there are no [[stripe.packs]]",
+            "add a pack, or take this out",
         );
     }
 }

@@ -22,6 +22,9 @@ pub(super) fn show(stripe: &Stripe) -> String {
         1 => parts.push("1 pack".to_owned()),
         packs => parts.push(format!("{packs} packs")),
     }
+    if stripe.top_up.is_some() {
+        parts.push("bought by themselves when credits run low".to_owned());
+    }
     parts.join(", ")
 }
 

@@ -196,7 +196,7 @@ fn what_the_guide_shows_can_be_used() {
     let guide = std::fs::read_to_string(guide).unwrap();
     let shown = guide.split("```toml\n").skip(1);
     let shown: Vec<&str> = shown.map(|rest| rest.split("```").next().unwrap()).collect();
-    let [least, packs, usage] = shown[..] else {
+    let [least, packs, top_up, usage] = shown[..] else {
         panic!("{shown:?}");
     };
     let reporting = stripe(&format!("{}{usage}", least.replace("\"ledger\"", "\"grants\"")));
@@ -204,7 +204,9 @@ fn what_the_guide_shows_can_be_used() {
         reporting.usage.as_ref().unwrap().every,
         std::time::Duration::from_secs(60)
     );
-    let stripe = stripe(&format!("{least}{packs}"));
+    let stripe = stripe(&format!("{least}{packs}{top_up}"));
+    let caps = stripe.top_up.unwrap();
+    assert_eq!((caps.charges_per_day, caps.charges_per_month), (3, 20));
     assert_eq!(stripe.pack("starter").unwrap().credits, "11".parse().unwrap());
     for (name, reaction) in stripe.on.all() {
         let row = guide

@@ -204,10 +204,22 @@ fn insufficient(available: Credits, required: Credits, exchange: &Exchange) -> S
     } else if exchange.live.sells {
         message.push_str("; buy credits: GET /faregate/v1/packs lists packs, and POST /faregate/v1/checkout with {\"pack\": \"ID\"} and the same key answers with a page to pay at");
     }
+    if let Some((word, sentence)) = trouble(exchange) {
+        message.push_str("; automatic top-up: ");
+        message.push_str(sentence);
+        fields.push(("top_up", quoted(word)));
+    }
     Said {
         message: message.into(),
         fields,
     }
+}
+
+/// Why the account's automatic top-up has not come.
+fn trouble(exchange: &Exchange) -> Option<(&'static str, &'static str)> {
+    let known = exchange.known.as_ref()?;
+    let mark = exchange.worker.gate.mark(&known.caller().account)?;
+    mark.trouble
 }
 
 fn scope_name(scope: Scope) -> &'static str {

@@ -45,6 +45,7 @@ impl Task {
                     self.meters().opened(done.amount.saturating_sub(self.amount));
                     (self.amount, self.available) = (done.amount, done.available);
                     (self.extensions, self.in_doubt) = (self.extensions + 1, false);
+                    self.gate.watch.saw(&self.known.caller().account, done.available);
                     // What an earlier question, given up, has brought after all may be less.
                     if self.amount >= goal {
                         return Growth::To(self.amount);
@@ -61,7 +62,11 @@ impl Task {
                 }
                 Ok(Outcome::Refused(Refusal::Stale)) => return Growth::Failed,
                 Ok(Outcome::Refused(Refusal::KeyExpired)) => return Growth::Refused(Denial::InvalidKey),
-                Ok(Outcome::Refused(refusal)) => return Growth::Refused(Denial::Refused(refusal)),
+                Ok(Outcome::Refused(refusal)) => {
+                    let denial = Denial::Refused(refusal);
+                    self.note_refusal(&denial);
+                    return Growth::Refused(denial);
+                }
                 Err(error) => {
                     // That the ledger is silent the breaker says once, for all who ask.
                     tracing::debug!(request = %self.request, %error, "hold not extended yet");

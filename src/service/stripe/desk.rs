@@ -9,6 +9,7 @@ mod parked;
 mod report;
 mod settle;
 pub mod sync;
+mod top_up;
 mod wants;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::config::stripe::Mode;
 use crate::domain::time::{Span, Timestamp};
 use crate::ledger::memos::{Kept, Memo, MemoName, Memos, Wrote};
 use crate::ledger::{Ledger, LedgerError};
+use crate::service::watch::Watch;
 use crate::stripe::client::Stripe;
 use crate::stripe::event::{Body, Event};
 use crate::stripe::facts::{Fact, Telling, told};
@@ -81,6 +83,7 @@ pub struct Desk {
     clock: Arc<dyn Clock>,
     rules: ArcSwap<Rules>,
     meters: Option<Arc<StripeMeters>>,
+    watch: Arc<Watch>,
     wake: tokio::sync::Notify,
 }
 
@@ -112,6 +115,7 @@ impl Desk {
             clock,
             rules: ArcSwap::from_pointee(rules),
             meters: None,
+            watch: Arc::default(),
             wake: tokio::sync::Notify::new(),
         }
     }
@@ -122,6 +126,11 @@ impl Desk {
             meters: Some(meters),
             ..self
         }
+    }
+
+    /// The same, having whoever tops up automatically watched by this.
+    pub fn watching(self, watch: Arc<Watch>) -> Desk {
+        Desk { watch, ..self }
     }
 
     /// From now on these rules apply, and Stripe is asked through this client.
@@ -299,7 +308,11 @@ impl Desk {
         };
         let expected = kept.map_or(0, |kept| kept.version);
         let wrote = self.memos.write_memo(name, expected, &memo).await?;
-        Ok(matches!(wrote, Wrote::Done { .. }))
+        let done = matches!(wrote, Wrote::Done { .. });
+        if done && let Document::TopUp(memo) = &stored.document {
+            self.watch_for(name, memo);
+        }
+        Ok(done)
     }
 
     async fn look_at_grant(&self, id: &str) -> Result<Received, LedgerError> {

@@ -95,6 +95,12 @@ impl Told {
 }
 
 impl GrantMemo {
+    /// Stripe has applied all of it to invoices.
+    pub(super) fn is_applied(&self) -> bool {
+        let applied = self.settled.values().copied().fold(0, i64::saturating_add);
+        self.told.as_ref().is_some_and(|told| applied >= told.value)
+    }
+
     pub(super) fn hear(&mut self, id: &str, telling: &Telling, rules: &Rules) {
         match &telling.fact {
             Fact::Grant(grant) if grant.id == id => self.told(grant, telling.is_asked(), rules),

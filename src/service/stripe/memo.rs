@@ -20,6 +20,7 @@ use super::grant::GrantMemo;
 use super::invoice::InvoiceMemo;
 use super::mark::MarkMemo;
 use super::purchase::PurchaseMemo;
+use super::top_up::{self, Means, Stand, TopUpMemo};
 use super::usage::UsageMemo;
 
 /// What the operator decided, and what is at hand.
@@ -109,6 +110,30 @@ pub enum Want {
         /// After this second (since the epoch) it must not be made any more: Stripe would not know it again.
         before: Option<i64>,
     },
+    /// To know how the memo's account stands.
+    Stand,
+    /// To know with what a customer can be charged.
+    Means {
+        /// Who.
+        customer: String,
+        /// Not with this, where there is anything else.
+        bad: Option<String>,
+    },
+    /// That a customer who is not there is charged.
+    Charge {
+        /// The call that does it.
+        call: Call,
+        /// What it is for.
+        charge: Box<top_up::Charge>,
+        /// It was not asked for before.
+        fresh: bool,
+        /// Only while the account has less than this; none: not at all, unless it is done already.
+        below: Option<Credits>,
+    },
+    /// That what this payment bought is there.
+    Credited(String),
+    /// That the account's automatic top-ups go on, since its customer has paid.
+    Bought(AccountId),
 }
 
 impl Want {
@@ -145,6 +170,12 @@ pub enum Done {
     Voided(Credits),
     /// What Stripe said of the object.
     Heard(Box<Telling>),
+    /// How the account stands.
+    Stand(Stand),
+    /// With what the customer can be charged.
+    Means(Means),
+    /// What became of a charge, and when that was known, in seconds since the epoch.
+    Charged(top_up::Came, i64),
     /// Stripe or the ledger says no, and will go on to.
     Refused(Parked),
 }
@@ -301,6 +332,8 @@ pub enum Document {
     Mark(MarkMemo),
     /// `usage:acme`
     Usage(UsageMemo),
+    /// `top_up:acme`
+    TopUp(Box<TopUpMemo>),
 }
 
 /// Why a stored memo cannot be read.
@@ -317,6 +350,7 @@ macro_rules! each {
             Document::Customer($memo) => $does,
             Document::Mark($memo) => $does,
             Document::Usage($memo) => $does,
+            Document::TopUp($memo) => $does,
         }
     };
 }
@@ -333,6 +367,7 @@ impl Document {
             "customer" => Document::Customer(serde_json::from_str(text).map_err(wrong)?),
             "fraud_warning" | "review" => Document::Mark(serde_json::from_str(text).map_err(wrong)?),
             "usage" => Document::Usage(serde_json::from_str(text).map_err(wrong)?),
+            "top_up" => Document::TopUp(serde_json::from_str(text).map_err(wrong)?),
             _ => return Err(Illegible("it is of no kind that is known".to_owned())),
         })
     }
@@ -350,7 +385,7 @@ impl Document {
             Document::Invoice(memo) => memo.hear(telling),
             Document::Customer(memo) => memo.hear(telling, rules),
             Document::Mark(memo) => memo.hear(telling),
-            Document::Usage(_) => {}
+            Document::Usage(_) | Document::TopUp(_) => {}
         }
     }
 
@@ -381,6 +416,7 @@ impl Document {
             Document::Customer(memo) => Ok(memo.next(rules)),
             Document::Mark(memo) => Ok(memo.next(name, rules)),
             Document::Usage(memo) => memo.next(name.id(), rules),
+            Document::TopUp(memo) => memo.next(name.id(), rules),
         }
     }
 

@@ -17,6 +17,7 @@ use clawback::Clawback;
 
 use super::grant::{EXPIRES_AT, worth};
 use super::memo::{Amount, Done, Lot, Owner, Parked, Rules, Step, Want, Whose, named, time};
+use super::top_up::TOP_UP;
 
 /// The metadata by which a payment says how many credits it buys; `0` for none.
 pub(super) const CREDITS: &str = "faregate_credits";
@@ -62,6 +63,9 @@ pub struct PurchaseMemo {
     /// It has just refused: enough for now.
     #[serde(skip)]
     refused_now: bool,
+    /// The account's automatic top-ups were told that its customer has paid.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub announced: bool,
     /// What was given back, or is disputed.
     pub clawback: Clawback,
 }
@@ -91,6 +95,9 @@ pub struct Order {
     pub expires_after: Option<String>,
     /// [`CATEGORY`].
     pub category: Option<String>,
+    /// [`TOP_UP`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_up: Option<String>,
 }
 
 impl Order {
@@ -103,6 +110,7 @@ impl Order {
             (&mut self.credits, CREDITS),
             (&mut self.expires_after, EXPIRES_AFTER),
             (&mut self.category, CATEGORY),
+            (&mut self.top_up, TOP_UP),
         ] {
             *part = part.take().or_else(|| metadata.get(key).cloned());
         }
@@ -218,7 +226,12 @@ impl PurchaseMemo {
             return Ok(Some(want));
         }
         let amount = self.paid.as_ref().map(|paid| paid.amount);
-        self.clawback.next(id, &account, self.lot.as_ref(), amount, rules)
+        let want = self
+            .clawback
+            .next(id, &account, self.lot.as_ref(), amount, rules)?;
+        let is_news = pays && !self.announced && self.order.top_up.is_none();
+        let announce = is_news && want.is_none() && rules.stripe.top_up.is_some();
+        Ok(want.or_else(|| announce.then_some(Want::Bought(account))))
     }
 
     fn owner(&self, id: &str, buys: bool, rules: &Rules) -> Result<Option<Want>, Parked> {
@@ -394,6 +407,7 @@ impl PurchaseMemo {
             (Want::Make { .. }, _) => self.made = Step::Done,
             (Want::Owner(_), Done::Owner(owner)) => self.owner = owner,
             (Want::Grant { .. }, _) => self.put = true,
+            (Want::Bought(_), _) => self.announced = true,
             (want, done) => self.clawback.note(want, &done),
         }
     }

@@ -4,6 +4,7 @@
 //! An account that is paused may buy all the same: a debt has to be payable.
 
 pub(super) mod buyer;
+pub mod top_up;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +62,10 @@ pub struct Sales {
 pub enum NotSold {
     /// The configuration sells nothing.
     Closed,
+    /// The configuration has no automatic top-ups.
+    NoTopUps,
+    /// It cannot be set like that; why.
+    Unbuyable(&'static str),
     /// No such pack; these are there.
     NoPack(Vec<Arc<str>>),
     /// No such account.
@@ -212,8 +217,8 @@ impl Sales {
                 success_url: &checkout.success_url,
                 cancel_url: Some(&checkout.cancel_url),
                 expires_at: None,
-                keep_method: false,
-                metadata: metadata_of(account, pack, rules),
+                keep_method: rules.stripe.top_up.is_some(),
+                metadata: metadata_of(account.as_str(), pack, rules),
             };
             match self.ask(&api::create_checkout(&asked)?).await {
                 Ok(body) => return page(&body, pack),
@@ -351,9 +356,9 @@ fn purchase_of(account: &AccountId, once: &str) -> String {
 }
 
 /// What the purchase's memo reads, once it is paid.
-fn metadata_of(account: &AccountId, pack: &Pack, rules: &Rules) -> Metadata {
+pub(super) fn metadata_of(account: &str, pack: &Pack, rules: &Rules) -> Metadata {
     let mut metadata = Metadata::new();
-    metadata.insert(rules.stripe.account_metadata.to_string(), account.to_string());
+    metadata.insert(rules.stripe.account_metadata.to_string(), account.to_owned());
     metadata.insert(CREDITS.to_owned(), pack.credits.to_string());
     if let Some(life) = pack.expires_after {
         metadata.insert(EXPIRES_AFTER.to_owned(), life.secs_ceil().to_string());

@@ -25,6 +25,18 @@ const BOUNDS: [f64; 12] = [
 /// What may come of a look at everything.
 const SYNCED: [&str; 4] = ["ok", "differs", "incomplete", "failed"];
 
+/// What may come of an automatic charge.
+const TOPPED_UP: [&str; 8] = [
+    "paid",
+    "declined",
+    "card_refused",
+    "authentication_required",
+    "no_card",
+    "refused",
+    "unknown",
+    "dropped",
+];
+
 /// Meters of Stripe's events and of what follows.
 #[derive(Debug)]
 pub struct StripeMeters {
@@ -39,6 +51,7 @@ pub struct StripeMeters {
     syncs: IntCounterVec,
     /// Invoices of metered subscriptions that credits did not pay.
     pub overage_invoices: IntCounter,
+    top_ups: IntCounterVec,
 }
 
 impl StripeMeters {
@@ -74,6 +87,13 @@ impl StripeMeters {
         let help = "Invoices of subscriptions that credits were to pay for and did not, where usage is reported to Stripe.";
         let overage_invoices = IntCounter::new("stripe_overage_invoices_total", help)?;
         registry.register(Box::new(overage_invoices.clone()))?;
+        let help =
+            "Automatic top-ups, by what came of them; unknown: Stripe did not answer, and is asked again.";
+        let top_ups = IntCounterVec::new(Opts::new("stripe_top_ups_total", help), &["outcome"])?;
+        registry.register(Box::new(top_ups.clone()))?;
+        for outcome in TOPPED_UP {
+            top_ups.with_label_values(&[outcome]);
+        }
         Ok(StripeMeters {
             events,
             parked,
@@ -82,6 +102,7 @@ impl StripeMeters {
             sync_timestamp,
             syncs,
             overage_invoices,
+            top_ups,
         })
     }
 
@@ -94,6 +115,11 @@ impl StripeMeters {
     /// Counts a look at everything: `ok`, `differs`, `incomplete` or `failed`.
     pub fn synced(&self, result: &str) {
         self.syncs.with_label_values(&[result]).inc();
+    }
+
+    /// Counts what came of an automatic top-up; from a list in the code.
+    pub fn topped_up(&self, outcome: &str) {
+        self.top_ups.with_label_values(&[outcome]).inc();
     }
 
     /// Counts an event; both are from lists in the code.

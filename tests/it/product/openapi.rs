@@ -145,6 +145,20 @@ fn calls(file: &str) -> Vec<(&'static str, &'static str, &'static str, &'static 
             "/admin/v1/accounts/acme/checkout",
             json!({ "pack": "starter" }),
         ),
+        (
+            "read",
+            "GET",
+            "/admin/v1/accounts/{account}/top-up",
+            "/admin/v1/accounts/acme/top-up",
+            Value::Null,
+        ),
+        (
+            "operate",
+            "DELETE",
+            "/admin/v1/accounts/{account}/top-up",
+            "/admin/v1/accounts/acme/top-up",
+            Value::Null,
+        ),
         // The id of the key that was imported above, which follows from its digest.
         (
             "operate",
@@ -224,6 +238,7 @@ api_base = "{}"
 credits_per_unit = {{ usd = 1 }}
 checkout = {{ success_url = "https://example.com/bought", cancel_url = "https://example.com" }}
 packs = [{{ id = "starter", name = "Ten dollars", price = 10, currency = "usd" }}]
+top_up = {{}}
 "#,
         stripe.key(),
         stripe.base()

@@ -31,13 +31,14 @@ use crate::product::shop::ROUTES;
 use crate::rig::temp::TempDir;
 
 /// The kinds of memos of Stripe's objects.
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 7] = [
     "grant",
     "purchase",
     "invoice",
     "customer",
     "fraud_warning",
     "review",
+    "top_up",
 ];
 
 /// A store that fails by chance.
@@ -157,6 +158,11 @@ pub(super) struct Inside {
 
 impl Inside {
     pub(super) fn open(mode: &str, seed: u64) -> Inside {
+        Inside::open_with(mode, seed, "")
+    }
+
+    /// With more lines of `[stripe]`.
+    pub(super) fn open_with(mode: &str, seed: u64, more: &str) -> Inside {
         let folder = TempDir::new();
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(START * 1_000_000)));
         let inner = EmbeddedLedger::open(Options::new(folder.join("ledger")), Arc::clone(&clock) as _)
@@ -167,7 +173,7 @@ impl Inside {
         });
         let stripe = Arc::new(Direct::new(START, seed ^ 0xca11));
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"0123456789abcdef0123456789abcdef\"\n[ledger]\nbackend = \"embedded\"\npath = \"x\"\n[upstreams.models]\nurl = \"http://127.0.0.1:1\"\n{ROUTES}\n[stripe]\nmode = \"{mode}\"\nwebhook_secrets = [\"{}\"]\napi_key = \"rk_test_1\"\ncredits_per_unit = {{ usd = 1 }}\n",
+            "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"0123456789abcdef0123456789abcdef\"\n[ledger]\nbackend = \"embedded\"\npath = \"x\"\n[upstreams.models]\nurl = \"http://127.0.0.1:1\"\n{ROUTES}\n[stripe]\nmode = \"{mode}\"\nwebhook_secrets = [\"{}\"]\napi_key = \"rk_test_1\"\ncredits_per_unit = {{ usd = 1 }}\n{more}\n",
             super::fake::SECRET
         );
         let read = config::parse(&text, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()));

@@ -280,12 +280,24 @@ impl Want {
     fn is_decided(&self) -> bool {
         matches!(
             self,
-            Want::Adjust { .. } | Want::Change { .. } | Want::Call { .. } | Want::Make { .. }
+            Want::Adjust { .. }
+                | Want::Change { .. }
+                | Want::Call { .. }
+                | Want::Make { .. }
+                | Want::Charge { .. }
         )
     }
 
     /// Stripe has to be asked for it.
     pub(super) fn is_asking(&self) -> bool {
-        matches!(self, Want::Look(_) | Want::Call { .. } | Want::Make { .. })
+        matches!(
+            self,
+            Want::Look(_)
+                | Want::Call { .. }
+                | Want::Make { .. }
+                | Want::Means { .. }
+                | Want::Charge { .. }
+                | Want::Credited(_)
+        )
     }
 }

@@ -91,6 +91,7 @@ impl Desk {
                 }
                 self.call(name, call).await
             }
+            want => self.attempt_charging(name, want, rules).await,
         }
     }
 

@@ -78,6 +78,16 @@ async fn read_memo(memos: &dyn Memos, name: &MemoName) -> Result<(BuyerMemo, u64
     Ok((memo, kept.version))
 }
 
+/// The customer that an account is remembered to be, or to be no more; `None` where nothing is remembered.
+pub(in super::super) async fn customer(
+    memos: &dyn Memos,
+    account: &AccountId,
+) -> Result<Option<Option<String>>, LedgerError> {
+    let (memo, _) = read_memo(memos, &name_of(account)?).await?;
+    let is_known = memo.customer.is_some() || memo.gone > 0;
+    Ok(is_known.then_some(memo.customer))
+}
+
 /// Changes what is remembered, as if nobody else did at the same time.
 async fn change<T>(
     memos: &dyn Memos,
@@ -136,13 +146,7 @@ impl Sales {
 
     /// The customer that an account is known to be.
     pub(super) async fn known_customer(&self, account: &AccountId) -> Result<Option<String>, NotSold> {
-        let (memo, _) = read_memo(&*self.memos, &name_of(account)?).await?;
-        if memo.customer.is_some() || memo.gone > 0 {
-            return Ok(memo.customer);
-        }
-        // Accounts that a payment has made have the customer's own name.
-        let is_customer = self.desk.is_customer(account).await?;
-        Ok(is_customer.then(|| account.to_string()))
+        Ok(self.desk.known_customer(account).await?)
     }
 
     /// The customer of an account, made where none is known. Two who make it at the same time make it under one key, and the first written stays.

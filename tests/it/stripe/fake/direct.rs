@@ -87,11 +87,19 @@ impl Direct {
                 body,
                 request_id: None,
             }),
-            Err(error) => Err(ApiError::Refused(Box::new(Refused {
-                status: error.status,
-                message: error.body().to_string(),
-                ..Refused::default()
-            }))),
+            Err(error) => {
+                let text = |name: &str| error.body()["error"][name].as_str().map(str::to_owned);
+                Err(ApiError::Refused(Box::new(Refused {
+                    status: error.status,
+                    kind: text("type").unwrap_or_default(),
+                    code: text("code"),
+                    decline_code: text("decline_code"),
+                    advice_code: text("advice_code"),
+                    param: text("param"),
+                    message: error.body().to_string(),
+                    ..Refused::default()
+                })))
+            }
         }
     }
 }

@@ -1,0 +1,389 @@
+//! Automatic top-ups: who runs low is looked at, and charged, once.
+
+mod means;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::domain::credits::Credits;
+use crate::domain::ids::AccountId;
+use crate::domain::time::Timestamp;
+use crate::ledger::memos::MemoName;
+use crate::ledger::{LedgerError, PAGE_MAX};
+use crate::service::watch::Mark;
+use crate::stripe::api;
+use crate::stripe::call::Call;
+use crate::stripe::client::{ApiError, Refused, list_all};
+use crate::stripe::facts::{Fact, Telling, read};
+
+use super::super::memo::{Document, Done, Rules, Want};
+use super::super::sales::buyer;
+use super::super::top_up::{Came, Charge, Stand, TOP_UP, TopUpMemo, Why};
+use super::Desk;
+use super::settle::{Ended, Stored, Tried};
+use means::Unfound;
+
+/// How often it is read anew who is to be watched: another proxy may have been told of it.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// After a look at those who run low, so long is waited for the next.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Stripe knows an idempotency key for at least a day, in seconds less an hour.
+const KEYS_KNOWN: i64 = 23 * 3_600;
+
+/// A call that was sent longer ago than this, in seconds, and has done nothing, will not do anything any more.
+const ARRIVES_WITHIN: i64 = 600;
+
+/// The most payments of a customer that are looked through for one that was made before.
+const PAYMENTS_MAX: usize = 1_000;
+
+impl Desk {
+    /// Looks at those who run low, and at who is to be watched, until the task is dropped.
+    pub async fn run_top_ups(self: Arc<Self>) {
+        loop {
+            let until = Instant::now() + REFRESH;
+            if let Err(error) = self.watch_all().await {
+                tracing::warn!(%error, "could not read whose credits are to be watched");
+            }
+            while let Ok(low) = tokio::time::timeout_at(until, self.watch.low()).await {
+                for account in low {
+                    if let Err(error) = self.look_at_low(&account).await {
+                        tracing::warn!(%account, %error, "could not look at an account that runs low");
+                    }
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+
+    /// Has an account that runs low looked at, where something can be done about it and nothing is under way.
+    pub async fn look_at_low(&self, account: &AccountId) -> Result<(), LedgerError> {
+        let waits = self.watch.mark(account).map_or(0, |mark| mark.not_before);
+        if self.seconds() < waits {
+            return Ok(());
+        }
+        let name = name_of(account)?;
+        let kept = self.memos.memo(&name).await?;
+        // One that is due, or is worked on, is left alone: to write it would only have that begin anew.
+        if kept.is_some_and(|kept| kept.memo.due == Timestamp::NEVER) {
+            self.make_due(&name).await?;
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Reads who is to be watched.
+    pub async fn watch_all(&self) -> Result<(), LedgerError> {
+        let changes = self.watch.changes();
+        let mut marks = HashMap::new();
+        let mut cursor = None;
+        while self.rules().stripe.top_up.is_some() {
+            let page = self.memos.memos("top_up", cursor.as_deref(), PAGE_MAX).await?;
+            for (name, kept) in &page.items {
+                let Document::TopUp(memo) = Stored::read(name, Some(kept))?.document else {
+                    continue;
+                };
+                if let (Ok(account), Some(mark)) = (AccountId::new(name.id()), self.mark_of(&memo)) {
+                    marks.insert(account, mark);
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        self.watch.set_all(marks, changes);
+        Ok(())
+    }
+
+    fn mark_of(&self, memo: &TopUpMemo) -> Option<Mark> {
+        memo.mark(self.seconds(), self.rules().stripe.top_up.as_ref()?)
+    }
+
+    /// What was written of an account is what is watched from now on.
+    pub(super) fn watch_for(&self, name: &MemoName, memo: &TopUpMemo) {
+        if let Ok(account) = AccountId::new(name.id()) {
+            self.watch.set(&account, self.mark_of(memo));
+        }
+    }
+
+    /// What is remembered of an account's automatic top-ups.
+    pub async fn top_up(&self, account: &AccountId) -> Result<TopUpMemo, LedgerError> {
+        Ok(match self.document(&name_of(account)?).await? {
+            Document::TopUp(memo) => *memo,
+            _ => TopUpMemo::default(),
+        })
+    }
+
+    /// Changes it; it is looked at soon.
+    pub(in super::super) async fn change_top_up(
+        &self,
+        account: &AccountId,
+        mut change: impl FnMut(&mut TopUpMemo),
+    ) -> Result<(), LedgerError> {
+        self.rewrite(&name_of(account)?, |document| {
+            if let Document::TopUp(memo) = document {
+                change(memo);
+            }
+        })
+        .await?;
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Which customer of Stripe's an account is, as far as that is known.
+    pub(in super::super) async fn known_customer(
+        &self,
+        account: &AccountId,
+    ) -> Result<Option<String>, LedgerError> {
+        if let Some(known) = buyer::customer(&*self.memos, account).await? {
+            return Ok(known);
+        }
+        // Accounts that a payment has made have the customer's own name.
+        let is_customer = self.is_customer(account).await?;
+        Ok(is_customer.then(|| account.to_string()))
+    }
+
+    /// Does a want that is about charging; nothing of any other.
+    pub(super) async fn attempt_charging(
+        &self,
+        name: &MemoName,
+        want: &Want,
+        rules: &Rules,
+    ) -> Result<Tried, LedgerError> {
+        match want {
+            Want::Stand => self.stand(name).await,
+            Want::Means { customer, bad } => self.means(customer, bad.as_deref(), rules).await,
+            Want::Charge {
+                call,
+                charge,
+                fresh,
+                below,
+            } => self.charge(name, call, charge, *fresh, *below).await,
+            Want::Credited(payment) => self.credited(name, payment).await,
+            Want::Bought(account) => self.bought(account).await,
+            _ => Ok(Tried::Ends(Ended::Nothing)),
+        }
+    }
+
+    /// How a memo's account stands.
+    async fn stand(&self, name: &MemoName) -> Result<Tried, LedgerError> {
+        let Ok(account) = AccountId::new(name.id()) else {
+            return Ok(Tried::Ends(Ended::Nothing));
+        };
+        Ok(Tried::Came(Done::Stand(Stand {
+            now: self.seconds(),
+            available: self.open_account(&account).await?,
+            customer: self.known_customer(&account).await?,
+        })))
+    }
+
+    /// What an account has that is there and not paused.
+    async fn open_account(&self, account: &AccountId) -> Result<Option<Credits>, LedgerError> {
+        let statement = self.ledger.statement(account).await?;
+        let open = statement.filter(|statement| statement.account.settings.reasons.is_empty());
+        Ok(open.map(|statement| statement.account.available()))
+    }
+
+    /// Charges a customer who is not there. What may have been asked for before is looked for first, and asked for again only while it is still wanted.
+    async fn charge(
+        &self,
+        name: &MemoName,
+        call: &Call,
+        charge: &Charge,
+        fresh: bool,
+        below: Option<Credits>,
+    ) -> Result<Tried, LedgerError> {
+        let Ok(account) = AccountId::new(name.id()) else {
+            return Ok(Tried::Ends(Ended::Nothing));
+        };
+        if !fresh {
+            match self.find_charge(charge).await {
+                Ok(Some(payment)) => return self.charged(name, &payment).await,
+                Ok(None) => {}
+                Err(Unfound::Ledger(error)) => return Err(error),
+                Err(Unfound::Stripe(error)) => return Ok(Tried::Ends(Ended::Unanswered(error.to_string()))),
+            }
+            let age = self.seconds().saturating_sub(charge.at);
+            let available = self.open_account(&account).await?;
+            let wanted = available.is_some_and(|has| below.is_some_and(|below| has < below));
+            if age >= KEYS_KNOWN || !wanted && age >= ARRIVES_WITHIN {
+                return Ok(self.came(name, Came::Dropped));
+            }
+            if !wanted {
+                let why = "it is no longer wanted; whether it was charged is looked at again";
+                return Ok(Tried::Ends(Ended::Unanswered(why.to_owned())));
+            }
+        }
+        let Some(stripe) = self.stripe() else {
+            return Ok(Tried::Ends(Ended::Unanswered("there is no `api_key`".to_owned())));
+        };
+        match stripe.call(call).await {
+            Ok(reply) => self.charged(name, &reply.body).await,
+            Err(ApiError::Refused(refused)) if refused.is_permission() || refused.is_key() => {
+                let why = format!("{account} cannot be charged: {refused}");
+                Ok(Tried::Came(Done::Refused(why)))
+            }
+            Err(ApiError::Refused(refused)) => {
+                let came = refused_charge(&refused);
+                if !refused.is_card() {
+                    tracing::error!(%account, %refused, "Stripe does not take an automatic top-up");
+                }
+                Ok(self.came(name, came))
+            }
+            Err(error) => {
+                self.count("unknown");
+                Ok(Tried::Ends(Ended::Unanswered(error.to_string())))
+            }
+        }
+    }
+
+    /// The payment of a charge that may have been made.
+    async fn find_charge(&self, charge: &Charge) -> Result<Option<Value>, Unfound> {
+        // Their clock is not ours.
+        let since = charge.at.saturating_sub(3_600);
+        let (call, stripe) = self.client_for(api::list_payments(&charge.customer, Some(since)))?;
+        let payments = list_all(&*stripe, &call, PAYMENTS_MAX)
+            .await
+            .map_err(Unfound::Stripe)?;
+        let found = payments
+            .into_iter()
+            .find(|payment| payment["metadata"][TOP_UP] == charge.attempt.as_str());
+        Ok(found)
+    }
+
+    /// A payment that was made for a charge is told to whom it concerns.
+    async fn charged(&self, name: &MemoName, payment: &Value) -> Result<Tried, LedgerError> {
+        let id = payment["id"].as_str().unwrap_or_default();
+        if let Some(why) = failed(payment) {
+            return Ok(self.came(name, Came::Refused(why)));
+        }
+        if let Ok(Some(fact @ Fact::Payment(_))) = read(payment) {
+            let telling = Telling::by_api(fact, self.their_time(self.seconds()));
+            Box::pin(self.tell(&telling, true)).await?;
+        }
+        Ok(Tried::Came(Done::Charged(
+            Came::Made(id.to_owned()),
+            self.seconds(),
+        )))
+    }
+
+    /// Whether what a charge bought is there; where it is not, Stripe is asked whether the money has come.
+    async fn credited(&self, name: &MemoName, payment: &str) -> Result<Tried, LedgerError> {
+        if self.is_credited(name, payment).await? {
+            self.count("paid");
+            return Ok(Tried::Came(Done::Done));
+        }
+        let found = match self.get(api::get_payment(payment)).await {
+            Ok(found) => found,
+            Err(Unfound::Ledger(error)) => return Err(error),
+            Err(Unfound::Stripe(error)) => return Ok(Tried::Ends(Ended::Unanswered(error.to_string()))),
+        };
+        match self.charged(name, &found).await? {
+            Tried::Came(Done::Charged(Came::Made(_), _)) => {}
+            other => return Ok(other),
+        }
+        if self.is_credited(name, payment).await? {
+            self.count("paid");
+            return Ok(Tried::Came(Done::Done));
+        }
+        let why = format!("{payment} was charged, and what it bought is not there yet");
+        Ok(Tried::Ends(Ended::Unanswered(why)))
+    }
+
+    /// The ledger has the lot of the payment.
+    async fn is_credited(&self, name: &MemoName, payment: &str) -> Result<bool, LedgerError> {
+        let Ok(purchase) = MemoName::new("purchase", payment) else {
+            return Ok(false);
+        };
+        let (Document::Purchase(purchase), Ok(account)) =
+            (self.document(&purchase).await?, AccountId::new(name.id()))
+        else {
+            return Ok(false);
+        };
+        let Some(lot) = &purchase.lot else {
+            return Ok(false);
+        };
+        let statement = self.ledger.statement(&account).await?;
+        let grants = statement.map(|statement| statement.grants).unwrap_or_default();
+        Ok(grants.iter().any(|grant| grant.facts.id.as_str() == lot.grant))
+    }
+
+    fn came(&self, name: &MemoName, came: Came) -> Tried {
+        let outcome = match came {
+            Came::Refused(why) => why.said().0,
+            _ => "dropped",
+        };
+        tracing::warn!(memo = %name, outcome, "an automatic top-up was not paid");
+        self.count(outcome);
+        Tried::Came(Done::Charged(came, self.seconds()))
+    }
+
+    fn count(&self, outcome: &str) {
+        if let Some(meters) = &self.meters {
+            meters.topped_up(outcome);
+        }
+    }
+
+    /// A customer has paid: what was held back goes on.
+    async fn bought(&self, account: &AccountId) -> Result<Tried, LedgerError> {
+        let name = name_of(account)?;
+        if self.memos.memo(&name).await?.is_some() {
+            self.change_top_up(account, TopUpMemo::bought).await?;
+        }
+        Ok(Tried::Came(Done::Done))
+    }
+}
+
+fn name_of(account: &AccountId) -> Result<MemoName, LedgerError> {
+    MemoName::new("top_up", account.as_str()).map_err(|error| LedgerError::Invalid(error.to_string()))
+}
+
+/// Why a payment that is there will not come to money; nothing where it has, or may.
+fn failed(payment: &Value) -> Option<Why> {
+    let error = &payment["last_payment_error"];
+    match payment["status"].as_str().unwrap_or_default() {
+        "succeeded" | "processing" => None,
+        "requires_action" => Some(Why::AuthenticationRequired),
+        _ => Some(declined([
+            error["code"].as_str(),
+            error["decline_code"].as_str(),
+            error["advice_code"].as_str(),
+        ])),
+    }
+}
+
+fn refused_charge(refused: &Refused) -> Came {
+    if refused.is_card() {
+        return Came::Refused(declined([
+            refused.code.as_deref(),
+            refused.decline_code.as_deref(),
+            refused.advice_code.as_deref(),
+        ]));
+    }
+    // The books went back in time, and a number that was used is used again: the next has another.
+    if refused.is_other_call() {
+        return Came::Dropped;
+    }
+    let lacks_card =
+        refused.is_missing() || matches!(refused.param.as_deref(), Some("payment_method" | "customer"));
+    Came::Refused(if lacks_card { Why::NoCard } else { Why::Refused })
+}
+
+/// What a decline means, by its code, decline code and advice.
+fn declined([code, decline_code, advice]: [Option<&str>; 3]) -> Why {
+    let says = |word: &str| [code, decline_code].contains(&Some(word));
+    if says("authentication_required") {
+        return Why::AuthenticationRequired;
+    }
+    let never = ["lost_card", "stolen_card", "pickup_card", "fraudulent"];
+    if advice == Some("do_not_try_again") || never.into_iter().any(says) {
+        return Why::CardRefused;
+    }
+    Why::Declined
+}

@@ -1,0 +1,145 @@
+//! Who runs low: accounts whose available credits are watched, and those that were seen below what they watch for.
+//!
+//! What is seen is a hint, on no request's way but for a look at a map: it may be seen often, late or not at all, and whoever takes it up looks at the ledger.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use crate::domain::credits::Credits;
+use crate::domain::ids::AccountId;
+
+/// The most accounts that wait to be looked at; one that finds no room is seen again with its next request.
+const LOW_MAX: usize = 10_000;
+
+/// What an account is watched for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// It is low when less than this is available.
+    pub below: Credits,
+    /// Nothing can be done about it before, in seconds since the epoch; [`i64::MAX`]: until somebody changes something.
+    pub not_before: i64,
+    /// Why nothing can be done: a word for programs, a sentence for the customer.
+    pub trouble: Option<(&'static str, &'static str)>,
+}
+
+/// Watches accounts. One for all workers.
+#[derive(Debug, Default)]
+pub struct Watch {
+    marks: ArcSwap<HashMap<AccountId, Mark>>,
+    /// How often one was changed; held while it is.
+    changes: Mutex<u64>,
+    low: Mutex<HashSet<AccountId>>,
+    wake: Notify,
+}
+
+impl Watch {
+    /// An account has so much available.
+    pub fn saw(&self, account: &AccountId, available: Credits) {
+        let marks = self.marks.load();
+        if marks.is_empty() {
+            return;
+        }
+        if marks.get(account).is_some_and(|mark| available < mark.below) {
+            self.look_at(account);
+        }
+    }
+
+    /// An account is to be looked at.
+    pub fn look_at(&self, account: &AccountId) {
+        let mut low = self.low.lock().unwrap_or_else(PoisonError::into_inner);
+        if low.len() < LOW_MAX && !low.contains(account) {
+            low.insert(account.clone());
+            drop(low);
+            self.wake.notify_one();
+        }
+    }
+
+    /// What is known of an account.
+    pub fn mark(&self, account: &AccountId) -> Option<Mark> {
+        self.marks.load().get(account).cloned()
+    }
+
+    /// From now on an account is watched like this, or no longer.
+    pub fn set(&self, account: &AccountId, mark: Option<Mark>) {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.marks.load();
+        if known.get(account) == mark.as_ref() {
+            return;
+        }
+        let mut marks = HashMap::clone(&known);
+        match mark {
+            Some(mark) => marks.insert(account.clone(), mark),
+            None => marks.remove(account),
+        };
+        *changes += 1;
+        self.marks.store(Arc::new(marks));
+    }
+
+    /// How often one was changed.
+    pub fn changes(&self) -> u64 {
+        *self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on these are watched, and no others; unless one was changed since there were so many `changes`, which this may not know.
+    pub fn set_all(&self, marks: HashMap<AccountId, Mark>, changes: u64) {
+        let known = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == changes && **self.marks.load() != marks {
+            self.marks.store(Arc::new(marks));
+        }
+    }
+
+    /// Those that were seen low since the last time; waits until there is one.
+    pub async fn low(&self) -> HashSet<AccountId> {
+        loop {
+            let low = std::mem::take(&mut *self.low.lock().unwrap_or_else(PoisonError::into_inner));
+            if !low.is_empty() {
+                return low;
+            }
+            self.wake.notified().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(below: u32) -> (Watch, AccountId) {
+        let (watch, acme) = (Watch::default(), AccountId::new("acme").unwrap());
+        let mark = Mark {
+            below: Credits::whole(below),
+            not_before: 0,
+            trouble: None,
+        };
+        watch.set(&acme, Some(mark));
+        (watch, acme)
+    }
+
+    #[tokio::test]
+    async fn an_account_is_low_below_its_mark_and_once_until_it_is_taken_up() {
+        let (watch, acme) = watch(5);
+        watch.saw(&acme, Credits::whole(5));
+        watch.saw(&AccountId::new("other").unwrap(), Credits::ZERO);
+        assert!(watch.low.lock().unwrap().is_empty());
+        for _ in 0..3 {
+            watch.saw(&acme, Credits::whole(4));
+        }
+        assert_eq!(watch.low().await, HashSet::from([acme.clone()]));
+        assert!(watch.low.lock().unwrap().is_empty());
+        watch.set(&acme, None);
+        watch.saw(&acme, Credits::ZERO);
+        assert!(watch.low.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_waits_to_be_looked_at_has_a_limit() {
+        let (watch, _) = watch(5);
+        for number in 0..=LOW_MAX {
+            watch.look_at(&AccountId::new(&format!("a{number}")).unwrap());
+        }
+        assert_eq!(watch.low.lock().unwrap().len(), LOW_MAX);
+    }
+}
