@@ -46,7 +46,7 @@ pub use admin::{Admin, AdminToken, Role};
 pub use diff::Difference;
 pub use ledger::{Ledger, Redis, RedisUrl, Store};
 pub use log::{Log, LogFormat, LogLevel};
-pub use plan::Plan;
+pub use plan::{Gift, Plan, Shown, Verify};
 pub use problem::{LISTED_MAX, Problem, Problems};
 pub use route::{Api, OnDisconnect, Route};
 pub use schema::json_schema;

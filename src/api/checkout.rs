@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::config::stripe::Pack;
-use crate::service::stripe::sales::{NotSold, Page};
+use crate::service::stripe::sales::{NotSold, Page, Verification, VerifyPage};
 
 use super::reply::{self, Problem, Reply};
 
@@ -61,10 +61,53 @@ pub(super) fn opened(page: Page) -> Reply {
         credits: page.pack.credits.to_string(),
         price: price(&page.pack),
         currency: page.pack.currency.to_string(),
-        expires_at: jiff::Timestamp::from_second(page.expires_at)
-            .unwrap_or_default()
-            .to_string(),
+        expires_at: utc(page.expires_at),
     })
+}
+
+/// The answer to one who wants to show a card.
+pub(super) fn to_verify(page: VerifyPage) -> Reply {
+    #[derive(Serialize)]
+    struct PageJson {
+        id: String,
+        url: String,
+        by: &'static str,
+        opens: String,
+        expires_at: String,
+    }
+    reply::ok(&PageJson {
+        id: page.id,
+        url: page.url,
+        by: page.by,
+        opens: page.opens.to_string(),
+        expires_at: utc(page.expires_at),
+    })
+}
+
+/// How it stands with what an account has to show.
+pub(super) fn verification(standing: Verification) -> Reply {
+    #[derive(Serialize)]
+    struct Standing {
+        status: &'static str,
+        message: String,
+        plan: Option<String>,
+        opens: Option<String>,
+        by: Option<&'static str>,
+    }
+    reply::ok(&Standing {
+        status: standing.status,
+        message: standing.message,
+        plan: standing.plan.map(|plan| plan.to_string()),
+        opens: standing.opens.map(|plan| plan.to_string()),
+        by: standing.by,
+    })
+}
+
+/// Seconds since the epoch as people and programs read it.
+fn utc(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds)
+        .unwrap_or_default()
+        .to_string()
 }
 
 /// What can be bought.
@@ -126,6 +169,7 @@ pub(super) fn problem(why: &NotSold) -> Problem {
         }
         NotSold::NoAccount => Problem::not_found("such account"),
         NotSold::NoPage => Problem::not_found("such payment page of this account"),
+        NotSold::NothingToShow(why) => Problem::not_found(format!("page to verify at: {why}")),
         NotSold::OtherOrder => other(
             StatusCode::CONFLICT,
             "idempotency_conflict",

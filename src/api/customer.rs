@@ -137,7 +137,7 @@ impl Customer {
                 Err(Problem::other_method(&["GET"]).into())
             }
             _ => {
-                let what = "such endpoint; there are balance, usage, charges/{request id}, prices, quote, packs, checkout and top-up";
+                let what = "such endpoint; there are balance, usage, charges/{request id}, prices, quote, packs, checkout, top-up and verify";
                 Err(Problem::not_found(what).into())
             }
         }

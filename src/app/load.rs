@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{self, Config, LogFormat, LogLevel};
-use crate::service::plans::{Plan, Plans};
+use crate::service::plans::{Opens, Plan, Plans};
 use crate::telemetry;
 
 use super::AppError;
@@ -58,6 +58,10 @@ pub(super) fn plans(config: &Config) -> Arc<Plans> {
         models: plan.models.clone(),
         limits: plan.limits,
         credit_line: plan.credit_line,
+        verify: plan.verify.as_ref().map(|verify| Opens {
+            plan: verify.opens.clone(),
+            by: verify.by.as_str(),
+        }),
     };
     let all: HashMap<_, _> = config
         .plans

@@ -75,8 +75,8 @@ impl Running {
                 .reload(&config, &plans)
                 .map_err(|error| vec![error.to_string()])?;
         }
-        if let (Some(counter), Some(stripe)) = (&self.stripe, &config.stripe) {
-            counter.reload(stripe).map_err(|error| vec![error.to_string()])?;
+        if let Some(counter) = &self.stripe {
+            counter.reload(&config).map_err(|error| vec![error.to_string()])?;
         }
         self.config.store(Arc::new(config));
         self.note_loaded();

@@ -36,7 +36,7 @@ impl Counter {
         memos: Arc<dyn Memos>,
         metrics: &Metrics,
     ) -> Result<Option<Counter>, AppError> {
-        let Some(stripe) = &config.stripe else {
+        let (Some(stripe), Some(rules)) = (&config.stripe, Rules::of(config)) else {
             return Ok(None);
         };
         let client = client_of(stripe)?;
@@ -46,7 +46,7 @@ impl Counter {
             Arc::clone(&memos),
             client,
             Arc::clone(&clock) as _,
-            rules_of(stripe),
+            rules,
         );
         let watch = Arc::new(Watch::default());
         let desk = desk.metered(Arc::clone(&metrics.stripe));
@@ -67,17 +67,12 @@ impl Counter {
     }
 
     /// Applies a configuration that was loaded again.
-    pub(super) fn reload(&self, stripe: &Arc<Stripe>) -> Result<(), AppError> {
-        self.webhook.set_secrets(secrets_of(stripe)?);
-        self.desk.reload(rules_of(stripe), client_of(stripe)?);
+    pub(super) fn reload(&self, config: &Config) -> Result<(), AppError> {
+        if let (Some(stripe), Some(rules)) = (&config.stripe, Rules::of(config)) {
+            self.webhook.set_secrets(secrets_of(stripe)?);
+            self.desk.reload(rules, client_of(stripe)?);
+        }
         Ok(())
-    }
-}
-
-fn rules_of(stripe: &Arc<Stripe>) -> Rules {
-    Rules {
-        stripe: Arc::clone(stripe),
-        api: stripe.api_key.is_some(),
     }
 }
 

@@ -92,7 +92,7 @@ fn comes_or_goes(key: &str, old: &Settings, new: &Settings) -> bool {
 
 /// What a whole thing is, in a line: the settings that matter most.
 fn describe(settings: &Settings) -> String {
-    const TOLD: [&str; 15] = [
+    const TOLD: [&str; 17] = [
         "match",
         "upstream",
         "cost",
@@ -104,6 +104,8 @@ fn describe(settings: &Settings) -> String {
         "spend_per_day",
         "spend_per_month",
         "credit_line",
+        "verify.by",
+        "verify.opens",
         "input",
         "output",
         "price",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::context::{Place, Placed};
 use super::model::RawModel;
-use super::plan::{Plan, RawPlan};
+use super::plan::{Plan, RawPlan, Shown, Verify};
 use super::route::{RawRoute, Route};
 use super::section::Section;
 use super::stripe::{RawStripe, Stripe};
@@ -115,22 +115,36 @@ pub(super) fn models(
     models
 }
 
-/// Plans with the ids of the routes they name.
-pub(super) fn plans(
-    s: &Section<'_>,
-    raw: Vec<(String, Option<RawPlan>)>,
-    routes: &[RawRoute],
-) -> BTreeMap<String, Option<Plan>> {
-    let link = |RawPlan {
-                    mut plan,
-                    routes: named,
-                }| {
+/// Plans by name; and the names of those that say what opens another, with where they say so.
+type Linked = (BTreeMap<String, Option<Plan>>, Vec<(String, Place)>);
+
+/// Plans with the ids of the routes they name, and the plans that they open.
+pub(super) fn plans(s: &Section<'_>, raw: Vec<(String, Option<RawPlan>)>, routes: &[RawRoute]) -> Linked {
+    let mut verified = Vec::new();
+    let mut link = |RawPlan {
+                        mut plan,
+                        routes: named,
+                        verify,
+                    }| {
         plan.routes = named.map(|named: Placed<Vec<_>>| allowed(s, &named.value, routes));
+        verified.extend(verify.map(|verify| (plan.id.to_string(), verify)));
         plan
     };
-    raw.into_iter()
-        .map(|(name, plan)| (name, plan.map(link)))
-        .collect()
+    let mut plans: BTreeMap<String, Option<Plan>> = raw
+        .into_iter()
+        .map(|(name, plan)| (name, plan.map(&mut link)))
+        .collect();
+    let mut places = Vec::new();
+    for (name, verify) in verified {
+        let Some(opens) = named_plan(s, &verify.opens, &plans) else {
+            continue;
+        };
+        if let Some(Some(plan)) = plans.get_mut(&name) {
+            places.push((name, verify.place.clone()));
+            plan.verify = Some(verify.finish(opens));
+        }
+    }
+    (plans, places)
 }
 
 fn allowed(s: &Section<'_>, named: &[Placed<String>], routes: &[RawRoute]) -> BTreeSet<Arc<str>> {
@@ -182,6 +196,62 @@ pub(super) fn stripe(
     let plan = raw.plan.as_ref().zip(plans);
     let plan = plan.and_then(|(name, plans)| named_plan(s, name, plans));
     raw.finish(plan)
+}
+
+/// What plans say of verifying can be done, and comes to an end.
+pub(super) fn check_verifying(
+    s: &Section<'_>,
+    plans: &BTreeMap<String, Option<Plan>>,
+    places: &[(String, Place)],
+    stripe: Option<&Stripe>,
+) {
+    let verify_of = |name: &str| plans.get(name)?.as_ref()?.verify.as_deref();
+    for (name, place) in places {
+        let Some(verify) = verify_of(name) else { continue };
+        let mut passed = BTreeSet::from([name.as_str()]);
+        let mut next = Some(verify);
+        while let Some(verify) = next {
+            if !passed.insert(verify.opens.as_str()) {
+                let what = format!("leads to the plan {:?} once more", verify.opens.as_str());
+                s.problem(place, what, "have it open another plan, and none before it");
+                break;
+            }
+            next = verify_of(verify.opens.as_str());
+        }
+        let wrong = match stripe {
+            Some(stripe) => cannot_be_verified(verify, stripe),
+            None if s.has("stripe") => None,
+            None => Some((
+                "is done by Stripe, and there is no [stripe]",
+                "add it, or take this out",
+            )),
+        };
+        if let Some((what, advice)) = wrong {
+            s.problem(place, what, advice);
+        }
+    }
+}
+
+fn cannot_be_verified(verify: &Verify, stripe: &Stripe) -> Option<(&'static str, &'static str)> {
+    if stripe.api_key.is_none() {
+        return Some((
+            "is done by calls to Stripe, and there is no stripe.api_key",
+            "give a restricted key, or take this out",
+        ));
+    }
+    if stripe.checkout.is_none() && !matches!(verify.by, Shown::Payment(_)) {
+        return Some((
+            "is done on Stripe's page, and there is no [stripe.checkout]",
+            "add it with success_url and cancel_url",
+        ));
+    }
+    if verify.gift.is_some() && stripe.usage.is_some() {
+        return Some((
+            "gives credits that Stripe does not know: with [stripe.usage] it would invoice what is used of them",
+            "take `credits` out, and give a promotional grant at Stripe",
+        ));
+    }
+    None
 }
 
 /// The plan of this name.

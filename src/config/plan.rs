@@ -1,5 +1,7 @@
 //! `[plans.NAME]`: what the accounts on a plan may do.
 
+mod verify;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -9,6 +11,9 @@ use crate::domain::credits::Credits;
 use crate::domain::ids::PlanId;
 use crate::domain::limits::Limits;
 use crate::domain::model::NamePattern;
+
+use verify::RawVerify;
+pub use verify::{Gift, Shown, Verify};
 
 /// `[plans.NAME]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,12 +28,15 @@ pub struct Plan {
     pub limits: Limits,
     /// How far below zero available may go; zero for not at all.
     pub credit_line: Credits,
+    /// What opens the next plan. Only with a key for Stripe's API.
+    pub verify: Option<Arc<Verify>>,
 }
 
 /// As read: which routes there are is known later.
 pub(super) struct RawPlan {
     pub(super) plan: Plan,
     pub(super) routes: Option<Placed<Vec<Placed<String>>>>,
+    pub(super) verify: Option<RawVerify>,
 }
 
 const ROUTES: &str = "Routes its accounts may use: ids, or patterns that cover routes; absent for all.";
@@ -41,6 +49,7 @@ const CONCURRENT: &str = "Priced requests at once. Absent: no cap.";
 const PER_DAY: &str = "Credits spent and held in a UTC day. Absent: no cap.";
 const PER_MONTH: &str = "Credits spent and held in a UTC month. Absent: no cap.";
 const LINE: &str = "How many credits below zero its accounts may go.";
+const VERIFY: &str = "What an account has to show so that the next plan opens: a card, or a payment.";
 
 pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
     let id = match PlanId::new(&name.value) {
@@ -88,14 +97,16 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
         LINE,
         within(Credits::ZERO, Credits::MAX, "it is written without a sign"),
     );
+    let verify = s.table("verify", VERIFY, verify::read);
     let plan = Plan {
         id: id?,
         routes: None,
         models,
         limits,
         credit_line: credit_line.unwrap_or(Credits::ZERO),
+        verify: None,
     };
-    Some(RawPlan { plan, routes })
+    Some(RawPlan { plan, routes, verify })
 }
 
 fn models(s: &Section<'_>) -> Option<Vec<NamePattern>> {

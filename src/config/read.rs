@@ -40,9 +40,13 @@ pub(super) fn file(s: &Section<'_>) -> Config {
         "routes",
         "without routes nothing is let through: add [[routes]] with match, upstream and cost",
     );
-    let plans = plans.map(|plans| link::plans(s, plans, &routes));
+    let (plans, verifying) = plans.map(|plans| link::plans(s, plans, &routes)).unzip();
+    let verifying = verifying.unwrap_or_default();
     let default_plan = default_plan.and_then(|name| link::named_plan(s, &name, plans.as_ref()?));
     let stripe = stripe.map(|raw| link::stripe(s, raw, plans.as_ref()));
+    if let Some(plans) = &plans {
+        link::check_verifying(s, plans, &verifying, stripe.as_ref());
+    }
     let models = models.map(|read| link::models(s, read, &routes));
     let routes = link::routes(s, routes, upstreams.as_ref(), server.body_max);
     Config {

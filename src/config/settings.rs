@@ -11,7 +11,10 @@ use std::time::Duration;
 use super::section::join;
 use super::summary::show_price;
 use super::units::{show_duration, show_size};
-use super::{Admin, AdminToken, Config, Ledger, Log, Plan, Redis, Route, Server, Store, Tls, Upstream};
+use super::{
+    Admin, AdminToken, Config, Gift, Ledger, Log, Plan, Redis, Route, Server, Shown, Store, Tls, Upstream,
+    Verify,
+};
 use crate::domain::credits::Credits;
 use crate::domain::hold::OnExpiry;
 use crate::domain::limits::Limits;
@@ -376,6 +379,7 @@ fn of_plan(plan: &Plan) -> Settings {
         models,
         limits,
         credit_line,
+        verify,
     } = plan;
     let Limits {
         requests_per_minute,
@@ -402,5 +406,38 @@ fn of_plan(plan: &Plan) -> Settings {
         "credit_line",
         (*credit_line != Credits::ZERO).then_some(credit_line),
     );
+    if let Some(verify) = verify {
+        of_verify(&mut list, verify);
+    }
     list.0
+}
+
+fn of_verify(list: &mut List, verify: &Verify) {
+    let Verify {
+        by,
+        opens,
+        gift,
+        prepaid_cards,
+    } = verify;
+    list.put("verify.by", by.as_str());
+    list.put("verify.opens", opens);
+    match by {
+        Shown::Card => {}
+        Shown::Charge { amount, currency } => list.put("verify.amount", currency.show(*amount)),
+        Shown::Payment(credits) => list.put("verify.credits_paid", credits),
+    }
+    if let Some(Gift {
+        credits,
+        expires_after,
+    }) = gift
+    {
+        list.put("verify.credits", credits);
+        list.maybe(
+            "verify.expires_after",
+            expires_after.map(|life| show_duration(life.into())),
+        );
+    }
+    if *prepaid_cards {
+        list.put("verify.prepaid_cards", prepaid_cards);
+    }
 }

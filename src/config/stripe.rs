@@ -18,7 +18,8 @@ use crate::domain::ids::PlanId;
 use crate::domain::money::{Currency, Rates};
 use crate::domain::time::Span;
 
-pub(super) use read::{RawStripe, read};
+pub(super) use packs::minor;
+pub(super) use read::{RawStripe, currency, read};
 pub use top_up::TopUp;
 pub use usage::Usage;
 

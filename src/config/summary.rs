@@ -88,7 +88,7 @@ pub struct PlanRow {
     pub routes: Option<Vec<String>>,
     /// Models it opens; `null` for all.
     pub models: Option<Vec<String>>,
-    /// Its caps, and its credit line.
+    /// Its caps, its credit line, and what opens another plan.
     pub limits: Vec<String>,
     /// It is that of accounts on none.
     pub default: bool,
@@ -177,6 +177,9 @@ impl Config {
             plan.limits.spend_per_day.map(|cap| format!("{cap} a day")),
             plan.limits.spend_per_month.map(|cap| format!("{cap} a month")),
             (!plan.credit_line.is_zero()).then(|| format!("credit line {}", plan.credit_line)),
+            plan.verify
+                .as_ref()
+                .map(|verify| format!("{} opens {}", verify.by.as_str(), verify.opens)),
         ];
         PlanRow {
             name: plan.id.to_string(),

@@ -124,7 +124,7 @@ pub(super) fn of_denial(denial: &Denial) -> Code {
     match denial {
         Denial::InvalidKey => Code::InvalidApiKey,
         Denial::AccountPaused(_) => Code::AccountPaused,
-        Denial::NotEntitled => Code::NotEntitled,
+        Denial::NotEntitled(_) => Code::NotEntitled,
         Denial::Failed(_) => Code::LedgerUnavailable,
         Denial::Overloaded => Code::Overloaded,
         Denial::Refused(refusal) => match refusal {

@@ -3,6 +3,7 @@
 use crate::domain::ids::Reason;
 use crate::domain::refusal::Refusal;
 use crate::ledger::LedgerError;
+use crate::service::plans::Opens;
 
 /// A request that is not let through, and why. Which answer this makes is decided in one place, `proxy::rescue`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,8 +12,8 @@ pub enum Denial {
     InvalidKey,
     /// The account is paused, for these reasons.
     AccountPaused(Vec<Reason>),
-    /// The account's plan does not open this route.
-    NotEntitled,
+    /// The account's plan does not open this route; what would.
+    NotEntitled(Option<Opens>),
     /// The ledger answered no. Never [`Refusal::Stale`] nor [`Refusal::KeyExpired`], which are dealt with before.
     Refused(Refusal),
     /// The ledger did not answer: nothing was charged, nothing is let through.

@@ -261,7 +261,8 @@ impl Gate {
             let plan = known.plans.of(known.identity.plan.as_ref());
             if !plan.opens(ask.route) || ask.model.is_some_and(|model| !plan.opens_model(model)) {
                 if known.read_at.elapsed() < BAD_NEWS {
-                    return Err(Denial::NotEntitled);
+                    let way = known.plans.way_to(plan, ask.route, ask.model);
+                    return Err(Denial::NotEntitled(way.cloned()));
                 }
                 known = self.again(&known, deadline).await?;
                 continue;

@@ -20,6 +20,17 @@ pub struct Plan {
     pub limits: Limits,
     /// How far below zero an account may go.
     pub credit_line: Credits,
+    /// What opens another plan.
+    pub verify: Option<Opens>,
+}
+
+/// What opens another plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Opens {
+    /// Which.
+    pub plan: PlanId,
+    /// By what: `card`, `charge` or `payment`.
+    pub by: &'static str,
 }
 
 /// All plans.
@@ -48,6 +59,21 @@ impl Plans {
             None => &self.default,
             Some(id) => self.plans.get(id).unwrap_or(&self.none),
         }
+    }
+
+    /// What an account on this plan has to do for a route and model that it does not open; `None` where nothing that it could do opens them.
+    pub fn way_to<'a>(&'a self, plan: &'a Plan, route: &str, model: Option<&str>) -> Option<&'a Opens> {
+        let first = plan.verify.as_ref()?;
+        let mut next = Some(first);
+        // Plans that open each other are no circle, which the configuration sees to.
+        for _ in 0..=self.plans.len() {
+            let plan = self.plans.get(&next?.plan)?;
+            if plan.opens(route) && model.is_none_or(|model| plan.opens_model(model)) {
+                return Some(first);
+            }
+            next = plan.verify.as_ref();
+        }
+        None
     }
 
     /// The caller that an identity makes under these plans.

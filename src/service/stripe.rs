@@ -20,6 +20,8 @@ mod invoice;
 mod mark;
 pub mod memo;
 mod purchase;
+mod rules;
 pub mod sales;
 pub mod top_up;
 mod usage;
+mod verify;

@@ -1,12 +1,14 @@
 //! What an object says that matters here, as values, whether it came in an event or as an answer of the API.
 
 mod read;
+mod setup;
 
 use std::collections::BTreeMap;
 
 use super::event::{Body, Event};
 pub use super::object::Unreadable;
 pub use read::read;
+pub use setup::{Card, Setup, card};
 
 /// What was told, and when it was so.
 #[derive(Clone, PartialEq, Debug)]
@@ -49,6 +51,8 @@ pub enum Fact {
     Payment(Payment),
     /// A checkout session.
     Session(Session),
+    /// A payment method that is being verified.
+    Setup(Setup),
     /// A charge: what of it was refunded.
     Charge(Charge),
     /// A refund.
@@ -125,6 +129,8 @@ pub struct Payment {
     pub id: String,
     /// Who pays.
     pub customer: Option<String>,
+    /// Its newest charge.
+    pub charge: Option<String>,
     /// `succeeded`, `processing`, ...
     pub status: String,
     /// What came in, in minor units.
@@ -152,6 +158,8 @@ pub struct Session {
     pub payment_status: String,
     /// The payment that it makes.
     pub payment: Option<String>,
+    /// What verifies a payment method, in mode `setup`.
+    pub setup: Option<String>,
     /// What is paid in all, in minor units.
     pub total: Option<i64>,
     /// Lower-case ISO code.
@@ -275,13 +283,14 @@ pub struct Customer {
 }
 
 /// The types of events that tell something: what an endpoint has to send, and what is made up for. What is not listed is none of the gate's business.
-pub const HEARD: [&str; 30] = [
+pub const HEARD: [&str; 31] = [
     "billing.credit_grant.created",
     "billing.credit_grant.updated",
     "billing.credit_balance_transaction.created",
     "checkout.session.completed",
     "checkout.session.async_payment_succeeded",
     "payment_intent.succeeded",
+    "setup_intent.succeeded",
     "charge.refunded",
     "refund.created",
     "refund.updated",

@@ -19,4 +19,5 @@ mod till;
 mod top_up;
 mod top_up_laws;
 mod usage;
+mod verify;
 mod webhooks;

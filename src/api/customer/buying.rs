@@ -1,4 +1,5 @@
 //! `/faregate/v1/packs`, `/faregate/v1/checkout` and `/faregate/v1/top-up`: a customer buys. An account that is paused may, so that it can pay what it owes.
+//! `/faregate/v1/verify`: a customer shows a card, so that the next plan opens.
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,7 +49,8 @@ impl Counter {
 /// The rest of a path that is about buying.
 pub(super) fn path(path: &str) -> Option<&str> {
     let path = path.strip_prefix(PREFIX)?;
-    let is_buying = matches!(path, "packs" | "checkout" | "top-up") || path.starts_with("checkout/");
+    let is_buying =
+        matches!(path, "packs" | "checkout" | "top-up" | "verify") || path.starts_with("checkout/");
     is_buying.then_some(path)
 }
 
@@ -57,12 +59,15 @@ impl Customer {
         let session = path.strip_prefix("checkout/");
         match (call.request.method(), session) {
             (&Method::POST, None) if path == "checkout" => self.open(call, known).await,
+            (&Method::POST, None) if path == "verify" => self.verify(call, known).await,
+            (&Method::GET, None) if path == "verify" => self.verification(known).await,
             (&Method::GET, None) if path == "packs" => {
                 let packs = self.counter.as_ref().map(|counter| counter.sales.packs());
                 Ok(checkout::packs(&packs.unwrap_or_default()))
             }
             (&Method::GET, Some(session)) => self.look(session, known).await,
             (method, None) if path == "top-up" => self.top_up(call, method, known).await,
+            _ if path == "verify" => Err(Problem::other_method(&["GET", "POST"]).into()),
             _ if path == "checkout" => Err(Problem::other_method(&["POST"]).into()),
             _ => Err(Problem::other_method(&["GET"]).into()),
         }
@@ -71,10 +76,7 @@ impl Customer {
     async fn open(&self, call: &Call<'_>, known: &Known) -> Result<Reply, Refused> {
         let counter = self.counter.as_ref().ok_or_else(checkout::closed)?;
         let pack = checkout::pack_of(call.request.body())?;
-        let once = match checkout::idempotency_key(call.request.headers())? {
-            Some(key) => format!("customer {key}"),
-            None => format!("request {}", call.id),
-        };
+        let once = once(call)?;
         let (sales, account) = (Arc::clone(&counter.sales), known.caller().account.clone());
         let opening = async move { sales.open(&account, &pack, &once).await };
         counter.aside(opening).await.map(checkout::opened)
@@ -102,6 +104,21 @@ impl Customer {
         standing.map(|standing| top_up::reply(&standing))
     }
 
+    async fn verify(&self, call: &Call<'_>, known: &Known) -> Result<Reply, Refused> {
+        let counter = self.counter.as_ref().ok_or_else(checkout::closed)?;
+        let once = once(call)?;
+        let (sales, account) = (Arc::clone(&counter.sales), known.caller().account.clone());
+        let opening = async move { sales.verify(&account, &once).await };
+        counter.aside(opening).await.map(checkout::to_verify)
+    }
+
+    async fn verification(&self, known: &Known) -> Result<Reply, Refused> {
+        let counter = self.counter.as_ref().ok_or_else(checkout::closed)?;
+        let (sales, account) = (Arc::clone(&counter.sales), known.caller().account.clone());
+        let looking = async move { sales.verification(&account).await };
+        counter.aside(looking).await.map(checkout::verification)
+    }
+
     async fn look(&self, session: &str, known: &Known) -> Result<Reply, Refused> {
         #[derive(Serialize)]
         struct Standing {
@@ -120,6 +137,14 @@ impl Customer {
             available: standing.available.to_string(),
         }))
     }
+}
+
+/// What makes repeats one.
+fn once(call: &Call<'_>) -> Result<String, Problem> {
+    Ok(match checkout::idempotency_key(call.request.headers())? {
+        Some(key) => format!("customer {key}"),
+        None => format!("request {}", call.id),
+    })
 }
 
 /// Refusals that requests get too are told in the same words.

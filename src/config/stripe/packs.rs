@@ -162,7 +162,7 @@ fn short(s: &Section<'_>, name: &Placed<String>) -> bool {
 }
 
 /// A price in minor units that can be charged.
-fn minor(s: &Section<'_>, currency: Currency, price: &Placed<String>) -> Option<i64> {
+pub(in crate::config) fn minor(s: &Section<'_>, currency: Currency, price: &Placed<String>) -> Option<i64> {
     let (what, advice) = match currency.minor(&price.value) {
         Err(CreditsError::NotDecimal) => ("is not an amount of money", form(currency)),
         Err(CreditsError::TooFine) => (

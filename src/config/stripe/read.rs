@@ -232,7 +232,7 @@ fn rates(s: &Section<'_>) -> Option<Rates> {
 }
 
 /// Three lower-case letters, or a problem.
-pub(super) fn currency(s: &Section<'_>, text: &Placed<String>) -> Option<Currency> {
+pub(in crate::config) fn currency(s: &Section<'_>, text: &Placed<String>) -> Option<Currency> {
     let read = text.value.parse::<Currency>();
     if let Err(error) = read {
         let what = format!("{:?} is no currency", text.value);

@@ -191,14 +191,58 @@ fn s2_no_problem_tells_a_secret_of_stripes() {
 }
 
 #[test]
+fn a_reload_says_what_changes_of_what_opens_a_plan() {
+    let text = |by: &str| {
+        let free = format!("[plans.free.verify]\n{by}\nopens = \"pro\"\n[plans.pro]\n");
+        read(&with_base(&format!("{LEAST}api_key = \"a\"\n{PAGES}{free}"))).unwrap()
+    };
+    let card = text("by = \"card\"\ncredits = 5\nexpires_after = \"14d\"");
+    let charge = text("by = \"charge\"\namount = 1\ncurrency = \"usd\"\ncredits = 6\nprepaid_cards = true");
+    let payment = text("by = \"payment\"\ncredits_paid = 10");
+    let lines = |old: &Config, new: &Config| -> Vec<String> {
+        old.diff(new).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        lines(&card, &charge),
+        [
+            "plans.free.verify.amount: new: 1.00 usd",
+            "plans.free.verify.by: card -> charge",
+            "plans.free.verify.credits: 5.000000 -> 6.000000",
+            "plans.free.verify.expires_after: gone: 14d",
+            "plans.free.verify.prepaid_cards: new: true",
+        ]
+    );
+    assert_eq!(
+        lines(&charge, &payment)[1..3],
+        [
+            "plans.free.verify.by: charge -> payment",
+            "plans.free.verify.credits: gone: 6.000000"
+        ]
+    );
+    assert!(lines(&charge, &payment).contains(&"plans.free.verify.credits_paid: new: 10.000000".to_owned()));
+}
+
+#[test]
 fn what_the_guide_shows_can_be_used() {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stripe.md");
     let guide = std::fs::read_to_string(guide).unwrap();
     let shown = guide.split("```toml\n").skip(1);
     let shown: Vec<&str> = shown.map(|rest| rest.split("```").next().unwrap()).collect();
-    let [least, packs, top_up, usage] = shown[..] else {
+    let [least, packs, top_up, plans, usage] = shown[..] else {
         panic!("{shown:?}");
     };
+    let (_, pages) = packs.split_once("[stripe.checkout]").unwrap();
+    let (pages, _) = pages.split_once("[[").unwrap();
+    let plans = plans
+        .replace(", \"POST /v1/chat/completions\"", "")
+        .replace("GET /v1/models", "GET /m");
+    let trial = read(&with_base(&format!("{least}\n[stripe.checkout]{pages}\n{plans}"))).unwrap();
+    let free = &trial.plans[&PlanId::new("free").unwrap()];
+    let verify = free.verify.as_ref().unwrap();
+    assert_eq!((verify.by, verify.opens.as_str()), (Shown::Card, "trial"));
+    let gift = verify.gift.unwrap();
+    assert_eq!(gift.credits, "5".parse().unwrap());
+    assert_eq!(gift.expires_after, Some(Span::from_secs(14 * 86_400)));
     let reporting = stripe(&format!("{}{usage}", least.replace("\"ledger\"", "\"grants\"")));
     assert_eq!(
         reporting.usage.as_ref().unwrap().every,

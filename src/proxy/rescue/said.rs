@@ -8,6 +8,7 @@ use crate::domain::ids::{HoldId, Reason};
 use crate::domain::refusal::{Refusal, Scope, Window};
 use crate::domain::time::Timestamp;
 use crate::service::denial::Denial;
+use crate::service::plans::Opens;
 
 use super::super::exchange::Exchange;
 use super::super::fault::Fault;
@@ -91,10 +92,32 @@ fn of_denial(denial: &Denial, exchange: &Exchange) -> Said {
     match denial {
         Denial::InvalidKey => "this API key is not valid".into(),
         Denial::AccountPaused(reasons) => paused(reasons),
-        Denial::NotEntitled => "this account's plan does not include this".into(),
+        Denial::NotEntitled(way) => not_entitled(way.as_ref()),
         Denial::Failed(_) => "the ledger of credits does not answer just now; nothing was charged".into(),
         Denial::Overloaded => "too many requests are under way; nothing was charged".into(),
         Denial::Refused(refusal) => of_refusal(refusal, exchange),
+    }
+}
+
+/// What opens it, where the account can do something about it.
+fn not_entitled(way: Option<&Opens>) -> Said {
+    let Some(Opens { plan, by }) = way else {
+        return "this account's plan does not include this".into();
+    };
+    let how = match *by {
+        "payment" => {
+            "buying credits opens the plan that does: GET /faregate/v1/verify with the same key says how many"
+        }
+        "charge" => {
+            "a card that takes a small charge, refunded at once, opens the plan that does: POST /faregate/v1/verify with the same key answers with the page for it"
+        }
+        _ => {
+            "a verified card opens the plan that does: POST /faregate/v1/verify with the same key answers with the page to enter it at; nothing is charged"
+        }
+    };
+    Said {
+        message: format!("this account's plan does not include this; {how}").into(),
+        fields: vec![("verify_by", quoted(by)), ("opens", quoted(plan.as_str()))],
     }
 }
 

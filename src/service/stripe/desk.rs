@@ -10,6 +10,7 @@ mod report;
 mod settle;
 pub mod sync;
 mod top_up;
+mod verify;
 mod wants;
 
 use std::sync::Arc;

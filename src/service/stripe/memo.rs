@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::stripe::Stripe;
 use crate::domain::command::AccountChange;
 use crate::domain::credits::Credits;
 use crate::domain::grant::GrantFacts;
@@ -20,17 +19,11 @@ use super::grant::GrantMemo;
 use super::invoice::InvoiceMemo;
 use super::mark::MarkMemo;
 use super::purchase::PurchaseMemo;
+pub use super::rules::Rules;
 use super::top_up::{self, Means, Stand, TopUpMemo};
 use super::usage::UsageMemo;
-
-/// What the operator decided, and what is at hand.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// `[stripe]` of the configuration.
-    pub stripe: std::sync::Arc<Stripe>,
-    /// Stripe's API can be asked.
-    pub api: bool,
-}
+use super::verify::proof::{self, ProofMemo};
+use super::verify::{self, VerifyMemo};
 
 /// Why something cannot be done until somebody changes something. For the operator.
 pub type Parked = String;
@@ -134,6 +127,8 @@ pub enum Want {
     Credited(String),
     /// That the account's automatic top-ups go on, since its customer has paid.
     Bought(AccountId),
+    /// A step towards the next plan.
+    Verify(verify::Step),
 }
 
 impl Want {
@@ -176,6 +171,8 @@ pub enum Done {
     Means(Means),
     /// What became of a charge, and when that was known, in seconds since the epoch.
     Charged(top_up::Came, i64),
+    /// What came of a step towards the next plan.
+    Verified(verify::Came),
     /// Stripe or the ledger says no, and will go on to.
     Refused(Parked),
 }
@@ -334,6 +331,10 @@ pub enum Document {
     Usage(UsageMemo),
     /// `top_up:acme`
     TopUp(Box<TopUpMemo>),
+    /// `setup:seti_1`, `test_charge:pi_1`
+    Proof(Box<ProofMemo>),
+    /// `verify:acme`
+    Verify(Box<VerifyMemo>),
 }
 
 /// Why a stored memo cannot be read.
@@ -351,6 +352,8 @@ macro_rules! each {
             Document::Mark($memo) => $does,
             Document::Usage($memo) => $does,
             Document::TopUp($memo) => $does,
+            Document::Proof($memo) => $does,
+            Document::Verify($memo) => $does,
         }
     };
 }
@@ -368,6 +371,8 @@ impl Document {
             "fraud_warning" | "review" => Document::Mark(serde_json::from_str(text).map_err(wrong)?),
             "usage" => Document::Usage(serde_json::from_str(text).map_err(wrong)?),
             "top_up" => Document::TopUp(serde_json::from_str(text).map_err(wrong)?),
+            proof::SETUP | proof::TEST_CHARGE => Document::Proof(serde_json::from_str(text).map_err(wrong)?),
+            "verify" => Document::Verify(serde_json::from_str(text).map_err(wrong)?),
             _ => return Err(Illegible("it is of no kind that is known".to_owned())),
         })
     }
@@ -385,7 +390,8 @@ impl Document {
             Document::Invoice(memo) => memo.hear(telling),
             Document::Customer(memo) => memo.hear(telling, rules),
             Document::Mark(memo) => memo.hear(telling),
-            Document::Usage(_) | Document::TopUp(_) => {}
+            Document::Proof(memo) => memo.hear(telling, rules),
+            Document::Usage(_) | Document::TopUp(_) | Document::Verify(_) => {}
         }
     }
 
@@ -402,6 +408,7 @@ impl Document {
             Document::Invoice(memo) => &mut memo.unanswered,
             Document::Purchase(memo) => &mut memo.unanswered,
             Document::Customer(memo) => &mut memo.unanswered,
+            Document::Proof(memo) => &mut memo.tries,
             _ => return,
         };
         *unanswered = unanswered.saturating_add(1);
@@ -417,6 +424,8 @@ impl Document {
             Document::Mark(memo) => Ok(memo.next(name, rules)),
             Document::Usage(memo) => memo.next(name.id(), rules),
             Document::TopUp(memo) => memo.next(name.id(), rules),
+            Document::Proof(memo) => memo.next(name, rules),
+            Document::Verify(memo) => memo.next(name.id(), rules),
         }
     }
 
@@ -425,6 +434,14 @@ impl Document {
         match self {
             Document::Purchase(memo) => memo.usable(want),
             _ => None,
+        }
+    }
+
+    /// What it decided since this was asked last of what was shown, as metrics name it.
+    pub fn outcomes(&mut self) -> Vec<&'static str> {
+        match self {
+            Document::Verify(memo) => memo.outcomes(),
+            _ => Vec::new(),
         }
     }
 
@@ -449,8 +466,19 @@ pub fn concerned(fact: &Fact) -> Vec<(&'static str, &str)> {
     match fact {
         Fact::Grant(grant) => vec![("grant", &grant.id)],
         Fact::Transaction(transaction) => vec![("grant", &transaction.grant)],
-        Fact::Payment(payment) => vec![("purchase", &payment.id)],
-        Fact::Session(session) => of(&session.payment),
+        Fact::Payment(payment) => {
+            let mut all = vec![("purchase", &*payment.id)];
+            if payment.metadata.contains_key(proof::VERIFY) {
+                all.push((proof::TEST_CHARGE, &payment.id));
+            }
+            all
+        }
+        Fact::Session(session) => {
+            let mut all = of(&session.payment);
+            all.extend(session.setup.iter().map(|id| (proof::SETUP, &**id)));
+            all
+        }
+        Fact::Setup(setup) => vec![(proof::SETUP, &setup.id)],
         Fact::Charge(charge) => of(&charge.payment),
         Fact::Refund(refund) => of(&refund.payment),
         Fact::Dispute(dispute) => of(&dispute.payment),

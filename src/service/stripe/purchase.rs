@@ -18,6 +18,7 @@ use clawback::Clawback;
 use super::grant::{EXPIRES_AT, worth};
 use super::memo::{Amount, Done, Lot, Owner, Parked, Rules, Step, Want, Whose, named, time};
 use super::top_up::TOP_UP;
+use super::verify;
 
 /// The metadata by which a payment says how many credits it buys; `0` for none.
 pub(super) const CREDITS: &str = "faregate_credits";
@@ -68,6 +69,9 @@ pub struct PurchaseMemo {
     pub announced: bool,
     /// What was given back, or is disputed.
     pub clawback: Clawback,
+    /// As how many credits the account was told that it bought; only where that opens a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Amount>,
 }
 
 /// Money that came in.
@@ -229,9 +233,24 @@ impl PurchaseMemo {
         let want = self
             .clawback
             .next(id, &account, self.lot.as_ref(), amount, rules)?;
+        let want = want.or_else(|| self.count(id, &account, rules));
         let is_news = pays && !self.announced && self.order.top_up.is_none();
         let announce = is_news && want.is_none() && rules.stripe.top_up.is_some();
         Ok(want.or_else(|| announce.then_some(Want::Bought(account))))
+    }
+
+    /// What was bought may open a plan: what is left of it is told, each time that it is another sum.
+    fn count(&self, id: &str, account: &AccountId, rules: &Rules) -> Option<Want> {
+        let (paid, lot) = (self.paid.as_ref()?, self.lot.as_ref()?);
+        let credits = self.clawback.kept(lot.credits.0, paid.amount);
+        let news = self.counted != Some(Amount(credits));
+        (news && rules.counts_payments()).then(|| {
+            Want::Verify(verify::Step::Bought {
+                account: account.clone(),
+                payment: id.to_owned(),
+                credits,
+            })
+        })
     }
 
     fn owner(&self, id: &str, buys: bool, rules: &Rules) -> Result<Option<Want>, Parked> {
@@ -408,6 +427,7 @@ impl PurchaseMemo {
             (Want::Owner(_), Done::Owner(owner)) => self.owner = owner,
             (Want::Grant { .. }, _) => self.put = true,
             (Want::Bought(_), _) => self.announced = true,
+            (Want::Verify(verify::Step::Bought { credits, .. }), _) => self.counted = Some(Amount(*credits)),
             (want, done) => self.clawback.note(want, &done),
         }
     }

@@ -5,6 +5,7 @@
 
 pub(super) mod buyer;
 pub mod top_up;
+mod verifying;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,8 @@ use crate::stripe::facts::{Fact, Metadata, Payment, Session, Telling, read};
 use super::desk::{Desk, Settled};
 use super::memo::Rules;
 use super::purchase::{CATEGORY, CREDITS, EXPIRES_AFTER};
+
+pub use verifying::{Verification, VerifyPage};
 
 /// What is asked of Stripe for buyers at the same time; the client's other callers have room besides.
 const AT_ONCE: usize = 8;
@@ -72,6 +75,8 @@ pub enum NotSold {
     NoAccount,
     /// No such page of this account.
     NoPage,
+    /// There is nothing that could be shown; the sentence is for the customer.
+    NothingToShow(String),
     /// The same id came before with another pack.
     OtherOrder,
     /// The account has opened, or looked at, too many; how long until it may again.
@@ -201,13 +206,11 @@ impl Sales {
         }
         let purchase = purchase_of(account, once);
         self.reserve(account, &purchase, &pack.id).await?;
-        // A customer who was deleted at Stripe is made anew, once.
-        for _ in 0..2 {
-            let customer = self.customer_of(account, rules).await?;
-            let attempt = format!("{purchase}.{customer}");
-            let asked = api::NewCheckout {
-                purchase: &attempt,
-                customer: Some(&customer),
+        let metadata = metadata_of(account.as_str(), pack, rules);
+        let asking = self.page_for(account, &purchase, rules, |attempt, customer| {
+            api::create_checkout(&api::NewCheckout {
+                purchase: attempt,
+                customer: Some(customer),
                 account: account.as_str(),
                 item: api::Item::Named {
                     name: &pack.name,
@@ -218,10 +221,25 @@ impl Sales {
                 cancel_url: Some(&checkout.cancel_url),
                 expires_at: None,
                 keep_method: rules.stripe.top_up.is_some(),
-                metadata: metadata_of(account.as_str(), pack, rules),
-            };
-            match self.ask(&api::create_checkout(&asked)?).await {
-                Ok(body) => return page(&body, pack),
+                metadata: metadata.clone(),
+            })
+        });
+        page(&asking.await?, pack)
+    }
+
+    /// Asks for a page for a customer of the account's. One who was deleted at Stripe is made anew, once.
+    async fn page_for(
+        &self,
+        account: &AccountId,
+        purchase: &str,
+        rules: &Rules,
+        call: impl Fn(&str, &str) -> Result<Call, BadCall>,
+    ) -> Result<Value, NotSold> {
+        for _ in 0..2 {
+            let customer = self.customer_of(account, rules).await?;
+            let attempt = format!("{purchase}.{customer}");
+            match self.ask(&call(&attempt, &customer)?).await {
+                Ok(body) => return Ok(body),
                 Err(error) if is_gone(&error) => self.forget_customer(account, &customer).await?,
                 Err(error) => return Err(not_sold(&error)),
             }
@@ -370,18 +388,24 @@ pub(super) fn metadata_of(account: &str, pack: &Pack, rules: &Rules) -> Metadata
 }
 
 fn page(body: &Value, pack: &Arc<Pack>) -> Result<Page, NotSold> {
-    let text = |name: &str| body.get(name)?.as_str().map(str::to_owned);
-    let expires_at = body.get("expires_at").and_then(Value::as_i64);
-    let (Some(id), Some(url), Some(expires_at)) = (text("id"), text("url"), expires_at) else {
-        tracing::error!("Stripe answered with a payment page that has no address");
-        return Err(NotSold::Refused);
-    };
+    let (id, url, expires_at) = address(body)?;
     Ok(Page {
         id,
         url,
         pack: Arc::clone(pack),
         expires_at,
     })
+}
+
+/// A page's id, its address, and until when it is there.
+fn address(body: &Value) -> Result<(String, String, i64), NotSold> {
+    let text = |name: &str| body.get(name)?.as_str().map(str::to_owned);
+    let expires_at = body.get("expires_at").and_then(Value::as_i64);
+    let (Some(id), Some(url), Some(expires_at)) = (text("id"), text("url"), expires_at) else {
+        tracing::error!("Stripe answered with a page that has no address");
+        return Err(NotSold::Refused);
+    };
+    Ok((id, url, expires_at))
 }
 
 /// The customer that was named is no more.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::object::{Object, Unreadable};
+use super::setup::setup;
 use super::{
     Charge, Customer, Dispute, Fact, Grant, Invoice, Item, Mark, Metadata, Payment, Refund, Session,
     Subscription, Transaction,
@@ -18,6 +19,7 @@ pub fn read(value: &Value) -> Result<Option<Fact>, Unreadable> {
         }
         "payment_intent" => Fact::Payment(payment(Object::new(value, "payment intent"), value)?),
         "checkout.session" => Fact::Session(session(Object::new(value, "checkout session"), value)?),
+        "setup_intent" => Fact::Setup(setup(Object::new(value, "setup intent"), value)?),
         "charge" => Fact::Charge(charge(Object::new(value, "charge"))?),
         "refund" => Fact::Refund(refund(Object::new(value, "refund"))?),
         "dispute" => Fact::Dispute(dispute(Object::new(value, "dispute"))?),
@@ -30,11 +32,11 @@ pub fn read(value: &Value) -> Result<Option<Fact>, Unreadable> {
     }))
 }
 
-fn owned(text: Option<&str>) -> Option<String> {
+pub(super) fn owned(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
 
-fn metadata(value: &Value) -> Metadata {
+pub(super) fn metadata(value: &Value) -> Metadata {
     let pairs = value.get("metadata").and_then(Value::as_object);
     let texts = pairs.into_iter().flatten();
     texts
@@ -88,6 +90,7 @@ fn payment(o: Object<'_>, value: &Value) -> Result<Payment, Unreadable> {
     Ok(Payment {
         id: o.id("id")?.to_owned(),
         customer: owned(o.maybe_id("customer")?),
+        charge: owned(o.maybe_id("latest_charge")?),
         status: o.text("status")?.to_owned(),
         received: o.maybe_number("amount_received")?.unwrap_or(0),
         currency: o.text("currency")?.to_owned(),
@@ -104,6 +107,7 @@ fn session(o: Object<'_>, value: &Value) -> Result<Session, Unreadable> {
         status: o.maybe_text("status")?.unwrap_or("open").to_owned(),
         payment_status: o.text("payment_status")?.to_owned(),
         payment: owned(o.maybe_id("payment_intent")?),
+        setup: owned(o.maybe_id("setup_intent")?),
         total: o.maybe_number("amount_total")?,
         currency: owned(o.maybe_text("currency")?),
         created: o.number("created")?,

@@ -37,6 +37,9 @@ const TOPPED_UP: [&str; 8] = [
     "dropped",
 ];
 
+/// What may come of a card or a payment that is to open a plan.
+const VERIFIED: [&str; 5] = ["opened", "no_card", "not_checked", "prepaid", "used_before"];
+
 /// Meters of Stripe's events and of what follows.
 #[derive(Debug)]
 pub struct StripeMeters {
@@ -52,6 +55,7 @@ pub struct StripeMeters {
     /// Invoices of metered subscriptions that credits did not pay.
     pub overage_invoices: IntCounter,
     top_ups: IntCounterVec,
+    verifications: IntCounterVec,
 }
 
 impl StripeMeters {
@@ -94,6 +98,12 @@ impl StripeMeters {
         for outcome in TOPPED_UP {
             top_ups.with_label_values(&[outcome]);
         }
+        let help = "Cards and payments that were shown so that a plan opens, by what came of them.";
+        let verifications = IntCounterVec::new(Opts::new("stripe_verifications_total", help), &["outcome"])?;
+        registry.register(Box::new(verifications.clone()))?;
+        for outcome in VERIFIED {
+            verifications.with_label_values(&[outcome]);
+        }
         Ok(StripeMeters {
             events,
             parked,
@@ -103,6 +113,7 @@ impl StripeMeters {
             syncs,
             overage_invoices,
             top_ups,
+            verifications,
         })
     }
 
@@ -120,6 +131,11 @@ impl StripeMeters {
     /// Counts what came of an automatic top-up; from a list in the code.
     pub fn topped_up(&self, outcome: &str) {
         self.top_ups.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts what came of something that was to open a plan; from a list in the code.
+    pub fn verified(&self, outcome: &str) {
+        self.verifications.with_label_values(&[outcome]).inc();
     }
 
     /// Counts an event; both are from lists in the code.

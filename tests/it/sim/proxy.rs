@@ -338,7 +338,7 @@ fn denied(run: &Run, ask: &Ask, denial: &Denial) {
     let what = match denial {
         Denial::InvalidKey => "invalid key",
         Denial::AccountPaused(_) => "paused",
-        Denial::NotEntitled => "not entitled",
+        Denial::NotEntitled(_) => "not entitled",
         Denial::Refused(Refusal::InsufficientCredits { .. }) => "insufficient",
         Denial::Refused(_) => "refused",
         Denial::Failed(_) => "failed",
@@ -361,7 +361,7 @@ fn denied(run: &Run, ask: &Ask, denial: &Denial) {
         Denial::Failed(LedgerError::Unavailable(why)) if why.contains("charge task") => {
             witness.wrong(now(), "a charge task panicked".to_owned());
         }
-        Denial::Overloaded | Denial::NotEntitled => {
+        Denial::Overloaded | Denial::NotEntitled(_) => {
             witness.wrong(now(), format!("{account} was answered {denial:?}"));
         }
         _ => {}

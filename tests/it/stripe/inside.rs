@@ -31,7 +31,7 @@ use crate::product::shop::ROUTES;
 use crate::rig::temp::TempDir;
 
 /// The kinds of memos of Stripe's objects.
-const KINDS: [&str; 7] = [
+const KINDS: [&str; 10] = [
     "grant",
     "purchase",
     "invoice",
@@ -39,6 +39,9 @@ const KINDS: [&str; 7] = [
     "fraud_warning",
     "review",
     "top_up",
+    "setup",
+    "test_charge",
+    "verify",
 ];
 
 /// A store that fails by chance.
@@ -178,10 +181,7 @@ impl Inside {
         );
         let read = config::parse(&text, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()));
         let config = read.unwrap_or_else(|problems| panic!("{problems}"));
-        let rules = Rules {
-            stripe: config.stripe.expect("it is there"),
-            api: true,
-        };
+        let rules = Rules::of(&config).expect("it is there");
         let desk = Arc::new(Desk::new(
             Arc::clone(&store) as _,
             Arc::clone(&store) as _,

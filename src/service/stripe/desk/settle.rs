@@ -190,7 +190,12 @@ impl Desk {
         (rules, api): (&Rules, bool),
     ) -> Result<Ended, LedgerError> {
         for _ in 0..WANTS_MAX {
-            let want = match stored.document.next(name, rules) {
+            let next = stored.document.next(name, rules);
+            if let Some(meters) = &self.meters {
+                let outcomes = stored.document.outcomes();
+                outcomes.into_iter().for_each(|outcome| meters.verified(outcome));
+            }
+            let want = match next {
                 Ok(Some(want)) => want,
                 Ok(None) => return Ok(Ended::Nothing),
                 Err(why) => return Ok(Ended::Parked(why)),
@@ -285,7 +290,7 @@ impl Want {
                 | Want::Call { .. }
                 | Want::Make { .. }
                 | Want::Charge { .. }
-        )
+        ) || matches!(self, Want::Verify(step) if step.is_decided())
     }
 
     /// Stripe has to be asked for it.
@@ -298,6 +303,6 @@ impl Want {
                 | Want::Means { .. }
                 | Want::Charge { .. }
                 | Want::Credited(_)
-        )
+        ) || matches!(self, Want::Verify(step) if step.is_asking())
     }
 }

@@ -83,6 +83,7 @@ impl Desk {
                 self.call(name, call).await
             }
             Want::Look(call) => Ok(self.look(call).await),
+            Want::Verify(step) => self.verifying(name, step, rules, api).await,
             Want::Call { call, before, .. } => {
                 if before.is_some_and(|before| self.seconds() >= before) {
                     let why =
@@ -285,7 +286,7 @@ impl Desk {
         Ok(Tried::Came(Done::Done))
     }
 
-    async fn ask(&self, call: &Call) -> Result<serde_json::Value, Tried> {
+    pub(super) async fn ask(&self, call: &Call) -> Result<serde_json::Value, Tried> {
         let Some(stripe) = self.stripe() else {
             let why = "without `api_key` Stripe cannot be asked".to_owned();
             return Err(Tried::Ends(Ended::Parked(why)));

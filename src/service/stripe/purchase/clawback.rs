@@ -171,6 +171,13 @@ impl Clawback {
         gone.max(0)
     }
 
+    /// What of so many credits was not refunded and is not disputed, whatever is done about that; they were sold for `amount`.
+    pub(super) fn kept(&self, credits: Credits, amount: i64) -> Credits {
+        let disputed = self.disputes.values().filter(|dispute| dispute.counts());
+        let gone = disputed.fold(self.refunded(), |sum, dispute| sum.saturating_add(dispute.amount));
+        credits.saturating_sub(share(credits, gone.max(0), amount))
+    }
+
     /// What has been taken, or is about to be.
     fn taken(&self) -> Credits {
         let sum: Credits = self.moves.iter().map(|m| m.credits.0).sum();

@@ -40,6 +40,8 @@ pub(crate) struct Card {
     pub(crate) cvc_check: &'static str,
     pub(crate) postal_code_check: &'static str,
     pub(crate) last4: &'static str,
+    /// What its holder wrote beside it.
+    pub(crate) email: Option<String>,
 }
 
 impl Card {
@@ -52,12 +54,19 @@ impl Card {
             cvc_check: "pass",
             postal_code_check: "pass",
             last4: "4242",
+            email: None,
         }
     }
 
     /// One that pays.
     pub(crate) fn good() -> Card {
         Card::new(Outcome::Paid)
+    }
+
+    /// Its holder wrote this address.
+    pub(crate) fn email(mut self, email: &str) -> Card {
+        self.email = Some(email.to_owned());
+        self
     }
 
     /// With this fingerprint.
@@ -149,7 +158,7 @@ impl World {
         let nowhere = json!({"city": null, "country": "US", "line1": null, "line2": null, "postal_code": "94107", "state": null});
         let method = self.blank("payment_method", "pm", json!({
             "allow_redisplay": "unspecified", "type": "card",
-            "billing_details": {"address": nowhere, "email": null, "name": null, "phone": null, "tax_id": null},
+            "billing_details": {"address": nowhere, "email": card.email, "name": null, "phone": null, "tax_id": null},
             "card": {
                 "brand": "visa", "country": "US", "exp_month": 12, "exp_year": 2030, "funding": card.funding,
                 "fingerprint": card.fingerprint, "last4": card.last4, "wallet": null,
