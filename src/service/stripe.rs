@@ -21,6 +21,7 @@ mod mark;
 pub mod memo;
 mod purchase;
 mod rules;
+mod said;
 pub mod sales;
 pub mod top_up;
 mod usage;

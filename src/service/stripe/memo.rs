@@ -1,6 +1,5 @@
 //! What all memos have in common: hearing, wanting, and noting what was done.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::command::AccountChange;
 use crate::domain::credits::Credits;
 use crate::domain::grant::GrantFacts;
-use crate::domain::ids::{AccountId, CommandId, GrantId, Reason};
+use crate::domain::ids::{AccountId, CommandId, GrantId};
 use crate::domain::time::Timestamp;
 use crate::ledger::memos::MemoName;
 use crate::stripe::call::Call;
@@ -20,6 +19,7 @@ use super::invoice::InvoiceMemo;
 use super::mark::MarkMemo;
 use super::purchase::PurchaseMemo;
 pub use super::rules::Rules;
+pub use super::said::Said;
 use super::top_up::{self, Means, Stand, TopUpMemo};
 use super::usage::UsageMemo;
 use super::verify::proof::{self, ProofMemo};
@@ -239,52 +239,6 @@ impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map(Amount).map_err(serde::de::Error::custom)
-    }
-}
-
-/// Which reasons the account was last told of by this memo: what an operator has cleared by hand is not raised again for the same trouble.
-///
-/// That it is about to be told is written before it is: whoever finds that tells it anew, as it is by then.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Said {
-    told: BTreeMap<String, bool>,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    about: BTreeSet<String>,
-}
-
-impl Said {
-    /// The change that makes an account as it should be; nothing where it was told so before.
-    pub(super) fn change(&mut self, account: &AccountId, reason: &str, present: bool) -> Option<Want> {
-        let told = self.told.get(reason).copied().unwrap_or(false);
-        if told == present && !self.about.contains(reason) {
-            return None;
-        }
-        let named = Reason::new(reason).ok()?;
-        self.about.insert(reason.to_owned());
-        let change = if present {
-            AccountChange::Pause(named)
-        } else {
-            AccountChange::Resume(named)
-        };
-        Some(Want::Change {
-            account: account.clone(),
-            change,
-        })
-    }
-
-    /// The account was told.
-    pub(super) fn note(&mut self, want: &Want) {
-        let Want::Change { change, .. } = want else {
-            return;
-        };
-        let (reason, present) = match change {
-            AccountChange::Pause(reason) => (reason, true),
-            AccountChange::Resume(reason) => (reason, false),
-            _ => return,
-        };
-        self.about.remove(reason.as_str());
-        self.told.insert(reason.to_string(), present);
     }
 }
 
