@@ -78,7 +78,8 @@ pub(super) fn reply(standing: &Standing) -> Reply {
     let wish = memo.wish.as_ref();
     let trouble = memo.trouble(standing.now, &standing.caps);
     let trouble = trouble.filter(|(why, _)| wish.is_some() || *why == Why::UnderWay);
-    let charges = memo.past.iter().rev().map(|past| ChargeJson {
+    let charges = memo.past.iter().rev().filter(|past| !past.owed);
+    let charges = charges.map(|past| ChargeJson {
         at: rfc3339(past.at),
         price: price(&past.currency, past.amount),
         currency: past.currency.clone(),

@@ -62,6 +62,7 @@ pub(super) fn plans(config: &Config) -> Arc<Plans> {
             plan: verify.opens.clone(),
             by: verify.by.as_str(),
         }),
+        bill_every: plan.bill_every,
     };
     let all: HashMap<_, _> = config
         .plans

@@ -9,9 +9,10 @@ use super::model::RawModel;
 use super::plan::{Plan, RawPlan, Shown, Verify};
 use super::route::{RawRoute, Route};
 use super::section::Section;
-use super::stripe::{RawStripe, Stripe};
+use super::stripe::{RawStripe, Slices, Stripe};
 use super::suggest;
 use super::upstream::Upstream;
+use crate::domain::credits::Credits;
 use crate::domain::ids::PlanId;
 use crate::domain::model::{Model, Models, NamePattern};
 use crate::http::pattern::Pattern;
@@ -125,6 +126,7 @@ pub(super) fn plans(s: &Section<'_>, raw: Vec<(String, Option<RawPlan>)>, routes
                         mut plan,
                         routes: named,
                         verify,
+                        bills: _,
                     }| {
         plan.routes = named.map(|named: Placed<Vec<_>>| allowed(s, &named.value, routes));
         verified.extend(verify.map(|verify| (plan.id.to_string(), verify)));
@@ -187,15 +189,47 @@ fn meant_by(text: &str, routes: &[RawRoute]) -> Vec<usize> {
         .collect()
 }
 
+/// What is owed is charged through Stripe.
+pub(super) fn bills(s: &Section<'_>, plans: &[(String, Option<RawPlan>)], stripe: Option<&RawStripe>) {
+    let can = stripe.map_or(s.has("stripe"), RawStripe::has_key);
+    let bills = plans.iter().filter_map(|(_, plan)| plan.as_ref()?.bills.as_ref());
+    for place in bills.filter(|_| !can) {
+        s.problem(
+            place,
+            "is done by calls to Stripe, and there is no [stripe] with an api_key",
+            "add it, or take this out",
+        );
+    }
+}
+
+/// What is charged of accounts by their plan, where Stripe can be asked to.
+fn slices(
+    raw: &RawStripe,
+    plans: Option<&BTreeMap<String, Option<Plan>>>,
+    default: Option<&PlanId>,
+) -> Slices {
+    let plans = plans.into_iter().flatten().filter(|_| raw.has_key());
+    let plans: BTreeMap<PlanId, Credits> = plans
+        .filter_map(|(_, plan)| {
+            let plan = plan.as_ref()?;
+            Some((plan.id.clone(), plan.bill_every?))
+        })
+        .collect();
+    let default = default.and_then(|id| plans.get(id).copied());
+    Slices { plans, default }
+}
+
 /// Stripe's section with the plan of the accounts it makes.
 pub(super) fn stripe(
     s: &Section<'_>,
     raw: RawStripe,
     plans: Option<&BTreeMap<String, Option<Plan>>>,
+    default: Option<&PlanId>,
 ) -> Stripe {
     let plan = raw.plan.as_ref().zip(plans);
     let plan = plan.and_then(|(name, plans)| named_plan(s, name, plans));
-    raw.finish(plan)
+    let slices = slices(&raw, plans, default);
+    raw.finish(plan, slices)
 }
 
 /// What plans say of verifying can be done, and comes to an end.

@@ -5,7 +5,7 @@ mod verify;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::context::Placed;
+use super::context::{Place, Placed};
 use super::section::{Section, within};
 use crate::domain::credits::Credits;
 use crate::domain::ids::PlanId;
@@ -30,6 +30,8 @@ pub struct Plan {
     pub credit_line: Credits,
     /// What opens the next plan. Only with a key for Stripe's API.
     pub verify: Option<Arc<Verify>>,
+    /// What was used below zero is charged in slices of so much, at most [`Plan::credit_line`]; only with `[stripe]` and its API key. `None`: it is not.
+    pub bill_every: Option<Credits>,
 }
 
 /// As read: which routes there are is known later.
@@ -37,6 +39,8 @@ pub(super) struct RawPlan {
     pub(super) plan: Plan,
     pub(super) routes: Option<Placed<Vec<Placed<String>>>>,
     pub(super) verify: Option<RawVerify>,
+    /// Where it says that what is owed is charged.
+    pub(super) bills: Option<Place>,
 }
 
 const ROUTES: &str = "Routes its accounts may use: ids, or patterns that cover routes; absent for all.";
@@ -50,6 +54,7 @@ const PER_DAY: &str = "Credits spent and held in a UTC day. Absent: no cap.";
 const PER_MONTH: &str = "Credits spent and held in a UTC month. Absent: no cap.";
 const LINE: &str = "How many credits below zero its accounts may go.";
 const VERIFY: &str = "What an account has to show so that the next plan opens: a card, or a payment.";
+const BILL: &str = "What an account owes is charged to its card through Stripe whenever it is so many credits; a charge that fails shuts the account until it is paid. Absent: nothing is charged.";
 
 pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
     let id = match PlanId::new(&name.value) {
@@ -98,15 +103,41 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
         within(Credits::ZERO, Credits::MAX, "it is written without a sign"),
     );
     let verify = s.table("verify", VERIFY, verify::read);
+    let credit_line = credit_line.unwrap_or(Credits::ZERO);
+    let (bill_every, bills) = bill(s, credit_line);
     let plan = Plan {
         id: id?,
         routes: None,
         models,
         limits,
-        credit_line: credit_line.unwrap_or(Credits::ZERO),
+        credit_line,
         verify: None,
+        bill_every,
     };
-    Some(RawPlan { plan, routes, verify })
+    Some(RawPlan {
+        plan,
+        routes,
+        verify,
+        bills,
+    })
+}
+
+/// How often what is owed is charged, and where that is said.
+fn bill(s: &Section<'_>, credit_line: Credits) -> (Option<Credits>, Option<Place>) {
+    let sign = "take at most credit_line, above zero";
+    let bill_every = s.credits("bill_every", BILL, within(Credits::MICRO, Credits::MAX, sign));
+    let bills = s.has("bill_every").then(|| s.place_or("bill_every"));
+    if let Some(place) = bills
+        .as_ref()
+        .filter(|_| bill_every.is_some_and(|every| every > credit_line))
+    {
+        s.problem(
+            place,
+            format!("is more than credit_line, {credit_line}: so much is never owed"),
+            sign,
+        );
+    }
+    (bill_every, bills)
 }
 
 fn models(s: &Section<'_>) -> Option<Vec<NamePattern>> {

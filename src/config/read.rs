@@ -40,10 +40,13 @@ pub(super) fn file(s: &Section<'_>) -> Config {
         "routes",
         "without routes nothing is let through: add [[routes]] with match, upstream and cost",
     );
+    if let Some(plans) = plans.as_ref().filter(|_| !s.describing()) {
+        link::bills(s, plans, stripe.as_ref());
+    }
     let (plans, verifying) = plans.map(|plans| link::plans(s, plans, &routes)).unzip();
     let verifying = verifying.unwrap_or_default();
     let default_plan = default_plan.and_then(|name| link::named_plan(s, &name, plans.as_ref()?));
-    let stripe = stripe.map(|raw| link::stripe(s, raw, plans.as_ref()));
+    let stripe = stripe.map(|raw| link::stripe(s, raw, plans.as_ref(), default_plan.as_ref()));
     if let Some(plans) = &plans {
         link::check_verifying(s, plans, &verifying, stripe.as_ref());
     }

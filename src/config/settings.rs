@@ -380,6 +380,7 @@ fn of_plan(plan: &Plan) -> Settings {
         limits,
         credit_line,
         verify,
+        bill_every,
     } = plan;
     let Limits {
         requests_per_minute,
@@ -409,6 +410,7 @@ fn of_plan(plan: &Plan) -> Settings {
     if let Some(verify) = verify {
         of_verify(&mut list, verify);
     }
+    list.maybe("bill_every", *bill_every);
     list.0
 }
 

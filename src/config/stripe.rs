@@ -7,6 +7,7 @@ mod read;
 mod top_up;
 mod usage;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,9 +59,40 @@ pub struct Stripe {
     pub packs: Vec<Arc<Pack>>,
     /// Customers may have packs bought by themselves. Only with [`Stripe::packs`].
     pub top_up: Option<TopUp>,
+    /// Which plans' accounts are charged for what they owe. Empty without an API key.
+    pub slices: Slices,
+}
+
+/// What accounts owe is charged in slices: how large, by their plan.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Slices {
+    /// By plan.
+    pub plans: BTreeMap<PlanId, Credits>,
+    /// Of accounts without a plan.
+    pub default: Option<Credits>,
+}
+
+impl Slices {
+    /// How large those of an account on this plan are; `None`: it is not charged.
+    pub fn of(&self, plan: Option<&PlanId>) -> Option<Credits> {
+        match plan {
+            None => self.default,
+            Some(plan) => self.plans.get(plan).copied(),
+        }
+    }
+
+    /// Nobody is charged.
+    pub fn is_empty(&self) -> bool {
+        self.plans.is_empty()
+    }
 }
 
 impl Stripe {
+    /// Customers are charged who are not there.
+    pub fn charges_absent(&self) -> bool {
+        self.top_up.is_some() || !self.slices.is_empty()
+    }
+
     /// The pack of this id.
     pub fn pack(&self, id: &str) -> Option<&Arc<Pack>> {
         self.packs.iter().find(|pack| *pack.id == *id)

@@ -180,6 +180,7 @@ impl Config {
             plan.verify
                 .as_ref()
                 .map(|verify| format!("{} opens {}", verify.by.as_str(), verify.opens)),
+            plan.bill_every.map(|every| format!("billed every {every}")),
         ];
         PlanRow {
             name: plan.id.to_string(),

@@ -360,7 +360,7 @@ impl Task {
             match self.ask(operation, &command).await {
                 Ok(Outcome::Applied(done) | Outcome::Replayed(done)) => {
                     self.clear_doubt().await;
-                    self.gate.watch.saw(&self.known.caller().account, done.available);
+                    self.note_available(done.available);
                     return self.meters().ended(self.amount, done.amount);
                 }
                 Ok(Outcome::Refused(refusal)) => return self.lost(&refusal),
@@ -373,9 +373,17 @@ impl Task {
     /// Who is refused for want of credits runs low.
     fn note_refusal(&self, denial: &Denial) {
         if let Denial::Refused(Refusal::InsufficientCredits { available, .. }) = denial {
-            let caller = self.known.caller();
-            let available = available.saturating_sub(caller.credit_line);
-            self.gate.watch.saw(&caller.account, available);
+            self.note_available(available.saturating_sub(self.known.caller().credit_line));
+        }
+    }
+
+    /// The account has so much.
+    fn note_available(&self, available: Credits) {
+        let account = &self.known.caller().account;
+        self.gate.watch.saw(account, available);
+        let owes = |every: Credits| available <= every.negated();
+        if available.is_negative() && self.known.own_plan().bill_every.is_some_and(owes) {
+            self.gate.watch.look_at(account);
         }
     }
 

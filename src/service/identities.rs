@@ -57,6 +57,11 @@ impl Known {
         plans.of(self.identity.plan.as_ref())
     }
 
+    /// The plan it is on, of those it was made under.
+    pub(super) fn own_plan(&self) -> &Plan {
+        self.plan(&self.plans)
+    }
+
     /// The account and the key.
     pub fn caller(&self) -> &Arc<Caller> {
         &self.caller

@@ -22,6 +22,8 @@ pub struct Plan {
     pub credit_line: Credits,
     /// What opens another plan.
     pub verify: Option<Opens>,
+    /// What an account owes is to be charged whenever it is so much.
+    pub bill_every: Option<Credits>,
 }
 
 /// What opens another plan.

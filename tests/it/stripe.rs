@@ -8,6 +8,7 @@ pub(crate) mod fake;
 mod flood;
 mod inside;
 mod laws;
+mod line;
 mod load;
 mod oracle;
 mod orders;

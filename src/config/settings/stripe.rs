@@ -24,6 +24,7 @@ pub(super) fn of_stripe(list: &mut List, stripe: &Stripe) {
         checkout,
         packs: _,
         top_up,
+        slices: _,
     } = stripe;
     list.put("stripe.mode", mode.as_str());
     of_secrets(list, "stripe.webhook_secrets", webhook_secrets);

@@ -7,7 +7,7 @@ use super::super::address::{BaseUrl, denied_host, parse_base};
 use super::super::context::{Place, Placed};
 use super::super::section::{Section, within};
 use super::super::units::secs;
-use super::{Mode, Stripe, keys, on, packs, top_up, usage};
+use super::{Mode, Slices, Stripe, keys, on, packs, top_up, usage};
 use crate::domain::credits::Credits;
 use crate::domain::ids::PlanId;
 use crate::domain::money::{Currency, Rate, Rates};
@@ -19,8 +19,17 @@ pub(in crate::config) struct RawStripe {
 }
 
 impl RawStripe {
-    pub(in crate::config) fn finish(self, plan: Option<PlanId>) -> Stripe {
-        Stripe { plan, ..self.stripe }
+    pub(in crate::config) fn finish(self, plan: Option<PlanId>, slices: Slices) -> Stripe {
+        Stripe {
+            plan,
+            slices,
+            ..self.stripe
+        }
+    }
+
+    /// Stripe can be asked for something.
+    pub(in crate::config) fn has_key(&self) -> bool {
+        self.stripe.api_key.is_some()
     }
 }
 
@@ -114,6 +123,7 @@ pub(in crate::config) fn read(s: &Section<'_>) -> Option<RawStripe> {
         checkout,
         packs,
         top_up,
+        slices: Slices::default(),
     };
     Some(RawStripe { stripe, plan })
 }

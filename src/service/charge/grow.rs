@@ -45,7 +45,7 @@ impl Task {
                     self.meters().opened(done.amount.saturating_sub(self.amount));
                     (self.amount, self.available) = (done.amount, done.available);
                     (self.extensions, self.in_doubt) = (self.extensions + 1, false);
-                    self.gate.watch.saw(&self.known.caller().account, done.available);
+                    self.note_available(done.available);
                     // What an earlier question, given up, has brought after all may be less.
                     if self.amount >= goal {
                         return Growth::To(self.amount);

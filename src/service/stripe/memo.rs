@@ -111,6 +111,8 @@ pub enum Want {
         customer: String,
         /// Not with this, where there is anything else.
         bad: Option<String>,
+        /// It is for what is owed, in whatever the customer pays in.
+        owed: bool,
     },
     /// That a customer who is not there is charged.
     Charge {

@@ -220,7 +220,7 @@ impl Sales {
                 success_url: &checkout.success_url,
                 cancel_url: Some(&checkout.cancel_url),
                 expires_at: None,
-                keep_method: rules.stripe.top_up.is_some(),
+                keep_method: rules.stripe.charges_absent(),
                 metadata: metadata.clone(),
             })
         });

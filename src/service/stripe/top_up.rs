@@ -1,7 +1,11 @@
-//! `top_up:acme`: a pack is bought for an account whenever its credits run low, as its customer asked for; and what came of it so far.
+//! `top_up:acme`: an account is charged without its customer there, and what came of it so far. A pack is bought whenever its credits run low, as its customer
+//! asked for; and what it owes is charged, where its plan says so ([`line`]).
 //!
 //! At most one charge is under way. It is written down, whole, before Stripe is asked for it: whoever finds it afterwards finds out what became of it, and asks
 //! for the very same if need be. The next one comes only when the credits of the last are there.
+
+mod line;
+mod why;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +17,8 @@ use crate::stripe::api;
 use crate::stripe::facts::Metadata;
 
 use super::memo::{Amount, Done, Parked, Rules, Want};
+pub use line::Line;
+pub use why::{Held, Why};
 
 /// The metadata by which a payment says which charge of which account it is.
 pub(super) const TOP_UP: &str = "faregate_top_up";
@@ -23,6 +29,9 @@ const MONTH: i64 = 30 * DAY;
 
 /// After the first and the second time in a row that a card was declined, so long is waited; after the third for somebody to do something.
 const BACK_OFF: [i64; 2] = [HOUR, 6 * HOUR];
+
+/// The most charges that are remembered: more than caps count.
+const PAST_MAX: usize = 1_000;
 
 /// The most failed charges of an account in 24 hours, however often its customer sets it anew: nobody tries stolen cards here.
 const FAILED_MAX: usize = 6;
@@ -49,6 +58,9 @@ pub struct TopUpMemo {
     /// With what the last charge failed: another is taken where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bad_method: Option<String>,
+    /// What is owed, where that is charged.
+    #[serde(skip_serializing_if = "Line::is_untold")]
+    pub line: Line,
     #[serde(skip)]
     stand: Option<Stand>,
     #[serde(skip)]
@@ -121,6 +133,9 @@ pub struct Charge {
     /// The payment, once it is known to have been made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment: Option<String>,
+    /// It is for what is owed, not for a pack.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owed: bool,
 }
 
 /// A charge that is over.
@@ -136,82 +151,9 @@ pub struct Past {
     pub credits: Amount,
     /// The money came.
     pub paid: bool,
-}
-
-/// Why nothing is bought.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Held {
-    /// Why.
-    pub why: Why,
-    /// Since when, in seconds since the epoch.
-    pub since: i64,
-    /// Until when; [`i64::MAX`]: until the customer does something.
-    pub until: i64,
-}
-
-/// Why nothing is bought.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Why {
-    /// The card's bank says no.
-    Declined,
-    /// It says that it will go on to.
-    CardRefused,
-    /// It wants the customer to be there.
-    AuthenticationRequired,
-    /// There is no card.
-    NoCard,
-    /// What the customer asked for is no longer sold like that.
-    PackChanged,
-    /// Stripe does not take the charge.
-    Refused,
-    /// There are as many grants at Stripe as there may be.
-    TooManyGrants,
-    /// The caps on charges are reached.
-    Cap,
-    /// It is being bought.
-    UnderWay,
-}
-
-impl Why {
-    /// A word for programs, and a sentence for the customer.
-    pub fn said(self) -> (&'static str, &'static str) {
-        match self {
-            Why::Declined => (
-                "declined",
-                "your card was declined: buy a pack yourself, with another card or when this one is good again",
-            ),
-            Why::CardRefused => (
-                "card_refused",
-                "your card's bank says that this card will not do: buy a pack yourself, with another card",
-            ),
-            Why::AuthenticationRequired => (
-                "authentication_required",
-                "your bank wants you to confirm the payment yourself: buy a pack on its payment page, and automatic top-ups go on",
-            ),
-            Why::NoCard => (
-                "no_card",
-                "there is no card to charge: buy a pack yourself, and its card is kept for automatic top-ups",
-            ),
-            Why::PackChanged => (
-                "pack_changed",
-                "the pack or its price has changed since you asked for it: set it again",
-            ),
-            Why::Refused => (
-                "refused",
-                "the payment provider does not take the charge: buy a pack yourself, or ask whoever you buy from",
-            ),
-            Why::TooManyGrants => (
-                "too_many_grants",
-                "too many purchases are not used up in your books at the payment provider: it goes on when some are invoiced",
-            ),
-            Why::Cap => (
-                "cap_reached",
-                "as many automatic top-ups as are allowed were made: buy a pack yourself",
-            ),
-            Why::UnderWay => ("under_way", "a pack is being bought: ask again in a moment"),
-        }
-    }
+    /// It was for what was owed, not for a pack.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owed: bool,
 }
 
 /// How an account stands, as of now.
@@ -221,6 +163,12 @@ pub struct Stand {
     pub now: i64,
     /// What it has; none: there is no such account, or it is paused.
     pub available: Option<Credits>,
+    /// What it has used beyond what it had, what is held left out; zero where it has not.
+    pub owes: Credits,
+    /// From which debt on that is charged; none: it is not.
+    pub every: Option<Credits>,
+    /// It is there, and paused for nothing but what it owes.
+    pub chargeable: bool,
     /// Which customer of Stripe's it is.
     pub customer: Option<String>,
 }
@@ -230,6 +178,8 @@ pub struct Stand {
 pub struct Means {
     /// The payment method.
     pub method: Option<String>,
+    /// In what the customer pays, where what is owed is charged.
+    pub currency: Option<Currency>,
     /// No more grants can be made at Stripe.
     pub full: bool,
 }
@@ -255,6 +205,7 @@ impl TopUpMemo {
     /// The customer has paid for something on a page.
     pub fn bought(&mut self) {
         self.begin_anew();
+        self.line.retry();
     }
 
     fn begin_anew(&mut self) {
@@ -264,7 +215,7 @@ impl TopUpMemo {
 
     /// Why nothing is bought at this time, and until when.
     pub fn trouble(&self, now: i64, settings: &TopUp) -> Option<(Why, i64)> {
-        if self.under_way.is_some() {
+        if self.under_way.as_ref().is_some_and(|charge| !charge.owed) {
             return Some((Why::UnderWay, 0));
         }
         if let Some(held) = self.held {
@@ -285,7 +236,8 @@ impl TopUpMemo {
     /// Until when there are `most` of these in the last so many seconds.
     fn full(&self, now: i64, within: i64, most: usize, which: impl Fn(&Past) -> bool) -> Option<i64> {
         let ends = |past: &Past| past.at.saturating_add(within);
-        let counted: Vec<i64> = self.past.iter().filter(|past| which(past)).map(ends).collect();
+        let counted = self.past.iter().filter(|past| !past.owed && which(past));
+        let counted: Vec<i64> = counted.map(ends).collect();
         let running: Vec<i64> = counted.into_iter().filter(|end| *end > now).collect();
         let first = running.len().checked_sub(most)?;
         running.get(first).copied()
@@ -295,7 +247,7 @@ impl TopUpMemo {
     fn bought_enough(&self, now: i64, most: Credits, next: Credits) -> Option<i64> {
         let mut until = None;
         let mut sum = next;
-        for past in self.past.iter().rev().filter(|past| past.paid) {
+        for past in self.past.iter().rev().filter(|past| past.paid && !past.owed) {
             let end = past.at.saturating_add(MONTH);
             sum = sum.saturating_add(past.credits.0);
             if end > now && sum > most {
@@ -323,6 +275,14 @@ impl TopUpMemo {
                 None => self.ask_for(charge).map(Some),
             };
         }
+        if !rules.stripe.slices.is_empty() || !self.line.is_untold() {
+            let Some(stand) = self.stand.clone() else {
+                return Ok(Some(Want::Stand));
+            };
+            if let Some(want) = self.settle_line(account, &stand, rules)? {
+                return Ok(Some(want));
+            }
+        }
         let Some(settings) = &rules.stripe.top_up else {
             return Ok(None);
         };
@@ -338,7 +298,11 @@ impl TopUpMemo {
         };
         let Some(means) = self.means.clone() else {
             let bad = self.bad_method.clone();
-            return Ok(Some(Want::Means { customer, bad }));
+            return Ok(Some(Want::Means {
+                customer,
+                bad,
+                owed: false,
+            }));
         };
         let now = stand.now;
         match means.method {
@@ -403,7 +367,12 @@ impl TopUpMemo {
             metadata,
             at: now,
             payment: None,
+            owed: false,
         };
+        self.under_way_now(charge)
+    }
+
+    fn under_way_now(&mut self, charge: Charge) -> Result<Want, Parked> {
         self.fresh = true;
         let want = self.ask_for(&charge)?;
         self.under_way = Some(charge);
@@ -441,9 +410,12 @@ impl TopUpMemo {
                 // Stripe may have taken its time: it is looked once more, right before the charge.
                 self.stand = None;
             }
-            (Want::Credited(_), Done::Done) => self.over(true),
+            (Want::Credited(_), Done::Done) => {
+                self.stand = None;
+                self.over(true);
+            }
             (_, Done::Charged(came, now)) => self.came(came, now),
-            _ => {}
+            (want, _) => self.line.note(want),
         }
     }
 
@@ -460,7 +432,12 @@ impl TopUpMemo {
             }
             Came::Refused(why) => {
                 self.bad_method = self.under_way.as_ref().map(|charge| charge.method.clone());
+                let owed = self.under_way.as_ref().is_some_and(|charge| charge.owed);
+                self.stand = None;
                 self.over(false);
+                if owed {
+                    return self.line.fail(why, now);
+                }
                 let waits = matches!(why, Why::Declined | Why::Refused);
                 let wait = BACK_OFF.get(self.failures as usize).filter(|_| waits);
                 self.failures = self.failures.saturating_add(1);
@@ -475,9 +452,12 @@ impl TopUpMemo {
             return;
         };
         if paid {
-            self.failures = 0;
-            self.held = None;
             self.bad_method = None;
+        }
+        match charge.owed {
+            true if paid => self.line.paid(),
+            false if paid => self.begin_anew(),
+            _ => {}
         }
         self.past.retain(|past| past.at.saturating_add(MONTH) > charge.at);
         self.past.push(Past {
@@ -486,7 +466,10 @@ impl TopUpMemo {
             currency: charge.currency,
             credits: charge.credits,
             paid,
+            owed: charge.owed,
         });
+        let too_many = self.past.len().saturating_sub(PAST_MAX);
+        self.past.drain(..too_many);
     }
 }
 

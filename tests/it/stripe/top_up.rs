@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::fake::{Card, FakeStripe, Fault, Outcome};
+use super::fake::{Card, Delivering, FakeStripe, Fault, Outcome};
 use super::till::{GRANTS, LEDGER, Setup, Till, config};
 use crate::rig::body::RigBody;
 use crate::rig::client::Answer;
@@ -56,7 +56,7 @@ impl Buyer {
         let page = ask.send().await.json().await;
         let session = page["id"].as_str().expect("an id");
         self.till.stripe.buy(session, &Card::good());
-        self.till.stripe.deliver_all().await;
+        self.till.stripe.deliver(&Delivering::well()).await;
         self.till.has("acme", has).await;
     }
 
@@ -137,7 +137,7 @@ async fn credits_that_run_low_are_bought_once_in_both_modes() {
         buyer.till.has("acme", "21.500000").await;
         assert_eq!(buyer.charges(), 1);
         // The event of the same payment changes nothing.
-        buyer.till.stripe.deliver_all().await;
+        buyer.till.stripe.deliver(&Delivering::well()).await;
         buyer.uses().await;
         buyer.till.has("acme", "21.250000").await;
         assert_eq!(buyer.charges(), 1);
@@ -191,7 +191,7 @@ async fn a_burst_over_two_proxies_buys_once() {
     let left = 22_000_000 - 250_000 * i64::try_from(served).expect("few");
     let left = format!("{}.{:06}", left / 1_000_000, left % 1_000_000);
     buyer.till.has("acme", &left).await;
-    buyer.till.stripe.deliver_all().await;
+    buyer.till.stripe.deliver(&Delivering::well()).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(buyer.charges(), 1);
     buyer.till.has("acme", &left).await;
@@ -263,7 +263,7 @@ async fn an_answer_that_is_lost_is_asked_for_again_and_charges_and_credits_once(
     buyer.below("12").await;
     buyer.till.has("acme", "22.000000").await;
     assert_eq!(buyer.charges(), 1);
-    buyer.till.stripe.deliver_all().await;
+    buyer.till.stripe.deliver(&Delivering::well()).await;
     buyer.till.has("acme", "22.000000").await;
     within("it is over", async {
         while buyer.stands().await["trouble"]["why"] == "under_way" {
@@ -288,7 +288,7 @@ async fn a_gate_that_dies_while_it_charges_has_charged_once() {
     buyer.till.shop.faregate.kill9_and_restart();
     buyer.till.shop.faregate.wait_ready().await;
     // Stripe tells of it meanwhile.
-    buyer.till.stripe.deliver_all().await;
+    buyer.till.stripe.deliver(&Delivering::well()).await;
     buyer.till.has("acme", "22.000000").await;
     buyer.uses().await;
     assert_eq!(buyer.charges(), 1);

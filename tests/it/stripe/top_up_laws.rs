@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use faregate::domain::command::{AccountChange, Command};
 use faregate::domain::credits::Credits;
-use faregate::domain::ids::{AccountId, CommandId};
+use faregate::domain::ids::{AccountId, CommandId, PlanId};
 use faregate::ledger::Ledger;
 use faregate::ledger::detail::Note;
 use faregate::service::stripe::sales::Sales;
@@ -35,18 +35,23 @@ const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
 /// A customer with a card, whose account is the customer's id.
-struct Buyer {
-    inside: Inside,
+pub(super) struct Buyer {
+    pub(super) inside: Inside,
     sales: Sales,
     account: AccountId,
-    customer: String,
-    card: String,
+    pub(super) customer: String,
+    pub(super) card: String,
     number: u64,
 }
 
 impl Buyer {
     async fn new(mode: &str, seed: u64) -> Buyer {
-        let inside = Inside::open_with(mode, seed, MORE);
+        Buyer::on(None, mode, seed, MORE).await
+    }
+
+    /// On a plan of the configuration that has these lines.
+    pub(super) async fn on(plan: Option<&str>, mode: &str, seed: u64, more: &str) -> Buyer {
+        let inside = Inside::open_with(mode, seed, more);
         let made = inside.stripe.world().create_customer(&json!({}));
         let customer = made.expect("a customer")["id"]
             .as_str()
@@ -57,7 +62,7 @@ impl Buyer {
         let create = Command::SetAccount {
             account: account.clone(),
             expected: None,
-            change: AccountChange::Create(None),
+            change: AccountChange::Create(plan.map(|plan| PlanId::new(plan).expect("a name"))),
             detail: Note::by("test", "test").detail(),
         };
         inside.store.execute(&create).await.expect("nothing fails");
@@ -99,7 +104,7 @@ impl Buyer {
     }
 
     /// Spends so many credits, or is given them.
-    async fn uses(&mut self, credits: i64) {
+    pub(super) async fn uses(&mut self, credits: i64) {
         self.number += 1;
         let adjust = Command::Adjust {
             id: CommandId::new(&format!("used-{}", self.number)).expect("an id"),
@@ -112,9 +117,14 @@ impl Buyer {
     }
 
     /// It is seen to run low, and all that is due is done.
-    async fn is_looked_at(&self) {
+    pub(super) async fn is_looked_at(&self) {
         let seen = self.inside.desk.look_at_low(&self.account).await;
         seen.expect("nothing fails");
+        self.works().await;
+    }
+
+    /// All that is due is done.
+    pub(super) async fn works(&self) {
         for _ in 0..20 {
             if self.inside.desk.work().await.expect("nothing fails") == 0 {
                 return;
@@ -123,8 +133,14 @@ impl Buyer {
         panic!("it does not come to rest");
     }
 
+    /// It is seen to run low, or not, while anything may fail.
+    pub(super) async fn may_be_looked_at(&self) {
+        let _ = self.inside.desk.look_at_low(&self.account).await;
+        let _ = self.inside.desk.work().await;
+    }
+
     /// Payments that came to money.
-    fn paid(&self) -> usize {
+    pub(super) fn paid(&self) -> usize {
         let world = self.inside.stripe.world();
         world
             .all("payment_intent")
@@ -132,7 +148,7 @@ impl Buyer {
             .count()
     }
 
-    fn tried(&self) -> usize {
+    pub(super) fn tried(&self) -> usize {
         self.inside.stripe.world().all("payment_intent").count()
     }
 
@@ -287,8 +303,7 @@ async fn whatever_crashes_a_charge_is_made_once_and_credited_once() {
             buyer.inside.store.fail(150);
             buyer.inside.stripe.lose(25);
             for _ in 0..chance.next() % 6 {
-                let _ = buyer.inside.desk.look_at_low(&buyer.account).await;
-                let _ = buyer.inside.desk.work().await;
+                buyer.may_be_looked_at().await;
                 buyer
                     .inside
                     .advance(1 + i64::try_from(chance.next() % 300).expect("few"));

@@ -70,7 +70,10 @@ impl Desk {
         let name = name_of(account)?;
         let kept = self.memos.memo(&name).await?;
         // One that is due, or is worked on, is left alone: to write it would only have that begin anew.
-        if kept.is_some_and(|kept| kept.memo.due == Timestamp::NEVER) {
+        let idle = kept.map_or(!self.rules().stripe.slices.is_empty(), |kept| {
+            kept.memo.due == Timestamp::NEVER
+        });
+        if idle {
             self.make_due(&name).await?;
             self.wake.notify_one();
         }
@@ -82,12 +85,16 @@ impl Desk {
         let changes = self.watch.changes();
         let mut marks = HashMap::new();
         let mut cursor = None;
-        while self.rules().stripe.top_up.is_some() {
+        while self.rules().stripe.charges_absent() {
             let page = self.memos.memos("top_up", cursor.as_deref(), PAGE_MAX).await?;
             for (name, kept) in &page.items {
                 let Document::TopUp(memo) = Stored::read(name, Some(kept))?.document else {
                     continue;
                 };
+                if memo.is_shut() && kept.memo.due == Timestamp::NEVER {
+                    // Whatever pays what is owed, be it by hand, opens the account.
+                    self.make_due(name).await?;
+                }
                 if let (Ok(account), Some(mark)) = (AccountId::new(name.id()), self.mark_of(&memo)) {
                     marks.insert(account, mark);
                 }
@@ -157,37 +164,46 @@ impl Desk {
         rules: &Rules,
     ) -> Result<Tried, LedgerError> {
         match want {
-            Want::Stand => self.stand(name).await,
-            Want::Means { customer, bad } => self.means(customer, bad.as_deref(), rules).await,
+            Want::Stand => match AccountId::new(name.id()) {
+                Ok(account) => Ok(Tried::Came(Done::Stand(self.stand(&account, rules).await?))),
+                Err(_) => Ok(Tried::Ends(Ended::Nothing)),
+            },
+            Want::Means { customer, bad, owed } => self.means(customer, bad.as_deref(), *owed, rules).await,
             Want::Charge {
                 call,
                 charge,
                 fresh,
                 below,
-            } => self.charge(name, call, charge, *fresh, *below).await,
+            } => self.charge(name, call, charge, *fresh, *below, rules).await,
             Want::Credited(payment) => self.credited(name, payment).await,
             Want::Bought(account) => self.bought(account).await,
             _ => Ok(Tried::Ends(Ended::Nothing)),
         }
     }
 
-    /// How a memo's account stands.
-    async fn stand(&self, name: &MemoName) -> Result<Tried, LedgerError> {
-        let Ok(account) = AccountId::new(name.id()) else {
-            return Ok(Tried::Ends(Ended::Nothing));
-        };
-        Ok(Tried::Came(Done::Stand(Stand {
+    /// How an account stands.
+    async fn stand(&self, account: &AccountId, rules: &Rules) -> Result<Stand, LedgerError> {
+        let mut stand = Stand {
             now: self.seconds(),
-            available: self.open_account(&account).await?,
-            customer: self.known_customer(&account).await?,
-        })))
-    }
-
-    /// What an account has that is there and not paused.
-    async fn open_account(&self, account: &AccountId) -> Result<Option<Credits>, LedgerError> {
-        let statement = self.ledger.statement(account).await?;
-        let open = statement.filter(|statement| statement.account.settings.reasons.is_empty());
-        Ok(open.map(|statement| statement.account.available()))
+            available: None,
+            owes: Credits::ZERO,
+            every: None,
+            chargeable: false,
+            customer: self.known_customer(account).await?,
+        };
+        let Some(statement) = self.ledger.statement(account).await? else {
+            return Ok(stand);
+        };
+        let (account, settings) = (&statement.account, &statement.account.settings);
+        let own = format!("line:{}", account.id);
+        let spent = account.available().saturating_add(account.gauge.held);
+        stand.owes = spent.negated().at_least_zero();
+        stand.every = rules.stripe.slices.of(settings.plan.as_ref());
+        stand.chargeable = settings.reasons.iter().all(|reason| reason.as_str() == own);
+        if settings.reasons.is_empty() {
+            stand.available = Some(account.available());
+        }
+        Ok(stand)
     }
 
     /// Charges a customer who is not there. What may have been asked for before is looked for first, and asked for again only while it is still wanted.
@@ -198,6 +214,7 @@ impl Desk {
         charge: &Charge,
         fresh: bool,
         below: Option<Credits>,
+        rules: &Rules,
     ) -> Result<Tried, LedgerError> {
         let Ok(account) = AccountId::new(name.id()) else {
             return Ok(Tried::Ends(Ended::Nothing));
@@ -210,8 +227,12 @@ impl Desk {
                 Err(Unfound::Stripe(error)) => return Ok(Tried::Ends(Ended::Unanswered(error.to_string()))),
             }
             let age = self.seconds().saturating_sub(charge.at);
-            let available = self.open_account(&account).await?;
-            let wanted = available.is_some_and(|has| below.is_some_and(|below| has < below));
+            let stand = self.stand(&account, rules).await?;
+            let low = |has: Credits| below.is_some_and(|below| has < below);
+            let wanted = match charge.owed {
+                true => stand.chargeable && stand.every.is_some_and(|every| stand.owes >= every),
+                false => stand.available.is_some_and(low),
+            };
             if age >= KEYS_KNOWN || !wanted && age >= ARRIVES_WITHIN {
                 return Ok(self.came(name, Came::Dropped));
             }
@@ -335,6 +356,7 @@ impl Desk {
         let name = name_of(account)?;
         if self.memos.memo(&name).await?.is_some() {
             self.change_top_up(account, TopUpMemo::bought).await?;
+            self.make_due(&name).await?;
         }
         Ok(Tried::Came(Done::Done))
     }

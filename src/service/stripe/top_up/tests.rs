@@ -13,6 +13,7 @@ fn memo(past: &[(i64, bool)], per_month: Option<u32>) -> TopUpMemo {
         currency: "usd".to_owned(),
         credits: ten,
         paid: *paid,
+        owed: false,
     });
     TopUpMemo {
         wish: Some(Wish {

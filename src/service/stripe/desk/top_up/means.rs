@@ -31,13 +31,15 @@ impl Desk {
         &self,
         customer: &str,
         bad: Option<&str>,
+        owed: bool,
         rules: &Rules,
     ) -> Result<Tried, LedgerError> {
-        match self.find_means(customer, bad, rules).await {
+        match self.find_means(customer, bad, owed, rules).await {
             Ok(means) => Ok(Tried::Came(Done::Means(means))),
             Err(Unfound::Stripe(error)) => Ok(match error.refused() {
                 Some(refused) if refused.is_missing() => Tried::Came(Done::Means(Means {
                     method: None,
+                    currency: None,
                     full: false,
                 })),
                 Some(_) => Tried::Ends(Ended::Parked(format!("how {customer} pays: {error}"))),
@@ -47,14 +49,30 @@ impl Desk {
         }
     }
 
-    async fn find_means(&self, customer: &str, bad: Option<&str>, rules: &Rules) -> Result<Means, Unfound> {
+    async fn find_means(
+        &self,
+        customer: &str,
+        bad: Option<&str>,
+        owed: bool,
+        rules: &Rules,
+    ) -> Result<Means, Unfound> {
         let found = self.get(api::get_customer(customer)).await?;
         let default = id_of(&found["invoice_settings"]["default_payment_method"]);
-        let kept = match default.filter(|method| Some(*method) != bad) {
-            Some(_) => None,
-            None => self.kept_method(customer).await?,
+        let payments = match default.filter(|method| !owed && Some(*method) != bad) {
+            Some(_) => Vec::new(),
+            None => {
+                let listed = api::list_payments(customer, None);
+                self.newest(listed, METHODS_AMONG).await?
+            }
         };
-        let kept = kept.as_deref();
+        let mut paid = payments.iter().filter(|payment| payment["status"] == "succeeded");
+        let paid_in = paid
+            .clone()
+            .next()
+            .and_then(|payment| payment["currency"].as_str());
+        let kept = paid
+            .find(|payment| payment["setup_future_usage"] == "off_session")
+            .and_then(|payment| id_of(&payment["payment_method"]));
         let good = [default, kept].into_iter().flatten();
         let good = good
             .clone()
@@ -62,23 +80,14 @@ impl Desk {
             .or(default)
             .or(kept);
         let full = rules.stripe.mode == Mode::Grants
+            && !owed
             && good.is_some()
             && self.unused_grants(customer).await? >= GRANTS_FULL;
         Ok(Means {
             method: good.map(str::to_owned),
+            currency: paid_in.and_then(|currency| currency.parse().ok()),
             full,
         })
-    }
-
-    /// With what the customer last paid on a page that keeps it.
-    async fn kept_method(&self, customer: &str) -> Result<Option<String>, Unfound> {
-        let payments = self
-            .newest(api::list_payments(customer, None), METHODS_AMONG)
-            .await?;
-        let kept = payments.iter().find(|payment| {
-            payment["status"] == "succeeded" && payment["setup_future_usage"] == "off_session"
-        });
-        Ok(kept.and_then(|payment| id_of(&payment["payment_method"]).map(str::to_owned)))
     }
 
     /// How many grants of a customer Stripe counts as unused, as far as is known here.

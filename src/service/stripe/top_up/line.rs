@@ -1,0 +1,166 @@
+//! What an account owes on a plan that charges it in slices. The credit line itself bounds what is open: nothing goes beyond it until a slice is paid. A charge
+//! that fails takes the line away: the account is paused, for this reason alone, until it owes less than a slice.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::stripe::Stripe;
+use crate::domain::credits::Credits;
+use crate::domain::ids::AccountId;
+use crate::domain::money::{Currency, MoneyError};
+use crate::stripe::facts::Metadata;
+
+use super::super::memo::{Amount, Parked, Rules, Said, Want, named};
+use super::super::purchase::CREDITS;
+use super::{BACK_OFF, Charge, Held, Stand, TOP_UP, TopUpMemo, Why};
+
+/// The least that is charged, in minor units: what Stripe takes in most currencies.
+const AMOUNT_MIN: i64 = 50;
+
+/// What is remembered of what is owed.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Line {
+    /// A charge has failed, and what was owed is owed: until when it is not tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Held>,
+    /// How many have failed since the last that did not.
+    pub failures: u32,
+    /// What the account was told.
+    pub said: Said,
+}
+
+impl Line {
+    /// Nothing was ever wrong.
+    pub(super) fn is_untold(&self) -> bool {
+        *self == Line::default()
+    }
+
+    pub(super) fn fail(&mut self, why: Why, now: i64) {
+        let waits = matches!(why, Why::Declined | Why::Refused);
+        let wait = BACK_OFF.get(self.failures as usize).filter(|_| waits);
+        self.failures = self.failures.saturating_add(1);
+        self.failed = Some(Held {
+            why,
+            since: now,
+            until: wait.map_or(i64::MAX, |wait| now.saturating_add(*wait)),
+        });
+    }
+
+    pub(super) fn paid(&mut self) {
+        self.failed = None;
+        self.failures = 0;
+    }
+
+    /// The customer has paid for something: what is still owed may be tried at once.
+    pub(super) fn retry(&mut self) {
+        self.failures = 0;
+        if let Some(failed) = &mut self.failed {
+            failed.until = failed.since;
+        }
+    }
+
+    pub(super) fn note(&mut self, want: &Want) {
+        self.said.note(want);
+    }
+}
+
+impl TopUpMemo {
+    /// The account is shut for what it owes, and may not know yet that it owes no more.
+    pub fn is_shut(&self) -> bool {
+        self.line.failed.is_some()
+    }
+
+    /// Shuts and opens the account for what it owes, and charges that.
+    pub(super) fn settle_line(
+        &mut self,
+        account: &str,
+        stand: &Stand,
+        rules: &Rules,
+    ) -> Result<Option<Want>, Parked> {
+        let owes = stand.every.is_some_and(|every| stand.owes >= every);
+        if !owes {
+            self.line.paid();
+        }
+        let id = named(account, AccountId::new)?;
+        let shut = self.line.failed.is_some();
+        if let Some(want) = self.line.said.change(&id, &format!("line:{account}"), shut) {
+            return Ok(Some(want));
+        }
+        let waits = self.line.failed.is_some_and(|failed| stand.now < failed.until);
+        if !owes || waits || self.looked || !stand.chargeable {
+            return Ok(None);
+        }
+        let payer = match (&stand.customer, &self.means) {
+            (None, _) => None,
+            (Some(customer), None) => {
+                return Ok(Some(Want::Means {
+                    customer: customer.clone(),
+                    bad: self.bad_method.clone(),
+                    owed: true,
+                }));
+            }
+            (Some(customer), Some(means)) => means.method.clone().map(|method| (customer.clone(), method)),
+        };
+        self.looked = true;
+        let Some((customer, method)) = payer else {
+            self.line.fail(Why::NoCard, stand.now);
+            return self.settle_line(account, stand, rules);
+        };
+        self.charge_owed(account, customer, method, stand, rules)
+            .map(Some)
+    }
+
+    fn charge_owed(
+        &mut self,
+        account: &str,
+        customer: String,
+        method: String,
+        stand: &Stand,
+        rules: &Rules,
+    ) -> Result<Want, Parked> {
+        let currency = self.means.as_ref().and_then(|means| means.currency);
+        let (amount, currency, credits) = priced(stand.owes, currency, &rules.stripe)?;
+        self.number += 1;
+        let attempt = format!("top_up.{account}.{}", self.number);
+        let metadata = Metadata::from([
+            (rules.stripe.account_metadata.to_string(), account.to_owned()),
+            (CREDITS.to_owned(), credits.to_string()),
+            (TOP_UP.to_owned(), attempt.clone()),
+        ]);
+        self.under_way_now(Charge {
+            attempt,
+            amount,
+            currency: currency.to_string(),
+            credits: Amount(credits),
+            customer,
+            method,
+            description: "Credits used".to_owned(),
+            metadata,
+            at: stand.now,
+            payment: None,
+            owed: true,
+        })
+    }
+}
+
+/// What is charged for so many credits: in minor units, of what, and how many credits that is worth.
+fn priced(
+    owes: Credits,
+    paid_in: Option<Currency>,
+    stripe: &Stripe,
+) -> Result<(i64, Currency, Credits), Parked> {
+    let listed = |currency: &Currency| stripe.rates.get(*currency).is_some();
+    let sold_in = stripe.packs.iter().map(|pack| pack.currency);
+    let first = stripe.rates.iter().map(|(currency, _)| currency);
+    let mut all = paid_in.into_iter().chain(sold_in).chain(first);
+    let currency = all
+        .find(listed)
+        .ok_or("no currency is listed in credits_per_unit")?;
+    let said = |error: MoneyError| error.to_string();
+    let price = stripe.rates.price(currency, owes).map_err(said)?;
+    let step = currency.step().max(1);
+    let least = AMOUNT_MIN.saturating_add(step - 1) / step * step;
+    let amount = price.max(least);
+    let credits = stripe.rates.credits(currency, amount).map_err(said)?;
+    Ok((amount, currency, credits))
+}
