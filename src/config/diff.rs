@@ -20,7 +20,7 @@ pub struct Difference {
 }
 
 /// What is looked at when the gate starts and not again: a setting, or a table with all that is in it.
-const AT_START: [&str; 14] = [
+const AT_START: [&str; 16] = [
     "server.listen",
     "server.tls",
     "server.tls_timeout",
@@ -35,6 +35,9 @@ const AT_START: [&str; 14] = [
     "admin.tokens",
     "ledger",
     "log",
+    // What counts, and by which trigger, is not changed under what is under way.
+    "stripe.livemode",
+    "stripe.mode",
 ];
 
 impl Config {
@@ -72,7 +75,7 @@ fn compare(name: &str, old: &Settings, new: &Settings) -> Vec<Difference> {
         },
         before: shown(old, key),
         after: shown(new, key),
-        restart: name.is_empty() && (at_start(key) || comes_or_goes(key, old, new)),
+        restart: name.is_empty() && at_start(key),
     };
     changed.map(difference).collect()
 }
@@ -83,11 +86,6 @@ fn at_start(key: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
     AT_START.iter().any(|table| within(table))
-}
-
-/// Whoever deals with Stripe is there from the start, or not at all.
-fn comes_or_goes(key: &str, old: &Settings, new: &Settings) -> bool {
-    key == "stripe.mode" && old.contains_key(key) != new.contains_key(key)
 }
 
 /// What a whole thing is, in a line: the settings that matter most.

@@ -20,6 +20,7 @@ mod invoice;
 mod mark;
 pub mod memo;
 mod purchase;
+mod report;
 mod rules;
 mod said;
 pub mod sales;

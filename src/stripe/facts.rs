@@ -67,6 +67,8 @@ pub enum Fact {
     Invoice(Invoice),
     /// A subscription.
     Subscription(Subscription),
+    /// Usage that was not counted.
+    Report(Report),
     /// A customer.
     Customer(Customer),
 }
@@ -282,6 +284,26 @@ pub struct Customer {
     pub deleted: bool,
 }
 
+/// What Stripe could not use of what was reported as used: `v2.core.event` of a meter, which shows it only when it is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// `evt_...`
+    pub id: String,
+    /// Why not, each with an example of what it says.
+    pub errors: Vec<UsageError>,
+}
+
+/// Some usage that was not counted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsageError {
+    /// `meter_event_customer_not_found`, ...
+    pub code: String,
+    /// How many reports.
+    pub count: i64,
+    /// What is said of one of them, and by which identifier it was reported.
+    pub sample: String,
+}
+
 /// The types of events that tell something: what an endpoint has to send, and what is made up for. What is not listed is none of the gate's business.
 pub const HEARD: [&str; 31] = [
     "billing.credit_grant.created",
@@ -330,6 +352,11 @@ pub fn told(event: &Event) -> Result<Option<Telling>, Unreadable> {
         at: event.created,
         by: event.kind.clone(),
     }))
+}
+
+/// Whether thin events of this type tell of usage that was not counted.
+pub fn is_report(kind: &str) -> bool {
+    kind.starts_with("v1.billing.meter.")
 }
 
 /// Whether events of this type are listened to.

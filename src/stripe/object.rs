@@ -90,6 +90,12 @@ impl<'a> Object<'a> {
             .ok_or_else(|| self.wrong(path, "is neither true nor false"))
     }
 
+    /// The first of a list.
+    pub(super) fn first(self, path: &str) -> Option<Object<'a>> {
+        let first = self.get(path)?.as_array()?.first()?;
+        Some(Object::new(first, self.name))
+    }
+
     /// Whether there is something.
     pub(super) fn has(self, path: &str) -> bool {
         self.get(path).is_some()

@@ -213,7 +213,9 @@ impl CustomerMemo {
         let another_is_open = self.subscriptions.values().any(|s| is_open(&s.status));
         let shuts = |standing: &Standing| {
             let status = &*standing.status;
-            pauses && !(is_open(status) || is_over(status) && another_is_open)
+            // One that never began, because its first payment did not come, is no loss to anybody.
+            let never_began = status == "incomplete_expired";
+            pauses && !(never_began || is_open(status) || is_over(status) && another_is_open)
         };
         let Some(account) = self.owner.account() else {
             let owner = self.owner.clone();

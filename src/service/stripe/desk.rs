@@ -25,7 +25,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::service::watch::Watch;
 use crate::stripe::client::Stripe;
 use crate::stripe::event::{Body, Event};
-use crate::stripe::facts::{Fact, Telling, told};
+use crate::stripe::facts::{Fact, Telling, is_report, told};
 use crate::telemetry::metrics::StripeMeters;
 
 use super::memo::{Document, Rules, concerned};
@@ -206,11 +206,10 @@ impl Desk {
             && related.kind == "billing.credit_grant"
             && rules.stripe.mode == Mode::Grants
         {
-            return self.look_at_grant(&related.id).await;
+            return self.look_at("grant", &related.id).await;
         }
-        if matches!(event.body, Body::Thin(_)) && event.kind.starts_with("v1.billing.meter.") {
-            let why = "Stripe could not use some of what was reported as used; what exactly, its dashboard says at the meter's events";
-            return self.park_event(event, raw, why).await;
+        if matches!(event.body, Body::Thin(_)) && is_report(&event.kind) && rules.stripe.usage.is_some() {
+            return self.look_at("report", &event.id).await;
         }
         let telling = match told(event) {
             Ok(Some(telling)) => telling,
@@ -218,6 +217,10 @@ impl Desk {
             Err(error) => return self.park_event(event, raw, &error.to_string()).await,
         };
         if !is_meant(&telling.fact, rules) {
+            return Ok(Received::Ignored);
+        }
+        // A page that sells nothing: it verifies a card, begins a subscription, or is free.
+        if matches!(telling.fact, Fact::Session(_)) && concerned(&telling.fact).is_empty() {
             return Ok(Received::Ignored);
         }
         if concerned(&telling.fact).is_empty() {
@@ -258,6 +261,17 @@ impl Desk {
             document.hear(name, telling, rules);
         })
         .await
+    }
+
+    /// Nobody owes an invoice that Stripe does not know any more.
+    async fn invoice_is_gone(&self, name: &MemoName) -> Result<(), LedgerError> {
+        self.rewrite(name, |document| {
+            if let Document::Invoice(invoice) = document {
+                invoice.over = true;
+            }
+        })
+        .await?;
+        self.settle(name, true).await.map(|_| ())
     }
 
     /// Changes a memo, and makes it due where it changed.
@@ -316,8 +330,8 @@ impl Desk {
         Ok(done)
     }
 
-    async fn look_at_grant(&self, id: &str) -> Result<Received, LedgerError> {
-        let Ok(name) = MemoName::new("grant", id) else {
+    async fn look_at(&self, kind: &'static str, id: &str) -> Result<Received, LedgerError> {
+        let Ok(name) = MemoName::new(kind, id) else {
             return Ok(Received::Ignored);
         };
         self.rewrite(&name, Document::look).await?;

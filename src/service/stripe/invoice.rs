@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::stripe::AfterLast;
-use crate::stripe::api;
+use crate::stripe::api::{self, Collection};
+use crate::stripe::call::{BadCall, Call};
 use crate::stripe::facts::{Fact, Invoice, Telling};
 
-use super::memo::{Done, Owner, Rules, Said, Step, Want, Whose};
+use super::memo::{Alarm, Done, Owner, Rules, Said, Step, Want, Whose};
 
 /// What is remembered of an invoice.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -30,11 +31,17 @@ pub struct InvoiceMemo {
     pub told: bool,
     /// What the account was told.
     pub said: Said,
+    /// It was just looked at: what is about to be done about it is not done for a telling that was late.
+    pub looked: bool,
     /// No further attempts: `auto_advance` is off.
     pub stopped: Step,
     /// The subscription is canceled or paused.
     pub ended: Step,
-    /// How often Stripe was asked for either and did not say yes or no. An error of its own it says again to the same idempotency key for a day, so each
+    /// Its collection is paused, which ends with the invoice; not where the subscription is canceled.
+    pub paused: bool,
+    /// The collection goes on.
+    pub resumed: Step,
+    /// How often Stripe was asked for any of them and did not say yes or no. An error of its own it says again to the same idempotency key for a day, so each
     /// time has another: both calls say what shall be, and may be made twice.
     pub unanswered: u32,
 }
@@ -56,54 +63,56 @@ impl InvoiceMemo {
     }
 
     pub(super) fn next(&mut self, id: &str, rules: &Rules) -> Option<Want> {
+        if let Some((due, currency)) = self.overage(rules) {
+            return Some(Want::Alarm(Alarm::Overage { due, currency }));
+        }
         let owed = self.owed && !self.over;
         let shut = owed && rules.stripe.on.payment_failed.pause;
-        let reason = format!("invoice:{id}");
-        match self.owner.account() {
-            Some(account) => {
-                if let Some(want) = self.said.change(&account, &reason, shut) {
-                    return Some(want);
-                }
-            }
-            None if shut => {
-                let owner = self.owner.clone();
-                return Some(Want::Owner(Whose::Customer { owner, pays: false }));
-            }
-            None => {}
+        let fast = rules.stripe.fail_fast.as_ref().filter(|_| rules.api);
+        let Some(account) = self.owner.account() else {
+            // Of somebody who has no account nothing is changed, here or at Stripe.
+            let owner = self.owner.clone();
+            let concerns = shut || owed && fast.is_some();
+            return concerns.then_some(Want::Owner(Whose::Customer { owner, pays: false }));
+        };
+        if let Some(want) = self.said.change(&account, &format!("invoice:{id}"), shut) {
+            return Some(want);
         }
-        if let Some((due, currency)) = self.overage(rules) {
-            return Some(Want::Alarm { due, currency });
+        if self.over && self.paused && self.resumed.is_open() && rules.api {
+            return self.collect(id, "resume", Collection::Resume);
         }
-        let fast = rules.stripe.fail_fast.as_ref().filter(|_| owed && rules.api)?;
-        if self.attempts < i64::from(fast.attempts_max) {
+        let fast = fast.filter(|fast| owed && self.attempts >= i64::from(fast.attempts_max))?;
+        let ends = self.ended.is_open() && self.subscription.is_some() && fast.after_last != AfterLast::Keep;
+        if !self.stopped.is_open() && !ends {
             return None;
         }
-        if self.stopped.is_open() {
-            let call = api::stop_invoice(id, &self.because("failed")).ok()?;
-            return Some(Want::Call {
-                step: "stop",
-                call,
-                before: None,
-            });
+        if !self.looked {
+            return Some(Want::Look(api::get_invoice(id).ok()?));
         }
-        let subscription = self.subscription.as_deref().filter(|_| self.ended.is_open())?;
-        let call = match fast.after_last {
-            AfterLast::Cancel => api::cancel_subscription(subscription, false),
-            AfterLast::Pause => api::update_subscription(
-                subscription,
-                &api::SubscriptionChange {
-                    collection: Some(api::Collection::KeepAsDraft),
-                    ..api::SubscriptionChange::default()
-                },
-                &self.because(id),
+        if self.stopped.is_open() {
+            return called("stop", api::stop_invoice(id, &self.because("failed")));
+        }
+        match fast.after_last {
+            AfterLast::Cancel => called(
+                "end",
+                api::cancel_subscription(self.subscription.as_deref()?, false),
             ),
-            AfterLast::Keep => return None,
+            AfterLast::Pause => self.collect(id, "pause", Collection::KeepAsDraft),
+            AfterLast::Keep => None,
+        }
+    }
+
+    /// Has the collection of its subscription paused, or go on.
+    fn collect(&self, id: &str, step: &'static str, collection: Collection) -> Option<Want> {
+        let change = api::SubscriptionChange {
+            collection: Some(collection),
+            ..api::SubscriptionChange::default()
         };
-        Some(Want::Call {
-            step: "end",
-            call: call.ok()?,
-            before: None,
-        })
+        let because = self.because(&format!("{id}_{step}"));
+        called(
+            step,
+            api::update_subscription(self.subscription.as_deref()?, &change, &because),
+        )
     }
 
     /// Where usage is reported, credits are to pay for what a subscription is invoiced.
@@ -122,13 +131,29 @@ impl InvoiceMemo {
     pub(super) fn note(&mut self, want: &Want, done: Done) {
         match (want, done) {
             (Want::Owner(_), Done::Owner(owner)) => self.owner = owner,
-            (Want::Alarm { .. }, _) => self.told = true,
+            (Want::Alarm(_), _) => self.told = true,
             (Want::Change { .. }, _) => self.said.note(want),
-            (Want::Call { step: "stop", .. }, done) => self.stopped.note(&done),
-            (Want::Call { step: "end", .. }, done) => self.ended.note(&done),
+            (Want::Look(_), _) => self.looked = true,
+            (Want::Call { step, .. }, done) => {
+                self.looked = false;
+                match *step {
+                    "stop" => self.stopped.note(&done),
+                    "resume" => self.resumed.note(&done),
+                    step => {
+                        self.ended.note(&done);
+                        self.paused = step == "pause" && self.ended == Step::Done;
+                    }
+                }
+            }
             _ => {}
         }
     }
+}
+
+fn called(step: &'static str, call: Result<Call, BadCall>) -> Option<Want> {
+    let call = call.ok()?;
+    let before = None;
+    Some(Want::Call { step, call, before })
 }
 
 /// Whether what is told means that money is owed which should have come.

@@ -18,6 +18,7 @@ use super::grant::GrantMemo;
 use super::invoice::InvoiceMemo;
 use super::mark::MarkMemo;
 use super::purchase::PurchaseMemo;
+use super::report::ReportMemo;
 pub use super::rules::Rules;
 pub use super::said::Said;
 use super::top_up::{self, Means, Stand, TopUpMemo};
@@ -74,13 +75,8 @@ pub enum Want {
         /// [`AccountChange::Pause`] or [`AccountChange::Resume`].
         change: AccountChange,
     },
-    /// That the operator hears of an invoice that credits did not pay.
-    Alarm {
-        /// So much, in minor units.
-        due: i64,
-        /// Lower-case ISO code.
-        currency: String,
-    },
+    /// That the operator hears of something; at least once.
+    Alarm(Alarm),
     /// To hear of the object anew, from the API.
     Look(Call),
     /// That Stripe makes a grant for a payment, if it has none.
@@ -131,6 +127,20 @@ pub enum Want {
     Bought(AccountId),
     /// A step towards the next plan.
     Verify(verify::Step),
+}
+
+/// What the operator has to hear of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Alarm {
+    /// Credits did not pay for an invoice that they were to pay for.
+    Overage {
+        /// So much, in minor units.
+        due: i64,
+        /// Lower-case ISO code.
+        currency: String,
+    },
+    /// Usage was not counted: why, how many reports, an example.
+    Usage(Vec<(String, i64, String)>),
 }
 
 impl Want {
@@ -291,6 +301,8 @@ pub enum Document {
     Proof(Box<ProofMemo>),
     /// `verify:acme`
     Verify(Box<VerifyMemo>),
+    /// `report:evt_1`
+    Report(ReportMemo),
 }
 
 /// Why a stored memo cannot be read.
@@ -310,6 +322,7 @@ macro_rules! each {
             Document::TopUp($memo) => $does,
             Document::Proof($memo) => $does,
             Document::Verify($memo) => $does,
+            Document::Report($memo) => $does,
         }
     };
 }
@@ -325,6 +338,7 @@ impl Document {
             "invoice" => Document::Invoice(serde_json::from_str(text).map_err(wrong)?),
             "customer" => Document::Customer(serde_json::from_str(text).map_err(wrong)?),
             "fraud_warning" | "review" => Document::Mark(serde_json::from_str(text).map_err(wrong)?),
+            "report" => Document::Report(serde_json::from_str(text).map_err(wrong)?),
             "usage" => Document::Usage(serde_json::from_str(text).map_err(wrong)?),
             "top_up" => Document::TopUp(serde_json::from_str(text).map_err(wrong)?),
             proof::SETUP | proof::TEST_CHARGE => Document::Proof(serde_json::from_str(text).map_err(wrong)?),
@@ -348,13 +362,16 @@ impl Document {
             Document::Mark(memo) => memo.hear(telling),
             Document::Proof(memo) => memo.hear(telling, rules),
             Document::Usage(_) | Document::TopUp(_) | Document::Verify(_) => {}
+            Document::Report(memo) => memo.hear(telling),
         }
     }
 
-    /// Has a grant asked for anew.
+    /// Has it asked for anew: what was told does not say how it is.
     pub fn look(&mut self) {
-        if let Document::Grant(memo) = self {
-            memo.look = true;
+        match self {
+            Document::Grant(memo) => memo.look = true,
+            Document::Report(memo) => memo.noticed = true,
+            _ => {}
         }
     }
 
@@ -382,6 +399,7 @@ impl Document {
             Document::TopUp(memo) => memo.next(name.id(), rules),
             Document::Proof(memo) => memo.next(name, rules),
             Document::Verify(memo) => memo.next(name.id(), rules),
+            Document::Report(memo) => memo.next(name, rules),
         }
     }
 
@@ -442,6 +460,7 @@ pub fn concerned(fact: &Fact) -> Vec<(&'static str, &str)> {
         Fact::Review(mark) => vec![("review", &mark.id)],
         Fact::Invoice(invoice) => vec![("invoice", &invoice.id)],
         Fact::Subscription(subscription) => vec![("customer", &subscription.customer)],
+        Fact::Report(report) => vec![("report", &report.id)],
         Fact::Customer(customer) => vec![("customer", &customer.id)],
     }
 }

@@ -135,7 +135,9 @@ impl Order {
             return Ok(None);
         };
         let seconds = text.parse().ok().filter(|seconds: &i64| *seconds > 0);
-        let at = seconds.and_then(|seconds| paid.at.checked_add(seconds));
+        // From when the money was there: a delayed method takes days.
+        let from = paid.at.max(paid.since);
+        let at = seconds.and_then(|seconds| from.checked_add(seconds));
         let wrong = || format!("its metadata {EXPIRES_AFTER} is {text:?}, no number of seconds");
         at.map(Some).ok_or_else(wrong)
     }

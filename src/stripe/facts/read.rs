@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::super::object::{Object, Unreadable};
 use super::setup::setup;
 use super::{
-    Charge, Customer, Dispute, Fact, Grant, Invoice, Item, Mark, Metadata, Payment, Refund, Session,
-    Subscription, Transaction,
+    Charge, Customer, Dispute, Fact, Grant, Invoice, Item, Mark, Metadata, Payment, Refund, Report, Session,
+    Subscription, Transaction, UsageError,
 };
 
 /// Reads an object by what it says it is; nothing for one that does not matter.
@@ -27,6 +27,9 @@ pub fn read(value: &Value) -> Result<Option<Fact>, Unreadable> {
         "review" => Fact::Review(review(Object::new(value, "review"))?),
         "invoice" => Fact::Invoice(invoice(Object::new(value, "invoice"))?),
         "subscription" => Fact::Subscription(subscription(Object::new(value, "subscription"), value)?),
+        "v2.core.event" if value["type"].as_str().is_some_and(super::is_report) => {
+            Fact::Report(report(Object::new(value, "report of usage"), value)?)
+        }
         "customer" => Fact::Customer(customer(Object::new(value, "customer"), value)?),
         _ => return Ok(None),
     }))
@@ -200,6 +203,35 @@ fn subscription(o: Object<'_>, value: &Value) -> Result<Subscription, Unreadable
         collection_paused: o.has("pause_collection"),
         items: items(value)?,
         test_clock: owned(o.maybe_id("test_clock")?),
+    })
+}
+
+/// Its examples are some of many; one of each kind is enough to know what to look for.
+fn report(o: Object<'_>, value: &Value) -> Result<Report, Unreadable> {
+    let kinds = value
+        .pointer("/data/reason/error_types")
+        .and_then(Value::as_array);
+    let kinds = kinds
+        .into_iter()
+        .flatten()
+        .map(|kind| Object::new(kind, "error of reported usage"));
+    let read = kinds.map(|kind| {
+        let sample = kind.first("sample_errors");
+        let said = sample.and_then(|one| one.maybe_text("error_message").ok().flatten());
+        let of = sample.and_then(|one| one.maybe_text("request/identifier").ok().flatten());
+        Ok(UsageError {
+            code: kind.text("code")?.to_owned(),
+            count: kind.maybe_number("error_count")?.unwrap_or(1),
+            sample: format!(
+                "{} ({})",
+                said.unwrap_or("no example"),
+                of.unwrap_or("no identifier")
+            ),
+        })
+    });
+    Ok(Report {
+        id: o.id("id")?.to_owned(),
+        errors: read.collect::<Result<_, _>>()?,
     })
 }
 

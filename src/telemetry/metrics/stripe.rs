@@ -56,6 +56,7 @@ pub struct StripeMeters {
     pub overage_invoices: IntCounter,
     top_ups: IntCounterVec,
     verifications: IntCounterVec,
+    usage_refused: IntCounter,
 }
 
 impl StripeMeters {
@@ -104,6 +105,9 @@ impl StripeMeters {
         for outcome in VERIFIED {
             verifications.with_label_values(&[outcome]);
         }
+        let help = "Reports of usage that Stripe took and then could not count.";
+        let usage_refused = IntCounter::new("stripe_usage_refused_total", help)?;
+        registry.register(Box::new(usage_refused.clone()))?;
         Ok(StripeMeters {
             events,
             parked,
@@ -114,6 +118,7 @@ impl StripeMeters {
             overage_invoices,
             top_ups,
             verifications,
+            usage_refused,
         })
     }
 
@@ -121,6 +126,11 @@ impl StripeMeters {
     pub fn usable(&self, seconds: i64) {
         // Stripe's clock may be ahead of ours.
         self.paid_to_usable.observe(seconds.max(0) as f64);
+    }
+
+    /// Stripe did not count so many reports of usage.
+    pub fn usage_refused(&self, count: i64) {
+        self.usage_refused.inc_by(count.max(0).unsigned_abs());
     }
 
     /// Counts a look at everything: `ok`, `differs`, `incomplete` or `failed`.

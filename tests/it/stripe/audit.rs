@@ -41,8 +41,12 @@ impl Books {
     }
 
     fn configure(&self, mode: &str, more: &str) {
+        let usage = match mode {
+            "grants" => "[stripe.usage]\nevent_name = \"credits\"\n",
+            _ => "",
+        };
         let stripe = format!(
-            "[stripe]\nmode = \"{mode}\"\nwebhook_secrets = [\"{SECRET}\"]\ncredits_per_unit = {{ usd = 1 }}\napi_key = \"{}\"\napi_base = \"{}\"\n{more}",
+            "[stripe]\nmode = \"{mode}\"\nwebhook_secrets = [\"{SECRET}\"]\ncredits_per_unit = {{ usd = 1 }}\napi_key = \"{}\"\napi_base = \"{}\"\n{more}\n{usage}",
             self.stripe.key(),
             self.stripe.base(),
         );

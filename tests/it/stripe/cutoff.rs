@@ -396,31 +396,29 @@ async fn what_is_to_be_ignored_shuts_nobody_and_takes_nothing() {
 
 #[tokio::test]
 async fn trouble_from_before_there_is_an_account_is_raised_when_there_is_one() {
-    for api in [false, true] {
-        let till = Till::open(Setup { api, ..GRANTS }).await;
-        let customer = till.stripe.customer(&[]);
-        let unpaid =
-            json!({"id": "sub_1", "object": "subscription", "customer": customer, "status": "unpaid"});
-        for event in [
-            event("invoice.payment_failed", invoice("in_1", &customer, "open")),
-            event("invoice.payment_failed", invoice("in_2", &customer, "open")),
-            event("customer.subscription.updated", unpaid),
-        ] {
-            assert_eq!(till.send(&event).await.status(), 200);
-        }
-        assert_eq!(till.show(&customer).await, Value::Null);
-        let paid = event("invoice.paid", invoice("in_2", &customer, "paid"));
-        assert_eq!(till.send(&paid).await.status(), 200);
-        till.grant(&customer, 100, json!({}));
-        till.stripe.deliver_all().await;
-        till.has(&customer, "1.000000").await;
-        within("both are raised", async {
-            while till.reasons(&customer).await != ["invoice:in_1", "subscription:sub_1"] {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await;
+    // With a key these, which are not at Stripe, would be found to be gone.
+    let till = Till::open(Setup { api: false, ..GRANTS }).await;
+    let customer = till.stripe.customer(&[]);
+    let unpaid = json!({"id": "sub_1", "object": "subscription", "customer": customer, "status": "unpaid"});
+    for event in [
+        event("invoice.payment_failed", invoice("in_1", &customer, "open")),
+        event("invoice.payment_failed", invoice("in_2", &customer, "open")),
+        event("customer.subscription.updated", unpaid),
+    ] {
+        assert_eq!(till.send(&event).await.status(), 200);
     }
+    assert_eq!(till.show(&customer).await, Value::Null);
+    let paid = event("invoice.paid", invoice("in_2", &customer, "paid"));
+    assert_eq!(till.send(&paid).await.status(), 200);
+    till.grant(&customer, 100, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&customer, "1.000000").await;
+    within("both are raised", async {
+        while till.reasons(&customer).await != ["invoice:in_1", "subscription:sub_1"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -528,6 +526,47 @@ async fn fail_fast_ends_the_tries_and_the_subscription_once_whatever_becomes_of_
     }
 }
 
+/// The customer pays an invoice with another card.
+fn pay(payer: &Payer, invoice: &str) {
+    let mut world = payer.till.stripe.world();
+    let card = world.attach_card(&payer.customer, &Card::good());
+    let paid = world.pay_invoice(invoice, &json!({"payment_method": card}));
+    paid.expect("a payment");
+}
+
+#[tokio::test]
+async fn fail_fast_does_nothing_to_who_has_paid_meanwhile_or_has_no_account() {
+    let more = "[stripe.fail_fast]\nattempts_max = 1\nafter_last = \"cancel\"\n[stripe.on]\npayment_failed = \"ignore\"\nsubscription = \"ignore\"";
+    let payer = Payer::new(setup(more)).await;
+    let stripe = &payer.till.stripe;
+    let (subscription, invoice) = unpaid_subscription(&payer);
+    let waiting = stripe.take_undelivered();
+    let failed = waiting
+        .iter()
+        .find(|one| one.kind == "invoice.payment_failed")
+        .expect("a failure");
+    pay(&payer, &invoice);
+    // Only now it is told that the payment had failed.
+    assert_eq!(stripe.send_signed(failed).await.status, Some(200));
+    let stranger = stripe.customer(&[]);
+    let theirs = event(
+        "invoice.payment_failed",
+        super::cutoff::invoice("in_9", &stranger, "open"),
+    );
+    payer.tell(theirs).await;
+    within("the invoice is looked at", async {
+        while stripe.calls_of("GET /v1/invoices/").is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(stripe.calls_of("POST /v1/invoices").len(), 0);
+    assert_eq!(stripe.calls_of("DELETE").len(), 0);
+    assert_eq!(stripe.object(&subscription)["pause_collection"], Value::Null);
+    assert_eq!(stripe.calls_of("GET /v1/invoices/in_9").len(), 0);
+}
+
 #[tokio::test]
 async fn fail_fast_waits_for_as_many_attempts_as_it_is_told() {
     let payer = Payer::new(setup(
@@ -555,5 +594,27 @@ async fn fail_fast_waits_for_as_many_attempts_as_it_is_told() {
     assert_eq!(stripe.calls_of("POST /v1/invoices").len(), 1);
     assert_eq!(stripe.calls_of("POST /v1/subscriptions").len(), 1);
     assert_eq!(stripe.calls_of("DELETE").len(), 0);
+    // What the gate has paused goes on when the invoice is paid, and the account with it.
+    payer.hear_all().await;
+    stripe.advance(5);
+    pay(&payer, &invoice);
+    payer.hear_all().await;
+    becomes(stripe, &subscription, "pause_collection", Value::Null).await;
+    payer.hear_all().await;
+    within("open again", async {
+        while !payer.till.reasons(&payer.customer).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
     stripe.assert_clean();
+}
+
+#[tokio::test]
+async fn a_subscription_that_never_began_shuts_nobody_for_good() {
+    let payer = Payer::new(LEDGER).await;
+    payer.stands("sub_1", "incomplete", 0).await;
+    payer.is_shut_for(&["subscription:sub_1"]).await;
+    payer.stands("sub_1", "incomplete_expired", 10).await;
+    payer.is_shut_for(&[]).await;
 }

@@ -162,6 +162,24 @@ async fn r13_an_event_that_was_never_generated_is_healed_by_reading_objects() {
 }
 
 #[tokio::test]
+async fn r13_a_pack_that_no_event_told_of_is_credited_where_grants_are_what_credits() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    till.stripe
+        .world()
+        .never_generate("payment_intent.succeeded", 100);
+    let sold = json!({"faregate_account": "acme", "faregate_credits": "11"});
+    till.pay(&customer, 1000, sold);
+    // One that sold nothing gives nothing.
+    till.pay(&customer, 700, json!({}));
+    till.sync().await;
+    till.has("acme", "11.000000").await;
+    till.sync().await;
+    assert_eq!(till.show("acme").await["granted"], "11.000000");
+    assert_eq!(till.show(&customer).await, Value::Null);
+}
+
+#[tokio::test]
 async fn r13_a_payment_that_no_event_told_of_is_credited_where_payments_are_what_credits() {
     let till = Till::open(LEDGER).await;
     let customer = till.stripe.customer(&[]);

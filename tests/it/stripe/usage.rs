@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::fake::Fault;
+use super::fake::{Delivering, Fault};
 use super::till::{GRANTS, Setup, Till};
 use crate::rig::within;
 
@@ -152,14 +152,15 @@ async fn r8_usage_is_invoiced_before_its_period_ends_so_that_grants_do_not_pile_
     // One who subscribes before there is an account, and one who does after.
     let (early, _) = till.subscribed();
     till.grant(&early, 150, json!({}));
-    till.stripe.deliver_all().await;
+    // The gate sets thresholds meanwhile, of which there are events too.
+    till.stripe.deliver(&Delivering::well()).await;
     till.has(&early, "1.500000").await;
     let late = till.stripe.customer(&[]);
     till.grant(&late, 150, json!({}));
-    till.stripe.deliver_all().await;
+    till.stripe.deliver(&Delivering::well()).await;
     let price = till.first("price");
     till.stripe.world().subscribe(&late, &price);
-    till.stripe.deliver_all().await;
+    till.stripe.deliver(&Delivering::well()).await;
     within("thresholds", async {
         while till.invoiced_at() != [json!(1_000_000), json!(1_000_000)] {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -173,7 +174,7 @@ async fn r8_usage_is_invoiced_before_its_period_ends_so_that_grants_do_not_pile_
     }
     till.reports(1_250_000).await;
     till.stripe.advance(7_200);
-    till.stripe.deliver_all().await;
+    till.stripe.deliver(&Delivering::well()).await;
     let invoices: Vec<Value> = till.stripe.world().all("invoice").cloned().collect();
     let [invoice] = &invoices[..] else {
         panic!("{invoices:#?}")
@@ -233,4 +234,29 @@ async fn r10_an_invoice_that_credits_do_not_pay_rings() {
     // Told once, however often Stripe tells.
     till.sync().await;
     assert_eq!(till.meter("faregate_stripe_overage_invoices_total ").await, 1.0);
+}
+
+#[tokio::test]
+async fn usage_that_stripe_cannot_count_is_told_of_with_the_reason() {
+    let till = Till::open(REPORTING).await;
+    let (customer, _) = till.subscribed();
+    till.grant(&customer, 500, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&customer, "5.000000").await;
+    let key = till.shop.key(&customer).await;
+    let meter = till.first("billing.meter");
+    till.stripe.world().archive_meter(&meter);
+    assert_eq!(till.shop.buy(&key, "/v1/rerank").await.status(), 200);
+    till.reports(250_000).await;
+    till.stripe.advance(60);
+    till.stripe.deliver_all().await;
+    let process = till.shop.faregate.process();
+    let told = |line: &str| line.contains("did not count") && line.contains("archived_meter");
+    process.wait_for_line(told).await;
+    assert_eq!(till.meter("faregate_stripe_usage_refused_total ").await, 1.0);
+    // Told once more by Stripe, it is not told again here; and what was used stays used.
+    till.sync().await;
+    assert_eq!(till.meter("faregate_stripe_usage_refused_total ").await, 1.0);
+    assert_eq!(till.show(&customer).await["spent"], "0.250000");
+    assert_eq!(till.shop.cli(["stripe", "parked"]).await["items"], json!([]));
 }

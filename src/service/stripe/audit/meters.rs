@@ -39,7 +39,8 @@ pub(super) fn check(snapshot: &Snapshot, stripe: &Stripe, all: &mut Vec<Finding>
 
 /// Usage goes to a meter by its event name; Stripe takes it first, and finds out later that there is none.
 fn reported(meters: &[Meter], stripe: &Stripe, all: &mut Vec<Finding>) {
-    let Some(usage) = &stripe.usage else {
+    // That there is no meter at all is said anyway.
+    let Some(usage) = stripe.usage.as_ref().filter(|_| !meters.is_empty()) else {
         return;
     };
     let what = "[stripe.usage] event_name";

@@ -1,7 +1,7 @@
 //! Whether `[stripe]` closes what it can.
 
 use super::{Finding, Trouble};
-use crate::config::stripe::{Reaction, Stripe};
+use crate::config::stripe::{Mode, Reaction, Stripe};
 
 pub(super) fn check(stripe: &Stripe, all: &mut Vec<Finding>) {
     for (name, reaction) in stripe.on.all() {
@@ -54,6 +54,7 @@ pub(super) fn check(stripe: &Stripe, all: &mut Vec<Finding>) {
             },
         )),
     }
+    usage(stripe, all);
     if !stripe.livemode {
         let trouble = Trouble {
             found: "livemode = false".to_owned(),
@@ -62,6 +63,19 @@ pub(super) fn check(stripe: &Stripe, all: &mut Vec<Finding>) {
             fix: "livemode = true, with the key and the secret of live mode",
         };
         all.push(Finding::reminder("settings.livemode", "mode", trouble));
+    }
+}
+
+/// Where grants are what credits, Stripe has to hear of what was used.
+fn usage(stripe: &Stripe, all: &mut Vec<Finding>) {
+    if stripe.mode == Mode::Grants && stripe.usage.is_none() {
+        let trouble = Trouble {
+            found: "not there".to_owned(),
+            wanted: "there",
+            risk: "Stripe hears of no usage, so no grant is ever applied: a customer's 101st is refused, and what was used up here stays open there",
+            fix: "add [stripe.usage] to the configuration, unless something else reports what is used",
+        };
+        all.push(Finding::risk("settings.usage", "[stripe.usage]", trouble));
     }
 }
 

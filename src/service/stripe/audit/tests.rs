@@ -32,8 +32,13 @@ account = "acct_1"
 credits_per_unit = {{ usd = 1 }}
 [stripe.fail_fast]
 attempts_max = 1
+{}
 "#,
-        mode.as_str()
+        mode.as_str(),
+        match mode {
+            Mode::Grants => "[stripe.usage]\nevent_name = \"credits\"",
+            Mode::Ledger => "",
+        }
     );
     let files = |_: &std::path::Path| Err(std::io::Error::other("none"));
     let config = crate::config::parse(&text, &|_| None, &files).unwrap();
@@ -232,6 +237,7 @@ const SPOILT: &[(Standing, &str, Spoil)] = &[
         c.usage = Some(usage("tokens"));
     }),
     (Standing::Risk, "settings.fail_fast", |_, c| c.fail_fast = None),
+    (Standing::Risk, "settings.usage", |_, c| c.usage = None),
     (Standing::Risk, "settings.sync", |_, c| c.sync_every = None),
     (Standing::Risk, "settings.on", |_, c| {
         c.on.dispute = Reaction::IGNORE;

@@ -125,7 +125,8 @@ impl Stored {
 impl Desk {
     /// Does what a memo wants. With `api`, Stripe is asked too.
     pub(super) async fn settle(&self, name: &MemoName, api: bool) -> Result<Settled, LedgerError> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
+            give_way(tried).await;
             let rules = self.rules();
             let Some(mut kept) = self.memos.memo(name).await? else {
                 return Ok(Settled::Done);
@@ -272,6 +273,16 @@ impl Desk {
             let _ = tokio::time::timeout(pause, self.wake.notified()).await;
         }
     }
+}
+
+/// Two who work on one memo stand in each other's way: each waits a while, by chance, so that one of them gets through.
+async fn give_way(tried: usize) {
+    if tried == 0 {
+        return;
+    }
+    let most = 4_u64 << tried.min(5);
+    let millis = getrandom::u64().unwrap_or(most) % most;
+    tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
 }
 
 /// How long to wait after so many silences: 2 s, then twice as long each time.

@@ -14,7 +14,7 @@ use crate::stripe::call::Call;
 use crate::stripe::client::{ApiError, list_all};
 use crate::stripe::facts::{Fact, Telling, read};
 
-use super::super::memo::{Document, Done, Lot, Owner, Rules, Want};
+use super::super::memo::{Alarm, Document, Done, Lot, Owner, Rules, Want};
 use super::Desk;
 use super::settle::{Ended, Tried};
 
@@ -46,7 +46,7 @@ impl Desk {
                 Ok(if own { Tried::Ends(Ended::Again) } else { claimed })
             }
             Want::Grant { account, facts } => self.grant(account, facts, rules).await,
-            Want::Alarm { due, currency } => Ok(self.ring(name, *due, currency)),
+            Want::Alarm(alarm) => Ok(self.ring(name, alarm)),
             Want::Lot { account, grant } => self.lot(account, grant).await,
             Want::Adjust {
                 account,
@@ -228,13 +228,25 @@ impl Desk {
         }
     }
 
-    /// An invoice that credits did not pay.
-    fn ring(&self, invoice: &MemoName, due: i64, currency: &str) -> Tried {
-        let due = format!("{due} {currency}");
-        let what = "credits did not pay for all of its usage: see Overage in docs/stripe.md";
-        tracing::error!(invoice = invoice.id(), minor_units = due, "{what}");
-        if let Some(meters) = &self.meters {
-            meters.overage_invoices.inc();
+    fn ring(&self, name: &MemoName, alarm: &Alarm) -> Tried {
+        match alarm {
+            Alarm::Overage { due, currency } => {
+                let due = format!("{due} {currency}");
+                let what = "credits did not pay for all of its usage: see Overage in docs/stripe.md";
+                tracing::error!(invoice = name.id(), minor_units = due, "{what}");
+                if let Some(meters) = &self.meters {
+                    meters.overage_invoices.inc();
+                }
+            }
+            Alarm::Usage(errors) => {
+                for (code, count, sample) in errors {
+                    let what = "Stripe did not count what was reported as used";
+                    tracing::error!(event = name.id(), code, count, sample, "{what}");
+                    if let Some(meters) = &self.meters {
+                        meters.usage_refused(*count);
+                    }
+                }
+            }
         }
         Tried::Came(Done::Done)
     }
@@ -275,7 +287,8 @@ impl Desk {
             Err(tried) => return Ok(tried),
         };
         if let Ok(Some(fact)) = read(&body) {
-            let telling = Telling::by_api(fact, self.their_time(asked_at));
+            // It was changed just now: that is later than what was told of the same second before.
+            let telling = Telling::by_api(fact, self.their_time(asked_at).saturating_add(1));
             let own = super::concerned(&telling.fact)
                 .iter()
                 .any(|(kind, id)| *kind == name.kind() && *id == name.id());

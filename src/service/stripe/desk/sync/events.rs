@@ -46,7 +46,7 @@ impl Run {
         self.state.events.resize_with(groups.len(), Reached::default);
         for (at, types) in groups.enumerate() {
             let mut reached = std::mem::take(&mut self.state.events[at]);
-            let since = reached.begin(self.desk.seconds(), KEPT);
+            let since = reached.begin(self.stripe.their_time(self.desk.seconds()), KEPT);
             let query = EventQuery {
                 types,
                 since: Some(since),

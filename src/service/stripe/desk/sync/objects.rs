@@ -46,9 +46,9 @@ impl Run {
             let (found, all) = self.grants().await?;
             customers.extend(found.keys().cloned());
             grants = all.then_some(found);
-        } else {
-            self.payments().await?;
         }
+        // Where grants are what credits, those that bought a pack have to make one.
+        self.payments().await?;
         self.invoices().await?;
         self.customers(customers, grants).await
     }
@@ -113,7 +113,7 @@ impl Run {
     /// Payments since the last look, told.
     async fn payments(&mut self) -> Result<(), LedgerError> {
         let mut reached = self.state.payments.clone();
-        let since = reached.begin(self.desk.seconds(), PAYMENTS_FIRST);
+        let since = reached.begin(self.stripe.their_time(self.desk.seconds()), PAYMENTS_FIRST);
         let call = match api::list_all_payments(since) {
             Ok(call) => call,
             Err(error) => {
@@ -195,6 +195,7 @@ impl Run {
                     silent = 0;
                     self.tell(&reply.body, asked_at).await?;
                 }
+                Err(error) if error.outcome() == "missing" => self.desk.invoice_is_gone(&name).await?,
                 Err(error) => {
                     silent += u32::from(error.is_unknown());
                     self.problem(format!("{name}: {error}"));

@@ -156,6 +156,11 @@ impl World {
         }
     }
 
+    /// Outside: the merchant archives a meter.
+    pub(crate) fn archive_meter(&mut self, meter: &str) {
+        self.change(meter, json!({"status": "inactive"}), "billing.meter.deactivated");
+    }
+
     /// When the next meter events are looked at.
     pub(super) fn meters_due(&self) -> Option<i64> {
         self.taken
