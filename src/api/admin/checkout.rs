@@ -30,6 +30,16 @@ impl Admin {
         Ok(top_up::reply(&standing))
     }
 
+    /// How it stands with what an account has to show.
+    pub(super) async fn verification(&self, call: &Call<'_>) -> Result<Reply, Problem> {
+        let account = call.account()?;
+        let sales = self.sales.as_ref().ok_or_else(checkout::closed)?;
+        let standing = sales.verification(&account).await;
+        standing
+            .map(checkout::verification)
+            .map_err(|why| checkout::problem(&why))
+    }
+
     /// What no other call has.
     fn nonce(&self) -> String {
         let mut bytes = [0; 16];

@@ -26,6 +26,7 @@ pub enum Operation {
     VoidGrant,
     Checkout,
     GetTopUp,
+    GetVerification,
     StopTopUp,
     ListEntries,
     Verify,
@@ -340,6 +341,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "How its automatic top-ups stand",
     )
     .answers(&["TopUp"]),
+    endpoint(
+        "GET",
+        "/admin/v1/accounts/{account}/verify",
+        READ,
+        O::GetVerification,
+        "How it stands with what its plan asks for before the next one opens",
+    )
+    .answers(&["Verification"]),
     endpoint(
         "DELETE",
         "/admin/v1/accounts/{account}/top-up",

@@ -25,6 +25,7 @@ pub(super) fn all() -> Value {
             ("currency", string()), ("expires_at", string()),
         ]),
         "TopUp": top_up(),
+        "Verification": verification(),
         "SyncReport": sync_report(),
         "ParkedList": page("items", &object(&[("what", string()), ("why", string()), ("since", string())])),
         "Replayed": page("items", &object(&[
@@ -158,6 +159,16 @@ fn new_key() -> Value {
     let mut schema = object(&[("id", string()), ("account", string()), ("key", string())]);
     schema["required"] = json!(["id", "account"]);
     schema
+}
+
+fn verification() -> Value {
+    object(&[
+        ("status", string()),
+        ("message", string()),
+        ("plan", or_null("string")),
+        ("opens", or_null("string")),
+        ("by", or_null("string")),
+    ])
 }
 
 fn top_up() -> Value {

@@ -153,6 +153,13 @@ fn calls(file: &str) -> Vec<(&'static str, &'static str, &'static str, &'static 
             Value::Null,
         ),
         (
+            "read",
+            "GET",
+            "/admin/v1/accounts/{account}/verify",
+            "/admin/v1/accounts/acme/verify",
+            Value::Null,
+        ),
+        (
             "operate",
             "DELETE",
             "/admin/v1/accounts/{account}/top-up",

@@ -136,6 +136,10 @@ async fn a_verified_card_opens_the_next_plan_and_gives_what_comes_with_it() {
     assert_eq!(till.verified(&key).await["status"], "verified");
     assert_eq!(till.outcomes("opened").await, 1);
     assert_eq!(till.ask_to_verify(&key).await.status(), 404);
+    // The operator is told the same.
+    let path = "/admin/v1/accounts/acme/verify";
+    let mut seen = till.shop.faregate.admin_client().get(path).send().await;
+    assert_eq!(seen.json().await["status"], "verified");
     till.all_is_well().await;
 }
 

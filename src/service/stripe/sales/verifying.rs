@@ -222,7 +222,8 @@ fn stands(memo: &VerifyMemo, plan: Option<PlanId>, rules: &Rules) -> Verificatio
             "it is being looked at; ask again in a moment".to_owned(),
         );
     }
-    if let Some(verdict) = memo.refused() {
+    let by_card = !matches!(verify.by, Shown::Payment(_));
+    if let Some(verdict) = memo.refused().filter(|_| by_card) {
         return told("refused", verdict.told().to_owned());
     }
     told("wanted", how(verify, memo))
