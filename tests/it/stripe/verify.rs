@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::fake::{Card, Delivering, Outcome};
 use super::till::{LEDGER, Setup, Till};
 use crate::rig::client::Answer;
+use crate::rig::redis::{Persistence, RedisOptions, RedisServer};
 
 const VERIFY: &str = "/faregate/v1/verify";
 
@@ -332,5 +333,42 @@ async fn a_trial_runs_up_gpu_heavy_usage_its_card_bounces_and_the_next_request_i
         (&json!("trial"), &json!("1.000000")),
         "a payment that failed makes nobody a payer"
     );
+    till.all_is_well().await;
+}
+
+#[tokio::test]
+async fn two_accounts_of_one_person_on_two_proxies_of_a_redis_have_one_trial() {
+    let redis = RedisServer::start(RedisOptions::default().persistence(Persistence::EverySec)).await;
+    let ledger = format!(
+        "backend = \"redis\"\nurl = \"{}\"\ntimeout = \"10s\"",
+        redis.url()
+    );
+    let setup = Setup {
+        ledger: Box::leak(ledger.into_boxed_str()),
+        ..CARD
+    };
+    let till = Till::open(setup).await;
+    let second = till
+        .shop
+        .second(setup.ledger, &super::till::config(&setup, &till.stripe))
+        .await;
+    let (one, two) = (till.newcomer("one").await, till.newcomer("two").await);
+    for key in [&one, &two] {
+        let page = till.verify_page(key).await;
+        till.stripe.buy(&page, &Card::good());
+    }
+    till.stripe.take_undelivered();
+    let on_second = second.client().bearer(&two);
+    let (_, answer) = tokio::join!(till.verified(&one), on_second.get(VERIFY).send());
+    assert_eq!(answer.status(), 200);
+    let mut standings = Vec::new();
+    for key in [&one, &two] {
+        standings.push(till.verified(key).await["status"].clone());
+    }
+    standings.sort_by_key(Value::to_string);
+    assert_eq!(standings, ["refused", "verified"]);
+    let plans = [till.plan_of("one").await, till.plan_of("two").await];
+    let trials = plans.iter().filter(|plan| **plan == "trial");
+    assert_eq!(trials.count(), 1, "{plans:?}");
     till.all_is_well().await;
 }
