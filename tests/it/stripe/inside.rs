@@ -229,23 +229,25 @@ impl Inside {
     pub(super) async fn come_to_rest(&self) {
         self.store.fail(0);
         self.stripe.lose(0);
+        let mut waiting = Vec::new();
         for _ in 0..200 {
             // Leases of those who crashed, and pauses before Stripe is asked again, run out.
             self.advance(700);
             while self.desk.work().await.expect("nothing fails") > 0 {}
-            let mut waits = false;
+            waiting.clear();
             for kind in KINDS {
                 let page = self.store.memos(kind, None, 1_000).await.expect("nothing fails");
-                waits |= page
+                let waits = page
                     .items
-                    .iter()
-                    .any(|(_, kept)| kept.memo.due < Timestamp::NEVER);
+                    .into_iter()
+                    .filter(|(_, kept)| kept.memo.due < Timestamp::NEVER);
+                waiting.extend(waits.map(|(name, kept)| format!("{name}: {}", kept.memo.text)));
             }
-            if !waits {
+            if waiting.is_empty() {
                 return;
             }
         }
-        panic!("it does not come to rest");
+        panic!("it does not come to rest: {waiting:#?}");
     }
 
     /// What an account has, and why it is shut.

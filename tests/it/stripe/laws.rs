@@ -14,6 +14,7 @@ use super::fake::chance::Chance;
 use super::fake::world::Complaint;
 use super::fake::{Card, Outcome};
 use super::inside::Inside;
+use crate::rig::PATIENCE;
 
 /// Micro-credits of a cent.
 pub(super) const CENT: i64 = 10_000;
@@ -35,9 +36,10 @@ struct History {
 }
 
 impl History {
-    fn new(mode: &str, seed: u64) -> History {
+    fn new(mode: &str, seed: u64, steps: usize) -> History {
         let inside = Inside::open(mode, seed);
-        let customers = (0..4)
+        // So many that none has 100 unused grants, which is all that Stripe allows.
+        let customers = (0..4 * steps.div_ceil(500))
             .map(|_| {
                 let made = inside.stripe.world().create_customer(&json!({}));
                 text(&made.expect("a customer"), "id")
@@ -58,9 +60,9 @@ impl History {
         }
     }
 
-    /// The first two customers' credits last, and are spent, refunded and disputed; the others' are voided and expire.
+    /// The first half of the customers' credits last, and are spent, refunded and disputed; the others' are voided and expire.
     fn lasting(&mut self) -> usize {
-        self.chance.below(2)
+        self.chance.below(self.customers.len() / 2)
     }
 
     fn one_of(&mut self, kind: &str) -> Option<Value> {
@@ -108,7 +110,7 @@ impl History {
     }
 
     fn grant(&mut self) {
-        let at = self.chance.below(4);
+        let at = self.chance.below(self.customers.len());
         let cents = 100 + i64::try_from(self.chance.below(9_900)).expect("small");
         let mut world = self.inside.stripe.world();
         let now = world.now();
@@ -117,7 +119,7 @@ impl History {
             "amount": {"type": "monetary", "monetary": {"currency": "usd", "value": cents}},
             "applicability_config": {"scope": {"price_type": "metered"}},
         });
-        if at >= 2 {
+        if at >= self.customers.len() / 2 {
             let soon = |chance: &mut Chance| now + 1 + i64::try_from(chance.below(20_000)).expect("small");
             if self.chance.percent(50) {
                 asked["expires_at"] = json!(soon(&mut self.chance));
@@ -137,7 +139,7 @@ impl History {
         let Some(grant) = self.one_of("billing.credit_grant") else {
             return;
         };
-        let perishing = self.customers[2..]
+        let perishing = self.customers[self.customers.len() / 2..]
             .iter()
             .any(|customer| grant["customer"] == *customer);
         if !perishing {
@@ -246,7 +248,7 @@ impl History {
             .collect();
         let known = (!open.is_empty() && self.chance.percent(60)).then(|| self.chance.pick(&open).clone());
         let id = known.unwrap_or_else(|| format!("in_{}", self.number));
-        let at = self.chance.below(2);
+        let at = self.lasting();
         let entry = self.invoices.entry(id.clone()).or_insert((at, "open", false));
         let (status, kind) = *self.chance.pick(&[
             ("open", "invoice.payment_failed"),
@@ -272,7 +274,7 @@ impl History {
     fn subscription(&mut self) {
         // Two tellings of one second are for the tie's own test.
         self.inside.advance(1);
-        let at = self.chance.below(2);
+        let at = self.lasting();
         let id = format!("sub_{at}_{}", self.chance.below(2));
         let status = *self
             .chance
@@ -467,7 +469,7 @@ pub(super) fn text(object: &Value, field: &str) -> String {
 }
 
 async fn live(mode: &str, seed: u64, steps: usize) {
-    let mut history = History::new(mode, seed);
+    let mut history = History::new(mode, seed, steps);
     for _ in 0..steps {
         history.step().await;
     }
@@ -475,6 +477,8 @@ async fn live(mode: &str, seed: u64, steps: usize) {
     history.check(&format!("{mode}, seed {seed}")).await;
     history.tell_all("_again").await;
     history.check(&format!("{mode}, seed {seed}, told again")).await;
+    let report = history.inside.desk.sync(PATIENCE).await.expect("a comparison");
+    assert!(report.drift.is_empty(), "{mode}, seed {seed}: {report:#?}");
 }
 
 /// So many seeds of each mode; FAREGATE_LAWS says another number.
@@ -495,4 +499,10 @@ async fn w2_where_payments_credit_any_history_comes_out_as_stripe_has_it() {
     for seed in 0..seeds() {
         live("ledger", 1_000 + seed, 100).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w2_a_history_of_a_thousand_steps_comes_out_as_stripe_has_it() {
+    live("grants", 2_000, 1_000).await;
+    live("ledger", 3_000, 1_000).await;
 }

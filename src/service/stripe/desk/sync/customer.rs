@@ -12,7 +12,7 @@ use crate::ledger::memos::MemoName;
 use crate::stripe::api;
 use crate::stripe::call::{BadCall, Call};
 use crate::stripe::client::{ApiError, Stripe, list_all};
-use crate::stripe::facts::{Fact, Telling, Transaction, read};
+use crate::stripe::facts::{self, Fact, Telling, Transaction, read};
 
 use super::super::super::grant::GrantMemo;
 use super::super::super::memo::Document;
@@ -236,10 +236,10 @@ impl Look<'_> {
                     .push(format!("{} of {}: {why}", grant.id, self.customer));
             }
             lots.push(Lot {
+                effective_at: begins(&grant),
                 account: account.map(|account| account.to_string()),
                 currency: grant.currency,
                 value: grant.value,
-                effective_at: grant.effective_at.unwrap_or(grant.created),
                 here: ours.is_some() && memo.told.as_ref().is_some_and(|told| told.value == grant.value),
                 applied: memo.applied(),
                 id: grant.id,
@@ -273,5 +273,16 @@ impl Look<'_> {
             }
         }
         Ok(balances)
+    }
+}
+
+/// When it begins; never, where it was ended before: Stripe's ledger has no line of such a one.
+fn begins(grant: &facts::Grant) -> i64 {
+    let begins = grant.effective_at.unwrap_or(grant.created);
+    let ends = [grant.voided_at, grant.expires_at].into_iter().flatten().min();
+    if ends.is_some_and(|ends| ends <= begins) {
+        i64::MAX
+    } else {
+        begins
     }
 }
