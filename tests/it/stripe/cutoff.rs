@@ -8,7 +8,6 @@ use super::fake::world::{Complaint, LastAction, MONTH};
 use super::fake::{Card, Delivering, FakeStripe, Fault, Outcome};
 use super::rules::event;
 use super::till::{GRANTS, LEDGER, Setup, Till, config};
-use crate::rig::redis::{Persistence, RedisOptions, RedisServer};
 use crate::rig::within;
 
 /// Somebody with credits, a key, and a payment that can get into trouble.
@@ -132,15 +131,7 @@ async fn a_failed_invoice_shuts_and_its_payment_opens_for_good() {
 
 #[tokio::test]
 async fn a_failed_invoice_shuts_on_all_proxies_of_a_redis() {
-    let redis = RedisServer::start(RedisOptions::default().persistence(Persistence::EverySec)).await;
-    let ledger = format!(
-        "backend = \"redis\"\nurl = \"{}\"\ntimeout = \"10s\"",
-        redis.url()
-    );
-    let setup = Setup {
-        ledger: Box::leak(ledger.into_boxed_str()),
-        ..LEDGER
-    };
+    let (_redis, setup) = LEDGER.on_redis().await;
     let rest = |stripe: &FakeStripe| config(&setup, stripe);
     let payer = Payer::new(Setup { ..setup }).await;
     let second = payer

@@ -9,7 +9,6 @@ use super::fake::chance::Chance;
 use super::fake::{Card, Delivering, FakeStripe, Fault, Outcome};
 use super::till::{GRANTS, LEDGER, Setup, Till, config};
 use super::top_up_laws::Buyer;
-use crate::rig::redis::{Persistence, RedisOptions, RedisServer};
 use crate::rig::within;
 
 const LINE: &str = r#"
@@ -119,15 +118,7 @@ async fn a_slice_that_is_paid_opens_the_next_in_both_modes() {
 
 #[tokio::test]
 async fn a_slice_that_fails_takes_the_line_away_on_all_proxies_and_a_bought_pack_gives_it_back() {
-    let redis = RedisServer::start(RedisOptions::default().persistence(Persistence::EverySec)).await;
-    let ledger = format!(
-        "backend = \"redis\"\nurl = \"{}\"\ntimeout = \"10s\"",
-        redis.url()
-    );
-    let setup = Setup {
-        ledger: Box::leak(ledger.into_boxed_str()),
-        ..POST
-    };
+    let (_redis, setup) = POST.on_redis().await;
     let rest = |stripe: &FakeStripe| config(&setup, stripe);
     let debtor = Debtor::new(Setup { ..setup }).await;
     let shop = &debtor.till.shop;

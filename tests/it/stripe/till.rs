@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::fake::{FakeStripe, Options};
 use crate::product::shop::{EMBEDDED, ROUTES, Shop};
 use crate::rig::client::Answer;
+use crate::rig::redis::{Persistence, RedisOptions, RedisServer};
 use crate::rig::within;
 
 /// Where events go.
@@ -27,6 +28,20 @@ pub(super) struct Setup {
     pub(super) api: bool,
     /// Further lines of `[stripe]`, then further sections.
     pub(super) more: &'static str,
+}
+
+impl Setup {
+    /// The same on a Redis, so that a second gate can be beside the first. The Redis goes when it is dropped.
+    pub(super) async fn on_redis(self) -> (RedisServer, Setup) {
+        let redis = RedisServer::start(RedisOptions::default().persistence(Persistence::EverySec)).await;
+        let url = redis.url();
+        let ledger = format!("backend = \"redis\"\nurl = \"{url}\"\ntimeout = \"10s\"");
+        let setup = Setup {
+            ledger: Box::leak(ledger.into_boxed_str()),
+            ..self
+        };
+        (redis, setup)
+    }
 }
 
 /// Grants are what credits, and the API can be asked.

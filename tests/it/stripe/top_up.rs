@@ -9,7 +9,6 @@ use super::fake::{Card, Delivering, FakeStripe, Fault, Outcome};
 use super::till::{GRANTS, LEDGER, Setup, Till, config};
 use crate::rig::body::RigBody;
 use crate::rig::client::Answer;
-use crate::rig::redis::{Persistence, RedisOptions, RedisServer};
 use crate::rig::within;
 use tokio::task::JoinSet;
 
@@ -161,15 +160,7 @@ async fn credits_that_run_low_are_bought_once_in_both_modes() {
 
 #[tokio::test]
 async fn a_burst_over_two_proxies_buys_once() {
-    let redis = RedisServer::start(RedisOptions::default().persistence(Persistence::EverySec)).await;
-    let ledger = format!(
-        "backend = \"redis\"\nurl = \"{}\"\ntimeout = \"10s\"",
-        redis.url()
-    );
-    let setup = Setup {
-        ledger: Box::leak(ledger.into_boxed_str()),
-        ..SELLS
-    };
+    let (_redis, setup) = SELLS.on_redis().await;
     let rest = |stripe: &FakeStripe| config(&setup, stripe);
     let buyer = Buyer::new(Setup { ..setup }).await;
     buyer.below("5").await;

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::fake::{Card, Delivering, Outcome};
 use super::till::{LEDGER, Setup, Till};
 use crate::rig::client::Answer;
-use crate::rig::redis::{Persistence, RedisOptions, RedisServer};
 
 const VERIFY: &str = "/faregate/v1/verify";
 
@@ -338,15 +337,7 @@ async fn a_trial_runs_up_gpu_heavy_usage_its_card_bounces_and_the_next_request_i
 
 #[tokio::test]
 async fn two_accounts_of_one_person_on_two_proxies_of_a_redis_have_one_trial() {
-    let redis = RedisServer::start(RedisOptions::default().persistence(Persistence::EverySec)).await;
-    let ledger = format!(
-        "backend = \"redis\"\nurl = \"{}\"\ntimeout = \"10s\"",
-        redis.url()
-    );
-    let setup = Setup {
-        ledger: Box::leak(ledger.into_boxed_str()),
-        ..CARD
-    };
+    let (_redis, setup) = CARD.on_redis().await;
     let till = Till::open(setup).await;
     let second = till
         .shop
