@@ -184,6 +184,7 @@ impl Admin {
             Operation::Backup => self.backup(&call).await,
             Operation::Reload => self.reload().await,
             Operation::StripeSync => self.stripe_sync().await,
+            Operation::StripeDismiss => self.stripe_dismiss(&call).await,
             Operation::StripeParked => self.stripe_parked(&call).await,
             Operation::StripeReplay => self.stripe_replay(&call).await,
         }

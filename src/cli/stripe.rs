@@ -26,6 +26,11 @@ pub(crate) enum Stripe {
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
+    /// Have something parked waited for no more, because you have dealt with it
+    Dismiss {
+        /// As `parked` names it
+        what: String,
+    },
     /// Take the events of a file as if they were delivered, also those that were dealt with before: nothing is credited twice
     Replay {
         /// A JSON array of events, one event per line, or a list as Stripe's API answers it
@@ -40,6 +45,7 @@ impl Stripe {
             Stripe::Harden(harden) => harden.run(output),
             Stripe::Sync => sync::sync(&client?, output),
             Stripe::Parked { limit } => sync::parked(&client?, output, limit),
+            Stripe::Dismiss { what } => sync::dismiss(&client?, output, &what),
             Stripe::Replay { file } => sync::replay(&client?, output, &file),
         }
     }

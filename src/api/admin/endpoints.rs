@@ -35,6 +35,7 @@ pub enum Operation {
     Reload,
     StripeSync,
     StripeParked,
+    StripeDismiss,
     StripeReplay,
 }
 
@@ -421,6 +422,20 @@ pub const ENDPOINTS: &[Endpoint] = &[
     )
     .answers(&["ParkedList"])
     .paged(),
+    endpoint(
+        "POST",
+        "/admin/v1/stripe/dismiss",
+        OPERATE,
+        O::StripeDismiss,
+        "Have one of them waited for no more: a person has dealt with it",
+    )
+    .answers(&["Dismissed"])
+    .body(&[member(
+        "what",
+        "string",
+        true,
+        "as the list of what is parked names it",
+    )]),
     endpoint(
         "POST",
         "/admin/v1/stripe/replay",

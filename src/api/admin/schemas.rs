@@ -31,6 +31,7 @@ pub(super) fn all() -> Value {
         "Replayed": page("items", &object(&[
             ("id", or_null("string")), ("kind", or_null("string")), ("result", string()), ("why", or_null("string")),
         ])),
+        "Dismissed": object(&[("what", string()), ("dismissed", boolean())]),
         "Done": object(&[("done", string())]),
         "Reloaded": object(&[("reloaded", boolean()), ("changes", list(&string()))]),
     })

@@ -22,6 +22,19 @@ struct ReplayBody {
     events: Vec<Box<RawValue>>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DismissBody {
+    what: String,
+}
+
+#[derive(Serialize)]
+struct DismissedJson {
+    what: String,
+    /// It was parked.
+    dismissed: bool,
+}
+
 #[derive(Serialize)]
 struct ParkedJson {
     what: String,
@@ -65,6 +78,15 @@ impl Admin {
         Ok(reply::ok(&PageJson {
             items: items.collect(),
             next: page.next,
+        }))
+    }
+
+    pub(super) async fn stripe_dismiss(&self, call: &Call<'_>) -> Result<Reply, Problem> {
+        let body: DismissBody = reply::read(call.request.body())?;
+        let dismissed = self.desk()?.dismiss(&body.what).await?;
+        Ok(reply::ok(&DismissedJson {
+            what: body.what,
+            dismissed,
         }))
     }
 

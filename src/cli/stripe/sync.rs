@@ -1,4 +1,4 @@
-//! `faregate stripe sync`, `parked` and `replay`: clients of the admin API.
+//! `faregate stripe sync`, `parked`, `dismiss` and `replay`: clients of the admin API.
 
 use std::path::Path;
 
@@ -23,6 +23,18 @@ pub(super) fn parked(client: &Client, output: &Output, limit: usize) -> Result<(
             &rows(&parked["items"], &["what", "since", "why"]),
         )
     });
+    Ok(())
+}
+
+/// `faregate stripe dismiss`.
+pub(super) fn dismiss(client: &Client, output: &Output, what: &str) -> Result<(), Failure> {
+    let answer = client.post("/admin/v1/stripe/dismiss", &json!({ "what": what }))?;
+    if answer["dismissed"] != true {
+        return Err(Failure::Failed(format!(
+            "{what} is not parked: `faregate stripe parked` lists what is"
+        )));
+    }
+    output.say(&answer, |_| format!("{what} is waited for no more\n"));
     Ok(())
 }
 

@@ -374,19 +374,20 @@ impl Desk {
     }
 
     /// Drops the record: it can be done now.
-    async fn unpark(&self, what: &str) -> Result<(), LedgerError> {
+    /// Takes the record away; whether there was one.
+    async fn unpark(&self, what: &str) -> Result<bool, LedgerError> {
         let Ok(name) = MemoName::new("parked", what) else {
-            return Ok(());
+            return Ok(false);
         };
         let Some(known) = self.memos.memo(&name).await? else {
-            return Ok(());
+            return Ok(false);
         };
         let memo = Memo {
             forget_at: Timestamp::ZERO,
             ..known.memo
         };
         self.memos.write_memo(&name, known.version, &memo).await?;
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -217,6 +217,13 @@ fn calls(file: &str) -> Vec<(&'static str, &'static str, &'static str, &'static 
             json!({ "events": [{ "id": "evt_1" }] }),
         ),
         (
+            "operate",
+            "POST",
+            "/admin/v1/stripe/dismiss",
+            "/admin/v1/stripe/dismiss",
+            json!({ "what": "evt_1" }),
+        ),
+        (
             "read",
             "GET",
             "/admin/v1/stripe/parked",

@@ -115,6 +115,18 @@ async fn r12_a_grant_that_is_not_here_shows_as_drift_until_it_is() {
     assert_eq!(parked["items"][0]["what"], format!("grant:{grant}"));
     assert!(parked["items"][0]["why"].as_str().expect("why").contains("eur"));
     till.has(&customer, "7.000000").await;
+    // What the operator has dealt with is gone from the list.
+    till.shop
+        .cli(["stripe", "dismiss", &format!("grant:{grant}")])
+        .await;
+    assert_eq!(till.shop.cli(["stripe", "parked"]).await["items"], json!([]));
+    let none = till
+        .shop
+        .faregate
+        .cli(["stripe", "dismiss", "grant:credgr_9"])
+        .run()
+        .await;
+    assert_eq!(none.code(), 1);
     // The operator lists it: the next look gives the credits.
     let file = till.shop.faregate.dir().join("config.toml");
     let config = std::fs::read_to_string(&file).expect("a configuration");

@@ -28,6 +28,16 @@ impl Desk {
         })
     }
 
+    /// An operator has dealt with it: it is neither shown nor counted any more, unless something else is found to be wrong with it. What can be done about
+    /// it after all is done. Whether it was parked.
+    pub async fn dismiss(&self, what: &str) -> Result<bool, LedgerError> {
+        let dismissed = self.unpark(what).await?;
+        if dismissed {
+            tracing::info!(what, "dismissed what was parked");
+        }
+        Ok(dismissed)
+    }
+
     /// Takes an event that an operator has in a file: as if it were delivered, but without a signature, and also where it was dealt with before.
     pub async fn replay(&self, event: &Event, raw: &[u8]) -> Result<Received, LedgerError> {
         let received = self.receive_or_repeat(event, raw, true).await?;
@@ -41,7 +51,9 @@ impl Desk {
     pub(super) async fn try_parked(&self) -> Result<usize, LedgerError> {
         for (what, parked) in self.all_parked().await? {
             match self.try_one(&what, &parked).await {
-                Ok(true) => self.unpark(&what).await?,
+                Ok(true) => {
+                    self.unpark(&what).await?;
+                }
                 Ok(false) => {}
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => tracing::error!(what, %error, "could not try again what is parked"),
