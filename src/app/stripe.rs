@@ -69,6 +69,13 @@ impl Counter {
     /// Applies a configuration that was loaded again.
     pub(super) fn reload(&self, config: &Config) -> Result<(), AppError> {
         if let (Some(stripe), Some(rules)) = (&config.stripe, Rules::of(config)) {
+            let known = Arc::clone(&self.desk.rules().stripe);
+            if (known.mode, known.livemode) != (stripe.mode, stripe.livemode) {
+                tracing::warn!(
+                    "another mode or livemode takes a restart: nothing of [stripe] changes until then"
+                );
+                return Ok(());
+            }
             self.webhook.set_secrets(secrets_of(stripe)?);
             self.desk.reload(rules, client_of(stripe)?);
         }

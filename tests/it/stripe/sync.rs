@@ -142,6 +142,26 @@ async fn r12_a_grant_that_is_not_here_shows_as_drift_until_it_is() {
 }
 
 #[tokio::test]
+async fn another_mode_takes_a_restart_so_that_nothing_is_credited_by_two_triggers() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    till.grant(&customer, 700, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&customer, "7.000000").await;
+    let file = till.shop.faregate.dir().join("config.toml");
+    let config = std::fs::read_to_string(&file).expect("a configuration");
+    let other = config.replace("mode = \"grants\"", "mode = \"ledger\"");
+    assert_ne!(other, config);
+    std::fs::write(&file, other).expect("a new configuration");
+    let told = till.shop.cli(["reload"]).await;
+    assert!(told.to_string().contains("after a restart"), "{told}");
+    till.pay(&customer, 700, json!({}));
+    till.stripe.deliver_all().await;
+    till.sync().await;
+    assert_eq!(till.show(&customer).await["granted"], "7.000000");
+}
+
+#[tokio::test]
 async fn r13_an_event_that_was_never_generated_is_healed_by_reading_objects() {
     let till = Till::open(GRANTS).await;
     let (customer, subscription) = till.subscribed();
