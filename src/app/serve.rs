@@ -70,7 +70,7 @@ impl Started {
         let ledger = store.ledger();
         let metrics = Arc::new(Metrics::new(OUTCOMES).map_err(AppError::failed)?);
         let plans = load::plans(&config);
-        let stripe = Counter::open(&config, Arc::clone(&ledger), store.memos(), &metrics)?;
+        let stripe = Counter::open(&config, Arc::clone(&ledger), store.memos(), &metrics).await?;
         let running = Arc::new(Running {
             path: path.map(Path::to_owned),
             config: Arc::new(ArcSwap::from_pointee(config.clone())),

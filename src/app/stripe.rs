@@ -29,8 +29,8 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// Opens it; `None` without `[stripe]`.
-    pub(super) fn open(
+    /// Opens it; `None` without `[stripe]`. Refused where the ledger has been used with another Stripe.
+    pub(super) async fn open(
         config: &Config,
         ledger: Arc<dyn Ledger>,
         memos: Arc<dyn Memos>,
@@ -51,6 +51,7 @@ impl Counter {
         let watch = Arc::new(Watch::default());
         let desk = desk.metered(Arc::clone(&metrics.stripe));
         let desk = Arc::new(desk.watching(Arc::clone(&watch)));
+        desk.pin().await.map_err(AppError::failed)?;
         let sales = Sales::new(Arc::clone(&desk), ledger, memos, Arc::clone(&clock) as _);
         let webhook = Webhook::new(
             Arc::clone(&desk),
@@ -70,9 +71,10 @@ impl Counter {
     pub(super) fn reload(&self, config: &Config) -> Result<(), AppError> {
         if let (Some(stripe), Some(rules)) = (&config.stripe, Rules::of(config)) {
             let known = Arc::clone(&self.desk.rules().stripe);
-            if (known.mode, known.livemode) != (stripe.mode, stripe.livemode) {
+            let pinned = |stripe: &Stripe| (stripe.mode, stripe.livemode, stripe.account.clone());
+            if pinned(&known) != pinned(stripe) {
                 tracing::warn!(
-                    "another mode or livemode takes a restart: nothing of [stripe] changes until then"
+                    "another mode, livemode or account takes a restart, and a ledger of its own: nothing of [stripe] changes until then"
                 );
                 return Ok(());
             }

@@ -20,7 +20,7 @@ pub struct Difference {
 }
 
 /// What is looked at when the gate starts and not again: a setting, or a table with all that is in it.
-const AT_START: [&str; 16] = [
+const AT_START: [&str; 17] = [
     "server.listen",
     "server.tls",
     "server.tls_timeout",
@@ -36,6 +36,7 @@ const AT_START: [&str; 16] = [
     "ledger",
     "log",
     // What counts, and by which trigger, is not changed under what is under way.
+    "stripe.account",
     "stripe.livemode",
     "stripe.mode",
 ];

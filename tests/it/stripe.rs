@@ -13,6 +13,7 @@ mod load;
 mod oracle;
 mod orders;
 mod payments;
+mod pinned;
 mod rules;
 mod seed;
 mod sync;

@@ -142,7 +142,7 @@ fn a_reload_says_what_changes_of_stripe_and_that_only_what_counts_takes_a_restar
     assert_eq!(
         lines,
         [
-            "stripe.account: new: acct_1",
+            "stripe.account: new: acct_1 (after a restart)",
             "stripe.api_key: another secret",
             "stripe.checkout.success_url: https://example.com/a -> https://example.com/c",
             "stripe.credits_per_unit.eur: new: 1.000000",
@@ -164,7 +164,10 @@ fn a_reload_says_what_changes_of_stripe_and_that_only_what_counts_takes_a_restar
         // Only that there is a Stripe, or no longer.
         assert_eq!(
             difference.restart,
-            matches!(&*difference.key, "stripe.livemode" | "stripe.mode"),
+            matches!(
+                &*difference.key,
+                "stripe.account" | "stripe.livemode" | "stripe.mode"
+            ),
             "{difference}"
         );
     }

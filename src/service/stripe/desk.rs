@@ -6,6 +6,7 @@
 
 mod owner;
 mod parked;
+mod pinned;
 mod report;
 mod settle;
 pub mod sync;
@@ -29,6 +30,7 @@ use crate::stripe::facts::{Fact, Telling, is_report, told};
 use crate::telemetry::metrics::StripeMeters;
 
 use super::memo::{Document, Rules, concerned};
+pub use pinned::PinError;
 pub use settle::Settled;
 
 /// How long it is remembered that an event was dealt with. Stripe sends one again for three days; later repeats change nothing either, they only cost more.
@@ -373,7 +375,6 @@ impl Desk {
         Ok(())
     }
 
-    /// Drops the record: it can be done now.
     /// Takes the record away; whether there was one.
     async fn unpark(&self, what: &str) -> Result<bool, LedgerError> {
         let Ok(name) = MemoName::new("parked", what) else {
