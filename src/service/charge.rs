@@ -383,7 +383,7 @@ impl Task {
         self.gate.watch.saw(account, available);
         let owes = |every: Credits| available <= every.negated();
         if available.is_negative() && self.known.own_plan().bill_every.is_some_and(owes) {
-            self.gate.watch.look_at(account);
+            self.gate.watch.saw_debt(account);
         }
     }
 

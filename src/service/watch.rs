@@ -2,7 +2,7 @@
 //!
 //! What is seen is a hint, on no request's way but for a look at a map: it may be seen often, late or not at all, and whoever takes it up looks at the ledger.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -31,7 +31,8 @@ pub struct Watch {
     marks: ArcSwap<HashMap<AccountId, Mark>>,
     /// How often one was changed; held while it is.
     changes: Mutex<u64>,
-    low: Mutex<HashSet<AccountId>>,
+    /// Whether each owes what is to be charged; otherwise it is below its mark.
+    low: Mutex<HashMap<AccountId, bool>>,
     wake: Notify,
 }
 
@@ -43,15 +44,21 @@ impl Watch {
             return;
         }
         if marks.get(account).is_some_and(|mark| available < mark.below) {
-            self.look_at(account);
+            self.look_at(account, false);
         }
     }
 
-    /// An account is to be looked at.
-    pub fn look_at(&self, account: &AccountId) {
+    /// An account owes what is to be charged, whatever it is watched for.
+    pub fn saw_debt(&self, account: &AccountId) {
+        self.look_at(account, true);
+    }
+
+    fn look_at(&self, account: &AccountId, owes: bool) {
         let mut low = self.low.lock().unwrap_or_else(PoisonError::into_inner);
-        if low.len() < LOW_MAX && !low.contains(account) {
-            low.insert(account.clone());
+        if let Some(known) = low.get_mut(account) {
+            *known |= owes;
+        } else if low.len() < LOW_MAX {
+            low.insert(account.clone(), owes);
             drop(low);
             self.wake.notify_one();
         }
@@ -91,8 +98,8 @@ impl Watch {
         }
     }
 
-    /// Those that were seen low since the last time; waits until there is one.
-    pub async fn low(&self) -> HashSet<AccountId> {
+    /// Those that were seen low since the last time, and whether they owe what is to be charged; waits until there is one.
+    pub async fn low(&self) -> HashMap<AccountId, bool> {
         loop {
             let low = std::mem::take(&mut *self.low.lock().unwrap_or_else(PoisonError::into_inner));
             if !low.is_empty() {
@@ -127,7 +134,9 @@ mod tests {
         for _ in 0..3 {
             watch.saw(&acme, Credits::whole(4));
         }
-        assert_eq!(watch.low().await, HashSet::from([acme.clone()]));
+        watch.saw_debt(&acme);
+        watch.saw(&acme, Credits::whole(4));
+        assert_eq!(watch.low().await, HashMap::from([(acme.clone(), true)]));
         assert!(watch.low.lock().unwrap().is_empty());
         watch.set(&acme, None);
         watch.saw(&acme, Credits::ZERO);
@@ -138,7 +147,7 @@ mod tests {
     fn what_waits_to_be_looked_at_has_a_limit() {
         let (watch, _) = watch(5);
         for number in 0..=LOW_MAX {
-            watch.look_at(&AccountId::new(&format!("a{number}")).unwrap());
+            watch.saw_debt(&AccountId::new(&format!("a{number}")).unwrap());
         }
         assert_eq!(watch.low.lock().unwrap().len(), LOW_MAX);
     }

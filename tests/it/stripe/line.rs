@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use faregate::domain::credits::Credits;
+use http::Method;
 use serde_json::{Value, json};
 
 use super::fake::chance::Chance;
 use super::fake::{Card, Delivering, FakeStripe, Fault, Outcome};
 use super::till::{GRANTS, LEDGER, Setup, Till, config};
 use super::top_up_laws::Buyer;
+use crate::rig::body::RigBody;
 use crate::rig::within;
 
 const LINE: &str = r#"
@@ -150,6 +152,36 @@ async fn a_slice_that_fails_takes_the_line_away_on_all_proxies_and_a_bought_pack
     within("the second opens", async { while on_second().await != 200 {} }).await;
     assert_eq!(debtor.till.reasons(&debtor.customer).await, [""; 0]);
     assert_eq!(debtor.till.stripe.calls_of(CHARGE).len(), 1);
+    debtor.done().await;
+}
+
+#[tokio::test]
+async fn what_is_owed_is_charged_while_no_pack_may_be_bought() {
+    let more = format!("{LINE}\n[stripe.top_up]\ncharges_per_day = 1\n");
+    let more: &'static str = Box::leak(more.into_boxed_str());
+    let debtor = Debtor::new(Setup { more, ..LEDGER }).await;
+    let client = debtor.till.shop.client(&debtor.key);
+    let put = client.request(Method::PUT, "/faregate/v1/top-up");
+    let ask = json!({"pack": "starter", "below": "5"});
+    put.body(RigBody::whole(ask.to_string())).send().await;
+    debtor.has("10.000000").await;
+    within("the cap is reached", async {
+        loop {
+            let stands = client.get("/faregate/v1/top-up").send().await.json().await;
+            if stands["trouble"]["why"] == "cap_reached" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    for _ in 0..44 {
+        debtor.uses().await;
+    }
+    debtor.has("0.000000").await;
+    let charged = debtor.till.stripe.calls_of(CHARGE);
+    let amounts: Vec<_> = charged.iter().map(|call| call.get("amount")).collect();
+    assert_eq!(amounts, [Some("1000"), Some("100")]);
     debtor.done().await;
 }
 

@@ -118,7 +118,7 @@ impl Buyer {
 
     /// It is seen to run low, and all that is due is done.
     pub(super) async fn is_looked_at(&self) {
-        let seen = self.inside.desk.look_at_low(&self.account).await;
+        let seen = self.inside.desk.look_at_low(&self.account, false).await;
         seen.expect("nothing fails");
         self.works().await;
     }
@@ -135,7 +135,7 @@ impl Buyer {
 
     /// It is seen to run low, or not, while anything may fail.
     pub(super) async fn may_be_looked_at(&self) {
-        let _ = self.inside.desk.look_at_low(&self.account).await;
+        let _ = self.inside.desk.look_at_low(&self.account, false).await;
         let _ = self.inside.desk.work().await;
     }
 

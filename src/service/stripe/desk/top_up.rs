@@ -51,8 +51,8 @@ impl Desk {
                 tracing::warn!(%error, "could not read whose credits are to be watched");
             }
             while let Ok(low) = tokio::time::timeout_at(until, self.watch.low()).await {
-                for account in low {
-                    if let Err(error) = self.look_at_low(&account).await {
+                for (account, owes) in low {
+                    if let Err(error) = self.look_at_low(&account, owes).await {
                         tracing::warn!(%account, %error, "could not look at an account that runs low");
                     }
                 }
@@ -61,10 +61,11 @@ impl Desk {
         }
     }
 
-    /// Has an account that runs low looked at, where something can be done about it and nothing is under way.
-    pub async fn look_at_low(&self, account: &AccountId) -> Result<(), LedgerError> {
+    /// Has an account that runs low, or `owes` what is to be charged, looked at, where something can be done about it and nothing is under way.
+    pub async fn look_at_low(&self, account: &AccountId, owes: bool) -> Result<(), LedgerError> {
         let waits = self.watch.mark(account).map_or(0, |mark| mark.not_before);
-        if self.seconds() < waits {
+        // That nothing is bought for now is no reason not to charge what is owed.
+        if !owes && self.seconds() < waits {
             return Ok(());
         }
         let name = name_of(account)?;
