@@ -1,6 +1,8 @@
 //! What the sections say about each other: routes to upstreams, plans to routes, accounts to a plan. What could not be read is a problem already, and
 //! is not reported again by those who refer to it.
 
+mod postpaid;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -9,13 +11,14 @@ use super::model::RawModel;
 use super::plan::{Plan, RawPlan, Shown, Verify};
 use super::route::{RawRoute, Route};
 use super::section::Section;
-use super::stripe::{RawStripe, Slices, Stripe};
+use super::stripe::{RawStripe, Stripe};
 use super::suggest;
 use super::upstream::Upstream;
-use crate::domain::credits::Credits;
 use crate::domain::ids::PlanId;
 use crate::domain::model::{Model, Models, NamePattern};
 use crate::http::pattern::Pattern;
+
+pub(super) use postpaid::check as check_postpaid;
 
 /// Routes with all they refer to. No two for the same requests or with the same id; all to an upstream that is there.
 pub(super) fn routes(
@@ -126,6 +129,7 @@ pub(super) fn plans(s: &Section<'_>, raw: Vec<(String, Option<RawPlan>)>, routes
                         mut plan,
                         routes: named,
                         verify,
+                        line: _,
                         bills: _,
                     }| {
         plan.routes = named.map(|named: Placed<Vec<_>>| allowed(s, &named.value, routes));
@@ -189,36 +193,6 @@ fn meant_by(text: &str, routes: &[RawRoute]) -> Vec<usize> {
         .collect()
 }
 
-/// What is owed is charged through Stripe.
-pub(super) fn bills(s: &Section<'_>, plans: &[(String, Option<RawPlan>)], stripe: Option<&RawStripe>) {
-    let can = stripe.map_or(s.has("stripe"), RawStripe::has_key);
-    let bills = plans.iter().filter_map(|(_, plan)| plan.as_ref()?.bills.as_ref());
-    for place in bills.filter(|_| !can) {
-        s.problem(
-            place,
-            "is done by calls to Stripe, and there is no [stripe] with an api_key",
-            "add it, or take this out",
-        );
-    }
-}
-
-/// What is charged of accounts by their plan, where Stripe can be asked to.
-fn slices(
-    raw: &RawStripe,
-    plans: Option<&BTreeMap<String, Option<Plan>>>,
-    default: Option<&PlanId>,
-) -> Slices {
-    let plans = plans.into_iter().flatten().filter(|_| raw.has_key());
-    let plans: BTreeMap<PlanId, Credits> = plans
-        .filter_map(|(_, plan)| {
-            let plan = plan.as_ref()?;
-            Some((plan.id.clone(), plan.bill_every?))
-        })
-        .collect();
-    let default = default.and_then(|id| plans.get(id).copied());
-    Slices { plans, default }
-}
-
 /// Stripe's section with the plan of the accounts it makes.
 pub(super) fn stripe(
     s: &Section<'_>,
@@ -228,7 +202,7 @@ pub(super) fn stripe(
 ) -> Stripe {
     let plan = raw.plan.as_ref().zip(plans);
     let plan = plan.and_then(|(name, plans)| named_plan(s, name, plans));
-    let slices = slices(&raw, plans, default);
+    let slices = postpaid::slices(&raw, plans, default);
     raw.finish(plan, slices)
 }
 
@@ -273,10 +247,17 @@ fn cannot_be_verified(verify: &Verify, stripe: &Stripe) -> Option<(&'static str,
             "give a restricted key, or take this out",
         ));
     }
-    if stripe.checkout.is_none() && !matches!(verify.by, Shown::Payment(_)) {
+    let pays = matches!(verify.by, Shown::Payment(_));
+    if stripe.checkout.is_none() && !pays {
         return Some((
             "is done on Stripe's page, and there is no [stripe.checkout]",
             "add it with success_url and cancel_url",
+        ));
+    }
+    if stripe.packs.is_empty() && pays {
+        return Some((
+            "wants credits bought, and there are no [[stripe.packs]]",
+            "add a pack, or take this out",
         ));
     }
     if verify.gift.is_some() && stripe.usage.is_some() {

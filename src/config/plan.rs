@@ -39,6 +39,8 @@ pub(super) struct RawPlan {
     pub(super) plan: Plan,
     pub(super) routes: Option<Placed<Vec<Placed<String>>>>,
     pub(super) verify: Option<RawVerify>,
+    /// Where it says that its accounts may owe something.
+    pub(super) line: Option<Place>,
     /// Where it says that what is owed is charged.
     pub(super) bills: Option<Place>,
 }
@@ -104,6 +106,7 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
     );
     let verify = s.table("verify", VERIFY, verify::read);
     let credit_line = credit_line.unwrap_or(Credits::ZERO);
+    let line = (!credit_line.is_zero()).then(|| s.place_or("credit_line"));
     let (bill_every, bills) = bill(s, credit_line);
     let plan = Plan {
         id: id?,
@@ -118,6 +121,7 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
         plan,
         routes,
         verify,
+        line,
         bills,
     })
 }

@@ -41,7 +41,7 @@ pub(super) fn file(s: &Section<'_>) -> Config {
         "without routes nothing is let through: add [[routes]] with match, upstream and cost",
     );
     if let Some(plans) = plans.as_ref().filter(|_| !s.describing()) {
-        link::bills(s, plans, stripe.as_ref());
+        link::check_postpaid(s, plans, stripe.as_ref());
     }
     let (plans, verifying) = plans.map(|plans| link::plans(s, plans, &routes)).unzip();
     let verifying = verifying.unwrap_or_default();

@@ -25,6 +25,23 @@ const WHOLE: [&[u8; 3]; 15] = [
 ];
 /// Currencies with a thousand minor units.
 const THOUSANDS: [&[u8; 3]; 5] = [b"bhd", b"jod", b"kwd", b"omr", b"tnd"];
+/// The least that is charged, in minor units, where it is not 50.
+const CHARGE_MIN: [(&[u8; 3], i64); 14] = [
+    (b"aed", 200),
+    (b"bgn", 100),
+    (b"czk", 1_500),
+    (b"dkk", 250),
+    (b"gbp", 30),
+    (b"hkd", 400),
+    (b"huf", 17_500),
+    (b"mxn", 1_000),
+    (b"myr", 200),
+    (b"nok", 300),
+    (b"pln", 200),
+    (b"ron", 200),
+    (b"sek", 300),
+    (b"thb", 1_000),
+];
 /// Currencies without coins below the unit, which the API counts in hundredths all the same.
 const WHOLE_IN_HUNDREDTHS: [&[u8; 3]; 2] = [b"isk", b"ugx"];
 
@@ -57,6 +74,17 @@ impl Currency {
         } else {
             1
         }
+    }
+
+    /// The least that Stripe charges, in minor units: half a dollar or about as much, a multiple of [`Currency::step`].
+    ///
+    /// Source: "Minimum and maximum charge amounts" in Stripe's documentation (<https://docs.stripe.com/currencies>), for money that is paid out in the
+    /// currency it was charged in. Where it is converted first, the other currency's minimum counts, which may be more. What is in no list has 50 here, and may
+    /// have more.
+    pub fn charge_min(self) -> i64 {
+        let listed = CHARGE_MIN.iter().find(|(currency, _)| **currency == self.0);
+        let least = listed.map_or(50, |(_, least)| *least);
+        least.max(self.step())
     }
 
     /// Minor units in a unit: 1, 100 or 1,000.
@@ -261,7 +289,24 @@ mod tests {
             let currency = currency(name);
             assert_eq!((currency.exponent(), currency.step()), (exponent, step), "{name}");
         }
-        assert!(WHOLE.is_sorted() && THOUSANDS.is_sorted());
+        assert!(WHOLE.is_sorted() && THOUSANDS.is_sorted() && CHARGE_MIN.is_sorted());
+    }
+
+    #[test]
+    fn the_least_that_is_charged_can_be_charged() {
+        for (name, least) in [
+            ("usd", 50),
+            ("gbp", 30),
+            ("jpy", 50),
+            ("huf", 17_500),
+            ("kwd", 50),
+            ("isk", 100),
+            ("zzz", 50),
+        ] {
+            let currency = currency(name);
+            assert_eq!(currency.charge_min(), least, "{name}");
+            assert_eq!(least % currency.step(), 0, "{name}");
+        }
     }
 
     #[test]

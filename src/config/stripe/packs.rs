@@ -181,6 +181,10 @@ pub(in crate::config) fn minor(s: &Section<'_>, currency: Currency, price: &Plac
                 currency.show(currency.step())
             ),
         ),
+        Ok(minor) if minor < currency.charge_min() => (
+            "is less than Stripe charges",
+            format!("at least {}", currency.show(currency.charge_min())),
+        ),
         Ok(minor) => return Some(minor),
     };
     s.problem(&price.place, format!("{} {what}", price.value), advice);

@@ -31,6 +31,20 @@ impl RawStripe {
     pub(in crate::config) fn has_key(&self) -> bool {
         self.stripe.api_key.is_some()
     }
+
+    /// Stripe is told what is used, and invoices it.
+    pub(in crate::config) fn reports_usage(&self) -> bool {
+        self.stripe.usage.is_some()
+    }
+
+    /// Customers can pay on a page.
+    pub(in crate::config) fn sells(&self) -> bool {
+        !self.stripe.packs.is_empty()
+    }
+
+    pub(in crate::config) fn rates(&self) -> &Rates {
+        &self.stripe.rates
+    }
 }
 
 const CURRENCIES_MAX: usize = 200;

@@ -18,6 +18,13 @@ pub(super) fn read(s: &Section<'_>) -> Option<TopUp> {
     let many = "many small charges cost more than few large ones: sell a larger pack";
     let day = s.integer("charges_per_day", PER_DAY, 3, within(1, 100, many));
     let month = s.integer("charges_per_month", PER_MONTH, 20, within(1, 500, many));
+    if day > month {
+        s.problem(
+            &s.place_or("charges_per_day"),
+            format!("is more than charges_per_month, {month}, which is then the only cap"),
+            "take less, or more in a month",
+        );
+    }
     Some(TopUp {
         charges_per_day: u32::try_from(day).ok()?,
         charges_per_month: u32::try_from(month).ok()?,

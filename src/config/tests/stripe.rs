@@ -196,7 +196,11 @@ fn s2_no_problem_tells_a_secret_of_stripes() {
 fn a_reload_says_what_changes_of_what_opens_a_plan() {
     let text = |by: &str| {
         let free = format!("[plans.free.verify]\n{by}\nopens = \"pro\"\n[plans.pro]\n");
-        read(&with_base(&format!("{LEAST}api_key = \"a\"\n{PAGES}{free}"))).unwrap()
+        let packs = pack("small", "price = 6\ncurrency = \"usd\"");
+        read(&with_base(&format!(
+            "{LEAST}api_key = \"a\"\n{PAGES}{packs}{free}"
+        )))
+        .unwrap()
     };
     let card = text("by = \"card\"\ncredits = 5\nexpires_after = \"14d\"");
     let charge = text("by = \"charge\"\namount = 1\ncurrency = \"usd\"\ncredits = 6\nprepaid_cards = true");

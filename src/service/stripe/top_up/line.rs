@@ -13,9 +13,6 @@ use super::super::memo::{Amount, Parked, Rules, Said, Want, named};
 use super::super::purchase::CREDITS;
 use super::{BACK_OFF, Charge, Held, Stand, TOP_UP, TopUpMemo, Why};
 
-/// The least that is charged, in minor units: what Stripe takes in most currencies.
-const AMOUNT_MIN: i64 = 50;
-
 /// What is remembered of what is owed.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -158,9 +155,7 @@ fn priced(
         .ok_or("no currency is listed in credits_per_unit")?;
     let said = |error: MoneyError| error.to_string();
     let price = stripe.rates.price(currency, owes).map_err(said)?;
-    let step = currency.step().max(1);
-    let least = AMOUNT_MIN.saturating_add(step - 1) / step * step;
-    let amount = price.max(least);
+    let amount = price.max(currency.charge_min());
     let credits = stripe.rates.credits(currency, amount).map_err(said)?;
     Ok((amount, currency, credits))
 }
