@@ -4,6 +4,7 @@ mod keys;
 mod on;
 mod packs;
 mod read;
+mod since;
 mod top_up;
 mod usage;
 
@@ -41,6 +42,8 @@ pub struct Stripe {
     pub livemode: bool,
     /// The account at Stripe that events must be of, where they say one; `None` for any.
     pub account: Option<Arc<str>>,
+    /// What was made at Stripe before, in seconds since the epoch, moves nothing; `None`: all counts.
+    pub since: Option<i64>,
     /// The metadata key that names the account here; without it the customer's id does. 1 to 40 characters.
     pub account_metadata: Arc<str>,
     /// The plan of accounts that a payment makes; it exists. `None` for none.

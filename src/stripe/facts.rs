@@ -185,6 +185,8 @@ pub struct Charge {
     pub amount: i64,
     /// What of it was given back so far: cumulative.
     pub refunded: i64,
+    /// When it was made.
+    pub created: i64,
     /// Lower-case ISO code.
     pub currency: String,
 }
@@ -200,6 +202,8 @@ pub struct Refund {
     pub amount: i64,
     /// `succeeded`, `pending`, `failed`, `canceled`, ...
     pub status: String,
+    /// When it was made.
+    pub created: i64,
 }
 
 /// `dispute`.
@@ -213,6 +217,8 @@ pub struct Dispute {
     pub amount: i64,
     /// `needs_response`, `under_review`, `won`, `lost`, `warning_...`, or what there may be one day.
     pub status: String,
+    /// When it was opened.
+    pub created: i64,
 }
 
 /// A warning or a review: a mark on a payment.
@@ -224,6 +230,8 @@ pub struct Mark {
     pub payment: Option<String>,
     /// Nothing has to be done about it any more, in favour of the payer.
     pub cleared: bool,
+    /// When it was raised.
+    pub created: i64,
 }
 
 /// `invoice`.
@@ -241,6 +249,8 @@ pub struct Invoice {
     pub subscription: Option<String>,
     /// What is to be paid in money, before taxes, in minor units.
     pub due: i64,
+    /// When it was made.
+    pub created: i64,
     /// Lower-case ISO code.
     pub currency: String,
     /// The clock of a test that it lives by.
@@ -256,6 +266,8 @@ pub struct Subscription {
     pub customer: String,
     /// `active`, `trialing`, `past_due`, ...
     pub status: String,
+    /// When it ended.
+    pub ended_at: Option<i64>,
     /// Its invoices are not collected for now; the status does not say so.
     pub collection_paused: bool,
     /// Those of its items that are billed by a meter; the first page of them.

@@ -16,6 +16,7 @@ mod payments;
 mod pinned;
 mod rules;
 mod seed;
+mod since;
 mod sync;
 mod till;
 mod top_up;

@@ -15,6 +15,7 @@ pub(super) fn of_stripe(list: &mut List, stripe: &Stripe) {
         rates,
         livemode,
         account,
+        since,
         account_metadata,
         plan,
         sync_every,
@@ -36,6 +37,8 @@ pub(super) fn of_stripe(list: &mut List, stripe: &Stripe) {
     }
     list.put("stripe.livemode", livemode);
     list.maybe("stripe.account", account.as_ref());
+    let since = since.and_then(|since| jiff::Timestamp::from_second(since).ok());
+    list.maybe("stripe.since", since);
     list.put("stripe.account_metadata", account_metadata);
     list.maybe("stripe.plan", plan.as_ref());
     list.maybe("stripe.sync_every", sync_every.map(show_duration));

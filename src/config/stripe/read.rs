@@ -7,7 +7,7 @@ use super::super::address::{BaseUrl, denied_host, parse_base};
 use super::super::context::{Place, Placed};
 use super::super::section::{Section, within};
 use super::super::units::secs;
-use super::{Mode, Slices, Stripe, keys, on, packs, top_up, usage};
+use super::{Mode, Slices, Stripe, keys, on, packs, since, top_up, usage};
 use crate::domain::credits::Credits;
 use crate::domain::ids::PlanId;
 use crate::domain::money::{Currency, Rate, Rates};
@@ -121,6 +121,7 @@ pub(in crate::config) fn read(s: &Section<'_>) -> Option<RawStripe> {
         );
     }
     let stripe = Stripe {
+        since: since::read(s),
         mode: mode?,
         webhook_secrets: webhook_secrets?,
         sync_every: api_key.is_some().then_some(sync_every),

@@ -69,6 +69,7 @@ fn everything_set_for_stripe_comes_out_typed() {
     assert_eq!(stripe.api_key, Some(Secret::new("rk_live_canary")));
     assert_eq!(stripe.api_base.to_string(), "http://127.0.0.1:12111");
     assert_eq!(stripe.account.as_deref(), Some("acct_1A2b3C4d5E6f7G"));
+    assert_eq!(stripe.since, Some(1_793_487_600));
     assert_eq!(&*stripe.account_metadata, "tenant");
     assert_eq!(stripe.plan, Some(PlanId::new("free").unwrap()));
     assert_eq!(stripe.sync_every.unwrap().as_secs(), 900);

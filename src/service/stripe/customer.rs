@@ -106,14 +106,18 @@ impl CustomerMemo {
                 self.asked = true;
                 self.owner.learn(Some(&customer.id), &customer.metadata, rules);
             }
-            Fact::Subscription(subscription) => self.stands(subscription, telling),
+            Fact::Subscription(subscription) => self.stands(subscription, telling, rules),
             _ => {}
         }
     }
 
-    fn stands(&mut self, subscription: &Subscription, telling: &Telling) {
+    fn stands(&mut self, subscription: &Subscription, telling: &Telling, rules: &Rules) {
         self.owner.customer = Some(subscription.customer.clone());
-        let new = Standing::of(subscription, telling.at);
+        let mut new = Standing::of(subscription, telling.at);
+        if subscription.ended_at.is_some_and(|at| rules.is_before(at)) {
+            // For the gate it never began.
+            "incomplete_expired".clone_into(&mut new.status);
+        }
         if let Some(known) = self.subscriptions.get(&subscription.id) {
             let older = new.at < known.at || new.at == known.at && new.strictness() < known.strictness();
             // What has ended stays so; Stripe never revives one.

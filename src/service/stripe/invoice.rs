@@ -47,11 +47,14 @@ pub struct InvoiceMemo {
 }
 
 impl InvoiceMemo {
-    pub(super) fn hear(&mut self, telling: &Telling) {
+    pub(super) fn hear(&mut self, telling: &Telling, rules: &Rules) {
         let Fact::Invoice(invoice) = &telling.fact else {
             return;
         };
         self.owner.customer = Some(invoice.customer.clone());
+        if rules.is_before(invoice.created) && !self.owed {
+            return;
+        }
         self.attempts = self.attempts.max(invoice.attempts);
         self.subscription = self.subscription.take().or_else(|| invoice.subscription.clone());
         let is_final = matches!(&*invoice.status, "open" | "paid" | "uncollectible");

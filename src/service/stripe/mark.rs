@@ -25,11 +25,11 @@ pub struct MarkMemo {
 }
 
 impl MarkMemo {
-    pub(super) fn hear(&mut self, telling: &Telling) {
+    pub(super) fn hear(&mut self, telling: &Telling, rules: &Rules) {
         let (Fact::Warning(mark) | Fact::Review(mark)) = &telling.fact else {
             return;
         };
-        self.raised = true;
+        self.raised |= !rules.is_before(mark.created);
         self.cleared |= mark.cleared;
         self.payment = self.payment.take().or_else(|| mark.payment.clone());
     }

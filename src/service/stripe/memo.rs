@@ -357,9 +357,9 @@ impl Document {
         match self {
             Document::Grant(memo) => memo.hear(name.id(), telling, rules),
             Document::Purchase(memo) => memo.hear(telling, rules),
-            Document::Invoice(memo) => memo.hear(telling),
+            Document::Invoice(memo) => memo.hear(telling, rules),
             Document::Customer(memo) => memo.hear(telling, rules),
-            Document::Mark(memo) => memo.hear(telling),
+            Document::Mark(memo) => memo.hear(telling, rules),
             Document::Proof(memo) => memo.hear(telling, rules),
             Document::Usage(_) | Document::TopUp(_) | Document::Verify(_) => {}
             Document::Report(memo) => memo.hear(telling),

@@ -11,7 +11,7 @@ use crate::domain::ids::{AccountId, GrantId};
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 use crate::stripe::api;
-use crate::stripe::facts::{Fact, Metadata, Payment, Session, Telling};
+use crate::stripe::facts::{Charge, Dispute, Fact, Metadata, Payment, Refund, Session, Telling};
 
 use clawback::Clawback;
 
@@ -155,6 +155,11 @@ impl PurchaseMemo {
         match &telling.fact {
             Fact::Payment(payment) => self.payment(payment, telling, rules),
             Fact::Session(session) => self.session(session, telling, rules),
+            // A payment from before the gate brought nothing that could be taken.
+            Fact::Charge(Charge { created, .. })
+            | Fact::Refund(Refund { created, .. })
+            | Fact::Dispute(Dispute { created, .. })
+                if self.lot.is_none() && rules.is_before(*created) => {}
             Fact::Charge(charge) => {
                 self.owner
                     .learn(charge.customer.as_deref(), &Metadata::new(), rules);
@@ -272,7 +277,10 @@ impl PurchaseMemo {
 
     /// Whether it is for this payment that credits are to be given.
     fn buys(&self, rules: &Rules) -> Result<bool, Parked> {
-        if self.paid.is_none() {
+        let Some(paid) = &self.paid else {
+            return Ok(false);
+        };
+        if self.lot.is_none() && rules.is_before(paid.at) {
             return Ok(false);
         }
         let ordered = self.order.credits()?;

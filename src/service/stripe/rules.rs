@@ -32,6 +32,11 @@ impl Rules {
         })
     }
 
+    /// What was made at Stripe then, in seconds since the epoch, is from before the gate: it moves nothing.
+    pub(super) fn is_before(&self, created: i64) -> bool {
+        self.stripe.since.is_some_and(|since| created < since)
+    }
+
     /// Some plan is opened by a card that Stripe verifies.
     pub(super) fn verifies_cards(&self) -> bool {
         self.shown().any(|by| by == Shown::Card)

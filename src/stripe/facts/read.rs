@@ -118,6 +118,11 @@ fn session(o: Object<'_>, value: &Value) -> Result<Session, Unreadable> {
     })
 }
 
+/// When it was made. One that does not say counts, whenever it was.
+fn created(o: Object<'_>) -> Result<i64, Unreadable> {
+    Ok(o.maybe_number("created")?.unwrap_or(i64::MAX))
+}
+
 fn charge(o: Object<'_>) -> Result<Charge, Unreadable> {
     Ok(Charge {
         id: o.id("id")?.to_owned(),
@@ -125,6 +130,7 @@ fn charge(o: Object<'_>) -> Result<Charge, Unreadable> {
         customer: owned(o.maybe_id("customer")?),
         amount: o.number("amount")?,
         refunded: o.number("amount_refunded")?,
+        created: created(o)?,
         currency: o.text("currency")?.to_owned(),
     })
 }
@@ -135,6 +141,7 @@ fn refund(o: Object<'_>) -> Result<Refund, Unreadable> {
         payment: owned(o.maybe_id("payment_intent")?),
         amount: o.number("amount")?,
         status: o.maybe_text("status")?.unwrap_or("pending").to_owned(),
+        created: created(o)?,
     })
 }
 
@@ -144,6 +151,7 @@ fn dispute(o: Object<'_>) -> Result<Dispute, Unreadable> {
         payment: owned(o.maybe_id("payment_intent")?),
         amount: o.number("amount")?,
         status: o.text("status")?.to_owned(),
+        created: created(o)?,
     })
 }
 
@@ -153,6 +161,7 @@ fn warning(o: Object<'_>) -> Result<Mark, Unreadable> {
         payment: owned(o.maybe_id("payment_intent")?),
         // One that nothing can be done about any more was refunded or disputed already, which is heard of by itself; it clears nobody.
         cleared: false,
+        created: created(o)?,
     })
 }
 
@@ -162,6 +171,7 @@ fn review(o: Object<'_>) -> Result<Mark, Unreadable> {
         id: o.id("id")?.to_owned(),
         payment: owned(o.maybe_id("payment_intent")?),
         cleared: !o.flag("open")? && approved,
+        created: created(o)?,
     })
 }
 
@@ -173,6 +183,7 @@ fn invoice(o: Object<'_>) -> Result<Invoice, Unreadable> {
         status: o.maybe_text("status")?.unwrap_or("draft").to_owned(),
         attempts: o.maybe_number("attempt_count")?.unwrap_or(0),
         subscription: owned(o.maybe_id("parent/subscription_details/subscription")?),
+        created: created(o)?,
         due: due.min(o.maybe_number("total_excluding_tax")?.unwrap_or(due)),
         currency: o.text("currency")?.to_owned(),
         test_clock: owned(o.maybe_id("test_clock")?),
@@ -200,6 +211,7 @@ fn subscription(o: Object<'_>, value: &Value) -> Result<Subscription, Unreadable
         id: o.id("id")?.to_owned(),
         customer: o.id("customer")?.to_owned(),
         status: o.text("status")?.to_owned(),
+        ended_at: o.maybe_number("ended_at")?,
         collection_paused: o.has("pause_collection"),
         items: items(value)?,
         test_clock: owned(o.maybe_id("test_clock")?),
