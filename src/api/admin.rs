@@ -176,6 +176,7 @@ impl Admin {
             Operation::VoidGrant => self.void_grant(&call).await,
             Operation::Checkout => self.checkout(&call).await,
             Operation::GetTopUp => self.top_up(&call, false).await,
+            Operation::VerifyAccount => self.verify_account(&call).await,
             Operation::GetVerification => self.verification(&call).await,
             Operation::StopTopUp => self.top_up(&call, true).await,
             Operation::ListEntries => self.list_entries(&call).await,

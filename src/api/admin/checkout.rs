@@ -10,10 +10,7 @@ impl Admin {
         let account = call.account()?;
         let pack = checkout::pack_of(call.request.body())?;
         let sales = self.sales.as_ref().ok_or_else(checkout::closed)?;
-        let once = match checkout::idempotency_key(call.request.headers())? {
-            Some(key) => format!("operator {key}"),
-            None => self.nonce(),
-        };
+        let once = self.once(call)?;
         let page = sales.open(&account, &pack, &once).await;
         page.map(checkout::opened).map_err(|why| checkout::problem(&why))
     }
@@ -40,10 +37,22 @@ impl Admin {
             .map_err(|why| checkout::problem(&why))
     }
 
-    /// What no other call has.
-    fn nonce(&self) -> String {
+    /// A page on which an account can show what its plan asks for.
+    pub(super) async fn verify_account(&self, call: &Call<'_>) -> Result<Reply, Problem> {
+        let account = call.account()?;
+        let sales = self.sales.as_ref().ok_or_else(checkout::closed)?;
+        let page = sales.verify(&account, &self.once(call)?).await;
+        page.map(checkout::to_verify)
+            .map_err(|why| checkout::problem(&why))
+    }
+
+    /// What makes repeats one; without a key no other call has it.
+    fn once(&self, call: &Call<'_>) -> Result<String, Problem> {
+        if let Some(key) = checkout::idempotency_key(call.request.headers())? {
+            return Ok(format!("operator {key}"));
+        }
         let mut bytes = [0; 16];
         (self.entropy)(&mut bytes);
-        format!("once {}", u128::from_be_bytes(bytes))
+        Ok(format!("once {}", u128::from_be_bytes(bytes)))
     }
 }

@@ -27,6 +27,7 @@ pub enum Operation {
     Checkout,
     GetTopUp,
     GetVerification,
+    VerifyAccount,
     StopTopUp,
     ListEntries,
     Verify,
@@ -350,6 +351,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "How it stands with what its plan asks for before the next one opens",
     )
     .answers(&["Verification"]),
+    endpoint(
+        "POST",
+        "/admin/v1/accounts/{account}/verify",
+        OPERATE,
+        O::VerifyAccount,
+        "Make a page on which it can show what its plan asks for; one for each Idempotency-Key",
+    )
+    .answers(&["VerifyPage"]),
     endpoint(
         "DELETE",
         "/admin/v1/accounts/{account}/top-up",

@@ -26,6 +26,9 @@ pub(super) fn all() -> Value {
         ]),
         "TopUp": top_up(),
         "Verification": verification(),
+        "VerifyPage": object(&[
+            ("id", string()), ("url", string()), ("by", string()), ("opens", string()), ("expires_at", string()),
+        ]),
         "SyncReport": sync_report(),
         "ParkedList": page("items", &object(&[("what", string()), ("why", string()), ("since", string())])),
         "Replayed": page("items", &object(&[

@@ -161,6 +161,13 @@ fn calls(file: &str) -> Vec<(&'static str, &'static str, &'static str, &'static 
         ),
         (
             "operate",
+            "POST",
+            "/admin/v1/accounts/{account}/verify",
+            "/admin/v1/accounts/acme/verify",
+            Value::Null,
+        ),
+        (
+            "operate",
             "DELETE",
             "/admin/v1/accounts/{account}/top-up",
             "/admin/v1/accounts/acme/top-up",
@@ -253,6 +260,12 @@ credits_per_unit = {{ usd = 1 }}
 checkout = {{ success_url = "https://example.com/bought", cancel_url = "https://example.com" }}
 packs = [{{ id = "starter", name = "Ten dollars", price = 10, currency = "usd" }}]
 top_up = {{}}
+
+[plans.pro.verify]
+by = "card"
+opens = "verified"
+
+[plans.verified]
 "#,
         stripe.key(),
         stripe.base()

@@ -175,6 +175,57 @@ async fn it_works_without_the_webhook_and_with_both_once() {
 }
 
 #[tokio::test]
+async fn a_page_that_was_left_open_is_looked_at_before_there_is_another() {
+    let till = Till::open(CARD).await;
+    let key = till.newcomer("acme").await;
+    let page = till.verify_page(&key).await;
+    let second = till.verify_page(&key).await;
+    assert_ne!(page, second, "nobody had shown anything");
+    // It is shown on the first after all, and the webhook is lost.
+    till.stripe.buy(&page, &Card::good());
+    till.stripe.take_undelivered();
+    assert_eq!(till.ask_to_verify(&key).await.status(), 404);
+    let shown = till.show("acme").await;
+    assert_eq!(
+        (&shown["plan"], &shown["granted"]),
+        (&json!("trial"), &json!("1.000000"))
+    );
+    assert_eq!(till.stripe.calls_of("POST /v1/checkout/sessions").len(), 2);
+    till.all_is_well().await;
+}
+
+#[tokio::test]
+async fn an_operator_makes_the_page_for_an_account_too() {
+    let till = Till::open(CARD).await;
+    till.newcomer("acme").await;
+    let admin = till.shop.faregate.admin_client();
+    let ask = |account: &str| {
+        let path = format!("/admin/v1/accounts/{account}/verify");
+        let request = admin
+            .post_json(&path, &json!({}))
+            .header("idempotency-key", "once");
+        async move {
+            let mut answer = request.send().await;
+            (answer.status(), answer.json().await)
+        }
+    };
+    let (status, page) = ask("acme").await;
+    assert_eq!(
+        (status, &page["by"], &page["opens"]),
+        (200, &json!("card"), &json!("trial")),
+        "{page}"
+    );
+    assert_eq!(ask("acme").await, (200, page.clone()));
+    assert_eq!(ask("nobody").await.0, 404);
+    till.stripe
+        .buy(page["id"].as_str().expect("an id"), &Card::good());
+    till.stripe.deliver(&Delivering::well()).await;
+    till.has("acme", "1.000000").await;
+    assert_eq!(ask("acme").await.0, 404, "there is nothing more to show");
+    till.all_is_well().await;
+}
+
+#[tokio::test]
 async fn a_second_account_with_the_same_card_gets_nothing_and_is_told_why() {
     let till = Till::open(CARD).await;
     let (one, two) = (till.newcomer("one").await, till.newcomer("two").await);

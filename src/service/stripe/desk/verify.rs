@@ -160,7 +160,8 @@ impl Desk {
         })))
     }
 
-    /// Looks at all marks first, so that who is refused has taken none, but for those who come at the very same time.
+    /// Looks at all marks first, so that who is refused has taken none, but for those who come at the very same time. All take them in the same order, so
+    /// that one of these has them all.
     async fn person(&self, account: &AccountId, marks: &[(String, String)]) -> Result<Tried, LedgerError> {
         let mut names = Vec::with_capacity(marks.len());
         for (kind, hash) in marks {
@@ -171,6 +172,7 @@ impl Desk {
             }
             names.push((kind, name));
         }
+        names.sort_by(|(_, one), (_, other)| one.id().cmp(other.id()));
         for (kind, name) in names {
             let memo = Memo {
                 text: text(&Person {

@@ -46,7 +46,7 @@ pub struct Verification {
 }
 
 impl Sales {
-    /// A page on which this account can show what its plan asks for; one for each `once`.
+    /// A page on which this account can show what its plan asks for; one for each `once`. None where it turns out to have been shown on an earlier one.
     pub async fn verify(&self, account: &AccountId, once: &str) -> Result<VerifyPage, NotSold> {
         let rules = self.desk.rules();
         let checkout = rules.stripe.checkout.as_ref().ok_or(NotSold::Closed)?;
@@ -63,6 +63,7 @@ impl Sales {
         rules: &Rules,
         once: &str,
     ) -> Result<VerifyPage, NotSold> {
+        self.look_at_pages(account).await?;
         let plan = self.plan_of(account, rules).await?;
         let nothing = |why: &str| NotSold::NothingToShow(why.to_owned());
         let Some((plan, verify)) = verify_of(plan.as_ref(), rules) else {
@@ -122,16 +123,22 @@ impl Sales {
         let _place = self.room.try_acquire().map_err(|_| NotSold::Busy)?;
         let looking = async {
             let rules = self.desk.rules();
-            for page in self.desk.shown(account).await?.pages {
-                self.count_look(account)?;
-                self.look_at_proof(account, &page).await?;
-            }
+            self.look_at_pages(account).await?;
             let plan = self.plan_of(account, &rules).await?;
             let memo = self.desk.shown(account).await?;
             Ok(stands(&memo, plan, &rules))
         };
         let in_time = tokio::time::timeout(PATIENCE, looking).await;
         in_time.unwrap_or(Err(NotSold::Unanswered))
+    }
+
+    /// On one of them a card may have been shown without anybody having told of it.
+    async fn look_at_pages(&self, account: &AccountId) -> Result<(), NotSold> {
+        for page in self.desk.shown(account).await?.pages {
+            self.count_look(account)?;
+            self.look_at_proof(account, &page).await?;
+        }
+        Ok(())
     }
 
     async fn look_at_proof(&self, account: &AccountId, session: &str) -> Result<(), NotSold> {

@@ -4,9 +4,10 @@ use faregate::domain::command::{AccountChange, Command};
 use faregate::domain::ids::{AccountId, PlanId};
 use faregate::ledger::Ledger;
 use faregate::ledger::detail::Note;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::fake::Card;
+use super::super::fake::world::World;
 use super::super::inside::Inside;
 
 /// Accounts, two of which are one person's.
@@ -27,42 +28,79 @@ async fn open(seed: u64, more: &str) -> Inside {
     inside
 }
 
+/// Whose marks come in another order each, and which share some.
+#[tokio::test]
+async fn two_accounts_of_one_person_that_come_in_the_same_instant_have_one_trial() {
+    for seed in 1..=8 {
+        let inside = open(seed, &plans("by = \"card\"")).await;
+        let shown = [
+            ("one", "FpOne", "ada@example.com", "ada@example.org"),
+            ("two", "FpTwo", "ada@example.org", "ada@example.com"),
+        ];
+        for (account, fingerprint, on_card, of_customer) in shown {
+            let card = Card::good().fingerprint(fingerprint).email(on_card);
+            let mut world = inside.stripe.world();
+            let customer = json!({ "email": of_customer });
+            show_card(&mut world, account, &customer, &card, false);
+        }
+        let events: Vec<_> = {
+            let world = inside.stripe.world();
+            let shown = world.events_of("setup_intent.succeeded");
+            shown.iter().map(|event| event.payload.clone()).collect()
+        };
+        let (one, two) = tokio::join!(inside.deliver(&events[0]), inside.deliver(&events[1]));
+        assert!(one && two);
+        inside.come_to_rest().await;
+        let mut trials = Vec::new();
+        for account in ["one", "two"] {
+            let found = inside.account(account).await.expect("it is there");
+            trials.push(found.granted.to_string());
+        }
+        trials.sort();
+        assert_eq!(trials, ["0.000000", "5.000000"], "{seed}");
+    }
+}
+
 /// Each shows its card on a page of its own.
 fn show_cards(inside: &Inside, charged: bool) {
     let mut world = inside.stripe.world();
     for (account, fingerprint) in ACCOUNTS {
-        let customer = world.create_customer(&json!({})).expect("a customer")["id"].clone();
-        let metadata =
-            json!({ "faregate_account": account, "faregate_verify": "free", "faregate_credits": "0" });
-        let asked = if charged {
-            json!({
-                "mode": "payment", "customer": customer, "success_url": "https://example.com/", "metadata": metadata,
-                "payment_intent_data": { "metadata": metadata },
-                "line_items": [{ "quantity": 1, "price_data": {
-                    "currency": "usd", "unit_amount": 100, "product_data": { "name": "A card" },
-                } }],
-            })
-        } else {
-            json!({
-                "mode": "setup", "currency": "usd", "customer": customer, "success_url": "https://example.com/",
-                "metadata": metadata, "setup_intent_data": { "metadata": metadata },
-            })
-        };
-        let page = world.create_session(&asked).expect("a page");
-        let page = page["id"].as_str().expect("an id").to_owned();
         let card = Card::good().fingerprint(fingerprint);
-        world.buy(&page, &card).expect("the card is good");
+        show_card(&mut world, account, &json!({}), &card, charged);
     }
 }
 
-async fn law(seed: u64, by: &str, charged: bool) {
-    let inside = open(
-        seed,
-        &format!(
-            "[stripe.checkout]\nsuccess_url = \"https://example.com/\"\ncancel_url = \"https://example.com/\"\n[plans.trial]\n[plans.free]\nroutes = []\n[plans.free.verify]\n{by}\nopens = \"trial\"\ncredits = 5\nexpires_after = \"14d\"\n"
-        ),
+fn show_card(world: &mut World, account: &str, customer: &Value, card: &Card, charged: bool) {
+    let customer = world.create_customer(customer).expect("a customer")["id"].clone();
+    let metadata = json!({ "faregate_account": account, "faregate_verify": "free", "faregate_credits": "0" });
+    let asked = if charged {
+        json!({
+            "mode": "payment", "customer": customer, "success_url": "https://example.com/", "metadata": metadata,
+            "payment_intent_data": { "metadata": metadata },
+            "line_items": [{ "quantity": 1, "price_data": {
+                "currency": "usd", "unit_amount": 100, "product_data": { "name": "A card" },
+            } }],
+        })
+    } else {
+        json!({
+            "mode": "setup", "currency": "usd", "customer": customer, "success_url": "https://example.com/",
+            "metadata": metadata, "setup_intent_data": { "metadata": metadata },
+        })
+    };
+    let page = world.create_session(&asked).expect("a page");
+    let page = page["id"].as_str().expect("an id").to_owned();
+    world.buy(&page, card).expect("the card is good");
+}
+
+/// A plan that is left by what is said so.
+fn plans(by: &str) -> String {
+    format!(
+        "[stripe.checkout]\nsuccess_url = \"https://example.com/\"\ncancel_url = \"https://example.com/\"\n[plans.trial]\n[plans.free]\nroutes = []\n[plans.free.verify]\n{by}\nopens = \"trial\"\ncredits = 5\nexpires_after = \"14d\"\n"
     )
-    .await;
+}
+
+async fn law(seed: u64, by: &str, charged: bool) {
+    let inside = open(seed, &plans(by)).await;
     show_cards(&inside, charged);
     inside.store.fail(150);
     inside.stripe.lose(20);
