@@ -253,7 +253,10 @@ impl Connection {
             Ok(Err(error)) => Fault::of(&error, true),
             Err(_) => Fault::Unknown(format!("no answer within {} ms", self.attempt.as_millis())),
         };
-        if matches!(fault, Fault::Unknown(_) | Fault::NotPrimary(_) | Fault::Setup(_)) {
+        if matches!(
+            fault,
+            Fault::Unknown(_) | Fault::Lost(_) | Fault::NotPrimary(_) | Fault::Setup(_)
+        ) {
             self.broken.store(true, Ordering::Relaxed);
         }
         Err(fault)

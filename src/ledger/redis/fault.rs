@@ -9,8 +9,10 @@ use crate::ledger::LedgerError;
 pub(super) enum Fault {
     /// Nothing was sent, or the server said that it did nothing: asking again later may help.
     NotDone(String),
-    /// Sent, and no answer: it may have been done.
+    /// Sent, and no answer in time: it may have been done.
     Unknown(String),
+    /// Sent, and the connection ended before the answer: it may have been done.
+    Lost(String),
     /// The script is not loaded; nothing was done.
     NoScript,
     /// The slot is at another node now, for good (`MOVED`) or for this request (`ASK`); nothing was done.
@@ -61,7 +63,7 @@ impl Fault {
             ErrorKind::Server(_) | ErrorKind::Extension => {
                 Fault::of_answer(error.code().unwrap_or_default(), &text)
             }
-            _ if sent => Fault::Unknown(text),
+            _ if sent => Fault::Lost(text),
             _ => Fault::NotDone(text),
         }
     }
@@ -102,7 +104,7 @@ impl Fault {
             Fault::Elsewhere { node, .. } => {
                 LedgerError::Unavailable(format!("the cluster sends from node to node, at last to {node}"))
             }
-            Fault::Unknown(_) => LedgerError::TimedOut(millis),
+            Fault::Unknown(_) | Fault::Lost(_) => LedgerError::TimedOut(millis),
             Fault::Script(what) => LedgerError::Quarantined {
                 account: account.to_owned(),
                 what,

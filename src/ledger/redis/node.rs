@@ -56,18 +56,30 @@ impl Link {
     }
 
     /// The same where a cluster's other node said to ask here this once.
-    pub(super) async fn run_here(
-        &self,
-        connection: &mut Connection,
-        script: Script,
-        cmd: &Cmd,
-    ) -> Result<Value, Fault> {
+    async fn run_here(&self, connection: &mut Connection, script: Script, cmd: &Cmd) -> Result<Value, Fault> {
         match connection.ask_here(cmd).await {
             Err(Fault::NoScript) => {
                 self.load(connection, script).await?;
                 connection.ask_here(cmd).await
             }
             answer => answer,
+        }
+    }
+
+    /// Sends a command, or calls a script, of which an attempt may take so long.
+    async fn send(
+        &self,
+        connection: &mut Connection,
+        script: Option<(Script, Duration)>,
+        cmd: &Cmd,
+        here: bool,
+    ) -> Result<Value, Fault> {
+        connection.within(script.map_or(self.attempt, |(_, attempt)| attempt));
+        match (script, here) {
+            (Some((script, _)), true) => self.run_here(connection, script, cmd).await,
+            (Some((script, _)), false) => self.run(connection, script, cmd).await,
+            (None, true) => connection.ask_here(cmd).await,
+            (None, false) => connection.ask(cmd).await,
         }
     }
 
@@ -194,32 +206,32 @@ impl Node {
         })
     }
 
-    /// Calls a script on a connection of the pool; an attempt may take `attempt`.
-    pub(super) async fn call(
-        &self,
-        script: Script,
-        cmd: &Cmd,
-        ask: bool,
-        attempt: Duration,
-    ) -> Result<Value, Fault> {
-        let mut connection = self.connection().await?;
-        connection.within(attempt);
-        if ask {
-            self.link.run_here(&mut connection, script, cmd).await
-        } else {
-            self.link.run(&mut connection, script, cmd).await
-        }
+    /// Sends a command on a connection of the pool; `here` this once, as another node of the cluster said.
+    pub(super) async fn ask(&self, cmd: &Cmd, here: bool) -> Result<Value, Fault> {
+        self.call(None, cmd, here).await
     }
 
-    /// Sends a command on a connection of the pool.
-    pub(super) async fn ask(&self, cmd: &Cmd, here: bool) -> Result<Value, Fault> {
-        let mut connection = self.connection().await?;
-        connection.within(self.link.attempt);
-        if here {
-            connection.ask_here(cmd).await
-        } else {
-            connection.ask(cmd).await
-        }
+    /// The same for a script, of which an attempt may take so long.
+    ///
+    /// Redis may be closing a connection that was idle (`timeout`) at this very moment: where one is lost it is asked once more on a new one, since all that
+    /// the ledger asks may be asked twice.
+    pub(super) async fn call(
+        &self,
+        script: Option<(Script, Duration)>,
+        cmd: &Cmd,
+        here: bool,
+    ) -> Result<Value, Fault> {
+        let mut pooled = self.connection().await?;
+        let lost = match self.link.send(&mut pooled, script, cmd, here).await {
+            Err(lost @ Fault::Lost(_)) => lost,
+            answer => return answer,
+        };
+        let again = match self.link.connect().await {
+            Ok(mut new) => self.link.send(&mut new, script, cmd, here).await,
+            Err(fault) => Err(fault),
+        };
+        // Whatever is wrong now, the first may have been done.
+        again.map_err(|_| lost)
     }
 
     /// A connection of the pool, for as long as it is held.

@@ -191,11 +191,7 @@ impl Router {
         let deadline = Instant::now() + self.usage.patience;
         let (mut node, mut here, mut redirects) = (self.owner(partition)?, false, 0);
         loop {
-            let answer = match script {
-                Some((script, attempt)) => node.call(script, cmd, here, attempt).await,
-                None => node.ask(cmd, here).await,
-            };
-            match answer {
+            match node.call(script, cmd, here).await {
                 Err(Fault::Elsewhere { node: to, ask }) if redirects < REDIRECTS_MAX => {
                     node = self.moved(partition, &node, &to, !ask)?;
                     (here, redirects) = (ask, redirects + 1);

@@ -75,6 +75,28 @@ async fn b3_whichever_reply_to_an_operator_is_lost_his_grant_counts_once() {
 }
 
 #[tokio::test]
+async fn b3_b17_an_operator_hears_nothing_of_a_connection_that_ends_before_its_reply() {
+    let redis = redis().await;
+    let proxy = FaultProxy::start(redis.addr()).await;
+    let ledger = patient(&format!(
+        "backend = \"redis\"\nurl = \"redis://{}\"",
+        proxy.addr()
+    ));
+    let shop = Shop::with(&ledger, ROUTES).await;
+    shop.customer("acme", "1").await;
+    for nth in 1..=3 {
+        for cut in [Cut::Close, Cut::Reset] {
+            let struck = proxy.counts().struck;
+            proxy.arm_with(Fault::DropReply { nth }, cut);
+            while proxy.counts().struck == struck {
+                shop.account("acme").await;
+            }
+        }
+    }
+    shop.verify().await;
+}
+
+#[tokio::test]
 async fn b3_b17_connections_cut_again_and_again_under_load_lose_and_double_nothing() {
     let redis = redis().await;
     let proxy = FaultProxy::start(redis.addr()).await;
