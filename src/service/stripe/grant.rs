@@ -13,7 +13,7 @@ use crate::domain::time::{Span, Timestamp};
 use crate::stripe::api;
 use crate::stripe::facts::{Fact, Grant, Telling, Transaction};
 
-use super::memo::{Amount, Done, Lot, Owner, Parked, Rules, Want, Whose, named, time};
+use super::memo::{Amount, Done, Lot, Owner, Parked, Rules, Want, Whose, named, starts, time};
 
 /// The metadata by which a grant says when it really ends: Stripe's own date lies later, so that what was used is still there to be applied.
 pub(super) const EXPIRES_AT: &str = "faregate_expires_at";
@@ -257,7 +257,7 @@ impl GrantMemo {
             } else {
                 Category::Paid
             },
-            effective_at: time(told.effective_at),
+            effective_at: starts(told.effective_at, told.created),
             expires_at: told.expires_at.map_or(Timestamp::NEVER, time),
             created_at: time(told.created),
             updated_at: time(told.updated).plus(nth),

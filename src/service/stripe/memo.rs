@@ -474,6 +474,18 @@ pub(super) fn time(seconds: i64) -> Timestamp {
     )
 }
 
+/// Stripe's clock may be so far ahead of the ledger's, in seconds: more than webhooks may be off.
+const CLOCKS_APART: i64 = 600;
+
+/// When a lot starts, of which Stripe's clock says when it was made and takes effect. What was to start as it was made has started here too: else somebody
+/// who has paid would wait for our clock, and be charged again as one who still runs low.
+pub(super) fn starts(effective_at: i64, created: i64) -> Timestamp {
+    if effective_at > created {
+        return time(effective_at);
+    }
+    time(effective_at.saturating_sub(CLOCKS_APART))
+}
+
 /// A text that is to be an id of the ledger's.
 pub(super) fn named<T, E: fmt::Display>(
     text: &str,

@@ -16,7 +16,7 @@ use crate::stripe::facts::{Charge, Dispute, Fact, Metadata, Payment, Refund, Ses
 use clawback::Clawback;
 
 use super::grant::{EXPIRES_AT, worth};
-use super::memo::{Amount, Done, Lot, Owner, Parked, Rules, Step, Want, Whose, named, time};
+use super::memo::{Amount, Done, Lot, Owner, Parked, Rules, Step, Want, Whose, named, starts, time};
 use super::top_up::TOP_UP;
 use super::verify;
 
@@ -359,7 +359,7 @@ impl PurchaseMemo {
             amount: lot.credits.0,
             priority: PRIORITY,
             category: self.order.category(),
-            effective_at: at,
+            effective_at: starts(paid.at, paid.at),
             expires_at: self.order.expires_at(paid)?.map_or(Timestamp::NEVER, time),
             created_at: at,
             updated_at: at,

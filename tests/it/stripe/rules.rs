@@ -18,8 +18,11 @@ async fn r1_a_grant_gives_its_credits_once_whatever_tells_of_it() {
     let created = till.stripe.world().events_of("billing.credit_grant.created")[0]
         .id
         .clone();
+    // One that is not answered in time is sent again as well.
+    let before = till.counted("billing.credit_grant.created", "duplicate").await;
     assert_eq!(till.stripe.resend(&created).await.status, Some(200));
-    assert_eq!(till.counted("billing.credit_grant.created", "duplicate").await, 1);
+    let duplicates = till.counted("billing.credit_grant.created", "duplicate").await;
+    assert_eq!(duplicates, before + 1);
     let mut other = till.stripe.world().events_of("billing.credit_grant.created")[0]
         .payload
         .clone();
