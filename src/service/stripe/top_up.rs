@@ -204,8 +204,18 @@ impl TopUpMemo {
 
     /// The customer has paid for something on a page.
     pub fn bought(&mut self) {
-        self.begin_anew();
+        if self.held.is_none_or(|held| held.why != Why::TakenBack) {
+            self.begin_anew();
+        }
         self.line.retry();
+    }
+
+    /// Credits are taken back, since money was given back or is disputed: what is missing then is not charged.
+    pub fn taken_back(&mut self, now: i64) {
+        if self.wish.is_some() {
+            self.hold(Why::TakenBack, now, i64::MAX);
+        }
+        self.line.fail(Why::TakenBack, now);
     }
 
     fn begin_anew(&mut self) {

@@ -119,6 +119,35 @@ async fn a_slice_that_is_paid_opens_the_next_in_both_modes() {
 }
 
 #[tokio::test]
+async fn what_was_given_back_is_owed_and_not_charged_again() {
+    let debtor = Debtor::new(POST).await;
+    let charge = {
+        let world = debtor.till.stripe.world();
+        let first = world.all("charge").next().expect("a charge");
+        first["id"].as_str().expect("an id").to_owned()
+    };
+    debtor.till.stripe.advance(5);
+    debtor.till.stripe.world().refund(&charge, 100);
+    debtor.till.stripe.deliver(&Delivering::well()).await;
+    debtor.has("-1.000000").await;
+    debtor.is_shut().await;
+    let refused = debtor.till.shop.buy(&debtor.key, "/v1/rerank").await;
+    assert_eq!(refused.status(), 403);
+    // It opens when the customer has paid.
+    debtor
+        .till
+        .pay(&debtor.customer, 100, json!({"faregate_credits": "1"}));
+    debtor.till.stripe.deliver(&Delivering::well()).await;
+    debtor.has("0.000000").await;
+    within("it is open", async {
+        while debtor.till.shop.buy(&debtor.key, "/v1/rerank").await.status() != 200 {}
+    })
+    .await;
+    assert_eq!(debtor.charges(), 0);
+    debtor.done().await;
+}
+
+#[tokio::test]
 async fn a_slice_that_fails_takes_the_line_away_on_all_proxies_and_a_bought_pack_gives_it_back() {
     let (_redis, setup) = POST.on_redis().await;
     let rest = |stripe: &FakeStripe| config(&setup, stripe);

@@ -159,6 +159,56 @@ async fn credits_that_run_low_are_bought_once_in_both_modes() {
 }
 
 #[tokio::test]
+async fn it_is_bought_once_though_stripes_clock_is_ahead_in_both_modes() {
+    for setup in [SELLS, Setup { more: SHOP, ..GRANTS }] {
+        let buyer = Buyer::new(setup).await;
+        buyer.below("10.6").await;
+        buyer.till.stripe.advance(30);
+        buyer.uses().await;
+        buyer.uses().await;
+        buyer.till.has("acme", "21.500000").await;
+        buyer.uses().await;
+        buyer.till.has("acme", "21.250000").await;
+        assert_eq!(buyer.charges(), 1);
+        buyer.done().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_given_back_is_not_charged_again_in_both_modes() {
+    for setup in [SELLS, Setup { more: SHOP, ..GRANTS }] {
+        let buyer = Buyer::new(setup).await;
+        buyer.below("10.6").await;
+        buyer.uses().await;
+        buyer.uses().await;
+        buyer.till.has("acme", "21.500000").await;
+        let charges: Vec<String> = {
+            let world = buyer.till.stripe.world();
+            let ids = world
+                .all("charge")
+                .map(|charge| charge["id"].as_str().map(str::to_owned));
+            ids.map(|id| id.expect("an id")).collect()
+        };
+        buyer.till.stripe.advance(5);
+        let last = charges.last().expect("two charges");
+        buyer.till.stripe.world().refund(last, 1000);
+        buyer.till.stripe.deliver(&Delivering::well()).await;
+        buyer.till.has("acme", "10.500000").await;
+        buyer.uses().await;
+        let stands = buyer.why("taken_back").await;
+        assert_eq!(stands["on"], true, "{stands}");
+        buyer.uses().await;
+        assert_eq!(buyer.charges(), 1);
+        // Its customer asks for it again.
+        buyer.below("10.6").await;
+        buyer.uses().await;
+        buyer.till.has("acme", "20.750000").await;
+        assert_eq!(buyer.charges(), 2);
+        buyer.done().await;
+    }
+}
+
+#[tokio::test]
 async fn a_burst_over_two_proxies_buys_once() {
     let (_redis, setup) = SELLS.on_redis().await;
     let rest = |stripe: &FakeStripe| config(&setup, stripe);

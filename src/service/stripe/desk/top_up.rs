@@ -352,6 +352,17 @@ impl Desk {
         }
     }
 
+    /// Before credits are taken back: the card of somebody who was given money back is not charged for it again.
+    pub(super) async fn hold_charges(&self, account: &AccountId, rules: &Rules) -> Result<(), LedgerError> {
+        let name = name_of(account)?;
+        if rules.stripe.slices.is_empty() && self.memos.memo(&name).await?.is_none() {
+            return Ok(());
+        }
+        let now = self.seconds();
+        self.change_top_up(account, |memo| memo.taken_back(now)).await?;
+        self.make_due(&name).await
+    }
+
     /// A customer has paid: what was held back goes on.
     async fn bought(&self, account: &AccountId) -> Result<Tried, LedgerError> {
         let name = name_of(account)?;

@@ -66,7 +66,7 @@ impl Desk {
                     from: from.clone(),
                     detail,
                 };
-                self.command(&command).await
+                self.adjust(account, &command, amount.is_negative(), rules).await
             }
             Want::Change { account, change } => self.change(name, kept, account, change).await,
             Want::Make {
@@ -249,6 +249,20 @@ impl Desk {
             }
         }
         Tried::Came(Done::Done)
+    }
+
+    /// Takes credits back, or gives them again.
+    async fn adjust(
+        &self,
+        account: &AccountId,
+        command: &Command,
+        takes: bool,
+        rules: &Rules,
+    ) -> Result<Tried, LedgerError> {
+        if takes {
+            self.hold_charges(account, rules).await?;
+        }
+        self.command(command).await
     }
 
     /// The grant that was made for a payment, told to its memo; nothing where there is none.

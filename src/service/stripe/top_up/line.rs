@@ -13,6 +13,9 @@ use super::super::memo::{Amount, Parked, Rules, Said, Want, named};
 use super::super::purchase::CREDITS;
 use super::{BACK_OFF, Charge, Held, Stand, TOP_UP, TopUpMemo, Why};
 
+/// Within so many seconds of the word that credits are taken back they are.
+const TAKEN_WITHIN: i64 = 60;
+
 /// What is remembered of what is owed.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -43,7 +46,14 @@ impl Line {
         });
     }
 
+    /// A charge of what was owed was paid. Whether more is owed, since something else was taken back meanwhile, is looked at next.
     pub(super) fn paid(&mut self) {
+        if self.failed.is_none_or(|failed| failed.why != Why::TakenBack) {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
         self.failed = None;
         self.failures = 0;
     }
@@ -51,9 +61,16 @@ impl Line {
     /// The customer has paid for something: what is still owed may be tried at once.
     pub(super) fn retry(&mut self) {
         self.failures = 0;
-        if let Some(failed) = &mut self.failed {
+        if let Some(failed) = self.failed.as_mut().filter(|failed| failed.why != Why::TakenBack) {
             failed.until = failed.since;
         }
+    }
+
+    /// Credits are about to be taken back: what is owed then is not known yet.
+    fn is_being_taken(&self, now: i64) -> bool {
+        let taken =
+            |failed: Held| failed.why == Why::TakenBack && now < failed.since.saturating_add(TAKEN_WITHIN);
+        self.failed.is_some_and(taken)
     }
 
     pub(super) fn note(&mut self, want: &Want) {
@@ -75,11 +92,11 @@ impl TopUpMemo {
         rules: &Rules,
     ) -> Result<Option<Want>, Parked> {
         let owes = stand.every.is_some_and(|every| stand.owes >= every);
-        if !owes {
-            self.line.paid();
+        if !owes && !self.line.is_being_taken(stand.now) {
+            self.line.forget();
         }
         let id = named(account, AccountId::new)?;
-        let shut = self.line.failed.is_some();
+        let shut = owes && self.line.failed.is_some();
         if let Some(want) = self.line.said.change(&id, &format!("line:{account}"), shut) {
             return Ok(Some(want));
         }
@@ -158,4 +175,25 @@ fn priced(
     let amount = price.max(currency.charge_min());
     let credits = stripe.rates.credits(currency, amount).map_err(said)?;
     Ok((amount, currency, credits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_to_be_taken_back_is_not_forgotten_before_it_is_owed() {
+        let mut line = Line::default();
+        line.fail(Why::TakenBack, 100);
+        assert!(line.is_being_taken(100 + TAKEN_WITHIN - 1) && !line.is_being_taken(100 + TAKEN_WITHIN));
+        // Neither by a charge that was under way nor by a pack.
+        line.paid();
+        line.retry();
+        let until = line.failed.map(|failed| (failed.why, failed.until));
+        assert_eq!(until, Some((Why::TakenBack, i64::MAX)));
+        line.fail(Why::Declined, 100);
+        assert!(!line.is_being_taken(100));
+        line.paid();
+        assert!(line.is_untold());
+    }
 }

@@ -66,6 +66,7 @@ fn why_nothing_is_bought_is_said_in_words_and_what_to_do() {
         Why::Refused,
         Why::TooManyGrants,
         Why::Cap,
+        Why::TakenBack,
         Why::UnderWay,
     ];
     for why in whys {

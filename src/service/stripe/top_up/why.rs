@@ -33,6 +33,8 @@ pub enum Why {
     TooManyGrants,
     /// The caps on charges are reached.
     Cap,
+    /// Money was given back, or is disputed: charging again what was just given back is nobody's wish.
+    TakenBack,
     /// It is being bought.
     UnderWay,
 }
@@ -72,6 +74,10 @@ impl Why {
             Why::Cap => (
                 "cap_reached",
                 "as many automatic top-ups as are allowed were made: buy a pack yourself",
+            ),
+            Why::TakenBack => (
+                "taken_back",
+                "a payment of yours was refunded or is disputed, so your card is not charged by itself: buy a pack yourself, and set it again",
             ),
             Why::UnderWay => ("under_way", "a pack is being bought: ask again in a moment"),
         }
