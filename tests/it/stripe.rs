@@ -7,6 +7,7 @@ mod cutoff;
 pub(crate) mod fake;
 mod flood;
 mod inside;
+mod killed;
 mod laws;
 mod line;
 mod load;

@@ -47,6 +47,17 @@ pub(crate) enum Cut {
     Reset,
 }
 
+/// What is held back at a request, and everything after it, until [`FaultProxy::thaw`]. With [`FaultProxy::cut`] before that it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// The request itself, on its way to the server.
+    Request,
+    /// The reply to it; it strikes when the server has sent one.
+    Reply,
+}
+
+type Judge = Box<dyn Fn(&[u8]) -> Option<Hold> + Send + Sync>;
+
 /// What has happened so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -63,6 +74,7 @@ pub(crate) struct Counts {
 struct Shared {
     server: SocketAddr,
     faults: Mutex<Vec<Armed>>,
+    judge: Mutex<Option<Judge>>,
     latency_micros: AtomicU64,
     /// Bytes per second and direction of one connection; 0 is no limit.
     throttle: AtomicU64,
@@ -92,6 +104,7 @@ impl FaultProxy {
         let shared = Arc::new(Shared {
             server,
             faults: Mutex::new(Vec::new()),
+            judge: Mutex::default(),
             latency_micros: AtomicU64::new(0),
             throttle: AtomicU64::new(0),
             frozen: watch::Sender::new(false),
@@ -149,6 +162,11 @@ impl FaultProxy {
     /// Arms a fault that cuts its connection like this.
     pub(crate) fn arm_with(&self, fault: Fault, cut: Cut) {
         lock(&self.shared.faults).push(Armed { fault, cut, seen: 0 });
+    }
+
+    /// From now on each request is judged by this.
+    pub(crate) fn judge_by(&self, judge: impl Fn(&[u8]) -> Option<Hold> + Send + Sync + 'static) {
+        *lock(&self.shared.judge) = Some(Box::new(judge));
     }
 
     /// Forgets all faults that have not struck.
@@ -231,12 +249,26 @@ enum Verdict {
     CutAfter(usize, Cut),
     /// They pass; the reply to them is swallowed.
     PassAndSwallowReply(Cut),
+    /// They pass; that they are replied to is noted.
+    PassAndAwaitReply,
 }
 
 impl Shared {
     /// Judges bytes on their way to the server.
     fn judge_request(&self, bytes: &[u8]) -> Verdict {
         self.counts.send_modify(|counts| counts.requests += 1);
+        match lock(&self.judge).as_ref().and_then(|judge| judge(bytes)) {
+            None => {}
+            Some(Hold::Request) => {
+                self.frozen.send_replace(true);
+                self.strike();
+                return Verdict::Pass;
+            }
+            Some(Hold::Reply) => {
+                self.muted.send_replace(true);
+                return Verdict::PassAndAwaitReply;
+            }
+        }
         self.judge(|fault, cut, seen| match fault {
             Fault::DropRequest { nth } => counted(seen, *nth).then_some(Verdict::CutAfter(0, cut)),
             Fault::DropReply { nth } => counted(seen, *nth).then_some(Verdict::PassAndSwallowReply(cut)),
@@ -249,6 +281,10 @@ impl Shared {
             Fault::CutRequestsAfter { bytes: limit } => exhausted(seen, *limit, bytes.len(), cut),
             Fault::CutRepliesAfter { .. } => None,
         })
+    }
+
+    fn strike(&self) {
+        self.counts.send_modify(|counts| counts.struck += 1);
     }
 
     /// Judges bytes on their way to the client.

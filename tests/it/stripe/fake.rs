@@ -16,6 +16,7 @@
 //! | an event that never comes to be | `fake.world().never_generate("invoice.paid", 1)` |
 //! | what the reference leaves open, the other way | `fake.world().quirks`, and the Dashboard's settings in `billing` |
 //! | calls to fail | `fake.fail("POST /v1/refunds", 1, Fault::HangAfter)`, `fake.fail_by_chance(..)` |
+//! | to hold one call of many | `fake.judge_by(..)`, which is asked about each |
 //! | to know what was asked | `fake.calls()`, `fake.calls_of("POST /v1/refunds")` |
 //! | no wrong request to pass unseen | `fake.assert_clean()` |
 #![allow(dead_code, reason = "the fake does more than the tests of one day use")]
@@ -235,6 +236,11 @@ impl FakeStripe {
     /// From now on, so many of a hundred calls fail in one of these ways.
     pub(crate) fn fail_by_chance(&self, seed: u64, percent: u32, faults: &[Fault]) {
         lock(&self.shared.faults).plan(seed, percent, faults);
+    }
+
+    /// From now on this decides of each call, by its `METHOD path`, what goes wrong with it.
+    pub(crate) fn judge_by(&self, judge: impl Fn(&str) -> Option<Fault> + Send + Sync + 'static) {
+        *lock(&self.shared.judge) = Some(Box::new(judge));
     }
 
     /// Calls no longer fail.

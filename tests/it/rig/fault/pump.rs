@@ -54,16 +54,21 @@ async fn connection(mut client: TcpStream, number: u64, shared: &Shared) {
     let cut = {
         let (client_read, client_write) = client.split();
         let (server_read, server_write) = server.split();
-        let swallow = Swallow::default();
+        let (swallow, awaited) = (Swallow::default(), AtomicBool::new(false));
         let requests = pump(shared, client_read, server_write, None, |bytes| {
             let verdict = shared.judge_request(bytes);
-            if let Verdict::PassAndSwallowReply(cut) = verdict {
-                swallow.replies(cut);
+            match verdict {
+                Verdict::PassAndSwallowReply(cut) => swallow.replies(cut),
+                Verdict::PassAndAwaitReply => awaited.store(true, Ordering::Relaxed),
+                _ => {}
             }
             verdict
         });
         let muted = Some(shared.muted.subscribe());
         let replies = pump(shared, server_read, client_write, muted, |bytes| {
+            if awaited.swap(false, Ordering::Relaxed) {
+                shared.strike();
+            }
             match swallow.cut() {
                 Some(cut) => Verdict::CutAfter(0, cut),
                 None => shared.judge_reply(bytes),
@@ -125,8 +130,8 @@ async fn pump(
             }
             let due = Instant::now() + Duration::from_micros(shared.latency_micros.load(Ordering::Relaxed));
             let (pass, cut) = match judge(&bytes) {
-                Verdict::Pass | Verdict::PassAndSwallowReply(_) => (bytes.len(), None),
                 Verdict::CutAfter(pass, cut) => (pass, Some(cut)),
+                _ => (bytes.len(), None),
             };
             bytes.truncate(pass);
             if queue.send((due, bytes.freeze(), cut)).await.is_err() || cut.is_some() {
@@ -160,7 +165,7 @@ async fn write(
             tokio::time::sleep(pause).await;
         }
         if let Some(cut) = cut {
-            shared.counts.send_modify(|counts| counts.struck += 1);
+            shared.strike();
             return Err(cut);
         }
     }

@@ -25,12 +25,16 @@ use super::{Call, form, lock, route};
 
 const BODY_MAX: usize = 1 << 20;
 
+/// Decides of each call, by its `METHOD path`, what goes wrong with it.
+pub(super) type Judge = Box<dyn Fn(&str) -> Option<Fault> + Send + Sync>;
+
 /// What the connections share.
 pub(super) struct Shared {
     world: Mutex<World>,
     /// The world's time goes on with the machine's.
     real_time: bool,
     pub(super) faults: Mutex<Faults>,
+    pub(super) judge: Mutex<Option<Judge>>,
     pub(super) calls: Mutex<Vec<Call>>,
     pub(super) violations: Mutex<Vec<String>>,
     pub(super) api_keys: Mutex<Vec<String>>,
@@ -90,6 +94,7 @@ impl Shared {
             world: Mutex::new(world),
             real_time,
             faults: Mutex::default(),
+            judge: Mutex::default(),
             calls: Mutex::default(),
             violations: Mutex::default(),
             api_keys: Mutex::new(vec![api_key]),
@@ -220,7 +225,8 @@ fn judge(shared: &Shared, call: &Call) -> Result<(String, Vec<String>, Value), A
 
 /// Lets the call fail if it is to fail, else makes it.
 async fn faulty(shared: &Arc<Shared>, checked: Checked, call: &str) -> Result<Answer, Hangup> {
-    let fault = lock(&shared.faults).next(call);
+    let judged = lock(&shared.judge).as_ref().and_then(|judge| judge(call));
+    let fault = judged.or_else(|| lock(&shared.faults).next(call));
     match fault {
         Some(Fault::HangBefore) => pending().await,
         Some(Fault::CloseBefore) => Err(Hangup),

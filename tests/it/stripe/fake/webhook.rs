@@ -318,6 +318,11 @@ impl FakeStripe {
         first
     }
 
+    /// Whether anything is neither sent nor lost.
+    pub(crate) fn has_undelivered(&self) -> bool {
+        !self.waiting().is_empty()
+    }
+
     /// What is neither sent nor lost, oldest first.
     fn waiting(&self) -> Vec<Sending> {
         let world = self.world();
