@@ -317,12 +317,14 @@ async fn a_copy_that_ends_before_the_redis_is_told_to_serve_leaves_both_shut_and
     let through = format!("redis://{}", between.addr());
     let marker = shop.faregate.dir().join("ledger/ledger.copied");
     let embedded = EMBEDDED.replace("@DIR@", shop.faregate.dir().to_str().unwrap());
-    for (struck, killed) in [(1, true), (2, false)] {
-        // The store's record is written twice as it is made, and the third time to open it.
-        between.arm(Fault::DropRequestOf {
-            nth: 3,
-            containing: b"state=copying".to_vec(),
-        });
+    for (struck, killed) in [(2, true), (4, false)] {
+        // The store's record is written twice as it is made, and the third time to open it; what is lost is asked for once more.
+        for _ in 0..2 {
+            between.arm(Fault::DropRequestOf {
+                nth: 3,
+                containing: b"state=copying".to_vec(),
+            });
+        }
         let mut running = copying(&shop, &through).start();
         between.wait_struck(struck).await;
         if killed {
