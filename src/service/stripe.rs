@@ -17,6 +17,7 @@ pub mod desk;
 mod grant;
 pub mod harden;
 mod invoice;
+pub mod lot;
 mod mark;
 pub mod memo;
 mod purchase;

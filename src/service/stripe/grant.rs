@@ -13,7 +13,8 @@ use crate::domain::time::{Span, Timestamp};
 use crate::stripe::api;
 use crate::stripe::facts::{Fact, Grant, Telling, Transaction};
 
-use super::memo::{Amount, Done, Lot, Owner, Parked, Rules, Want, Whose, named, starts, time};
+use super::lot::Lot;
+use super::memo::{Amount, Done, Owner, Parked, Rules, Want, Whose, named, starts, time};
 
 /// The metadata by which a grant says when it really ends: Stripe's own date lies later, so that what was used is still there to be applied.
 pub(super) const EXPIRES_AT: &str = "faregate_expires_at";

@@ -16,6 +16,7 @@ use crate::stripe::facts::{Fact, Metadata, Telling};
 use super::customer::CustomerMemo;
 use super::grant::GrantMemo;
 use super::invoice::InvoiceMemo;
+use super::lot::{self, Lot};
 use super::mark::MarkMemo;
 use super::purchase::PurchaseMemo;
 use super::report::ReportMemo;
@@ -50,7 +51,7 @@ pub enum Want {
         /// How it is.
         facts: GrantFacts,
     },
-    /// To know how much of a lot was voided.
+    /// To know how a lot stands, once it has begun.
     Lot {
         /// Whose.
         account: AccountId,
@@ -67,6 +68,13 @@ pub enum Want {
         amount: Credits,
         /// Of which grant.
         from: Option<GrantId>,
+    },
+    /// That credits that were taken of a lot are there again.
+    GiveBack {
+        /// Whose.
+        account: AccountId,
+        /// As what.
+        facts: GrantFacts,
     },
     /// That the account is paused for this, or no longer.
     Change {
@@ -173,8 +181,8 @@ pub enum Done {
     Owner(Owner),
     /// Which lot a purchase has.
     Lot(String),
-    /// So much of a lot was voided.
-    Voided(Credits),
+    /// How a lot stands.
+    Standing(lot::Standing),
     /// What Stripe said of the object.
     Heard(Box<Telling>),
     /// How the account stands.
@@ -224,17 +232,6 @@ impl Owner {
     pub(super) fn is_nobody(&self) -> bool {
         self.customer.is_none() && self.named.is_none() && self.account.is_none()
     }
-}
-
-/// The grant of the ledger that stands for a purchase.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Lot {
-    /// Its id in the ledger.
-    pub grant: String,
-    /// What was sold.
-    pub credits: Amount,
-    /// For how much, in minor units: what a refund is measured by where the payment itself is not known.
-    pub value: i64,
 }
 
 /// Credits in a memo: a decimal text, as everywhere.

@@ -16,7 +16,8 @@ use crate::stripe::facts::{Charge, Dispute, Fact, Metadata, Payment, Refund, Ses
 use clawback::Clawback;
 
 use super::grant::{EXPIRES_AT, worth};
-use super::memo::{Amount, Done, Lot, Owner, Parked, Rules, Step, Want, Whose, named, starts, time};
+use super::lot::Lot;
+use super::memo::{Amount, Done, Owner, Parked, Rules, Step, Want, Whose, named, starts, time};
 use super::top_up::TOP_UP;
 use super::verify;
 

@@ -87,6 +87,63 @@ async fn a_dispute_shuts_and_takes_back_and_being_won_undoes_both() {
 }
 
 #[tokio::test]
+async fn what_a_won_dispute_gives_back_ends_with_its_lot_and_is_paid_as_it_was() {
+    let till = Till::open(LEDGER).await;
+    let customer = till.stripe.customer(&[]);
+    let (payment, charge) = till.pay(&customer, 1000, json!({"faregate_expires_after": "864000"}));
+    till.stripe.deliver_all().await;
+    let bought = till.has(&customer, "10.000000").await["grants"][0].clone();
+    assert_ne!(bought["expires_at"], Value::Null);
+    for nth in 1..=2 {
+        let dispute = till.stripe.dispute(&charge);
+        till.stripe.deliver_all().await;
+        till.has(&customer, "0.000000").await;
+        till.stripe.advance(60);
+        till.stripe.world().close_dispute(&dispute, "won");
+        till.stripe.deliver_all().await;
+        let shown = till.has(&customer, "10.000000").await;
+        let id = format!("back:{payment}:{}", 2 * nth);
+        let grants = shown["grants"].as_array().expect("grants");
+        let back = grants.iter().find(|grant| grant["id"] == id.as_str());
+        let back = back.unwrap_or_else(|| panic!("no {id}: {shown:#}"));
+        for same in ["category", "priority", "expires_at"] {
+            assert_eq!(back[same], bought[same], "{same}");
+        }
+    }
+    till.shop.verify().await;
+}
+
+#[tokio::test]
+async fn a_refund_of_what_has_not_begun_takes_nothing_of_what_has() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    let (payment, charge) = till.pay(&customer, 5000, json!({}));
+    till.grant(&customer, 700, json!({}));
+    let begins = till.stripe.world().now() + 3;
+    till.grant(
+        &customer,
+        5000,
+        json!({"metadata": {"purchase_id": payment}, "effective_at": begins}),
+    );
+    till.stripe.deliver_all().await;
+    till.has(&customer, "7.000000").await;
+    till.stripe.world().refund(&charge, 2000);
+    till.stripe.deliver_all().await;
+    assert_eq!(till.show(&customer).await["available"], "7.000000");
+    // It begins, and is taken from: the other one is whole.
+    let shown = till.has(&customer, "37.000000").await;
+    let left: Vec<&Value> = shown["grants"]
+        .as_array()
+        .expect("grants")
+        .iter()
+        .map(|grant| &grant["remaining"])
+        .collect();
+    assert!(left.contains(&&json!("7.000000")), "{shown:#}");
+    assert!(left.contains(&&json!("30.000000")), "{shown:#}");
+    till.shop.verify().await;
+}
+
+#[tokio::test]
 async fn a_grant_that_was_made_long_ago_and_never_heard_of_is_found_and_not_made_again() {
     let till = Till::open(GRANTS).await;
     let customer = till.stripe.customer(&[]);

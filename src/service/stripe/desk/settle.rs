@@ -19,6 +19,9 @@ const PARKED_AGAIN: Span = Span::from_secs(600);
 /// The longest wait before Stripe is asked again for what it did not answer.
 const ASK_AGAIN_MAX: Span = Span::from_secs(600);
 
+/// What is waited for is looked at again at least this often: it may have been moved.
+const WAIT_MAX: Span = Span::from_secs(3_600);
+
 /// While a proxy asks Stripe for a memo, the others leave it alone for so long.
 const LEASE: Span = Span::from_secs(90);
 
@@ -52,6 +55,8 @@ pub(super) enum Ended {
     Ask,
     /// Not now: Stripe did not answer.
     Unanswered(String),
+    /// Not before this time.
+    Until(Timestamp),
     /// Not at all, as things are.
     Parked(Parked),
     /// The account or the memo changed meanwhile: from the beginning.
@@ -156,6 +161,7 @@ impl Desk {
                     stored.document.unanswered();
                     (Settled::Later, self.clock.now().plus(back_off(stored.unanswered)))
                 }
+                Ended::Until(time) => (Settled::Later, time.min(self.clock.now().plus(WAIT_MAX))),
                 Ended::Parked(why) => {
                     if was_parked.as_ref() != Some(&why) {
                         tracing::error!(memo = %name, why, "parked: this waits for somebody to change something");
@@ -297,6 +303,7 @@ impl Want {
         matches!(
             self,
             Want::Adjust { .. }
+                | Want::GiveBack { .. }
                 | Want::Change { .. }
                 | Want::Call { .. }
                 | Want::Make { .. }

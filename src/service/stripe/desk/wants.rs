@@ -2,7 +2,7 @@
 
 use crate::domain::command::{AccountChange, Command};
 use crate::domain::credits::Credits;
-use crate::domain::grant::GrantFacts;
+use crate::domain::grant::{GrantFacts, GrantState};
 use crate::domain::ids::{AccountId, GrantId};
 use crate::domain::refusal::Refusal;
 use crate::ledger::LedgerError;
@@ -14,7 +14,8 @@ use crate::stripe::call::Call;
 use crate::stripe::client::{ApiError, list_all};
 use crate::stripe::facts::{Fact, Telling, read};
 
-use super::super::memo::{Alarm, Document, Done, Lot, Owner, Rules, Want};
+use super::super::lot::{Lot, Standing};
+use super::super::memo::{Alarm, Document, Done, Owner, Rules, Want};
 use super::Desk;
 use super::settle::{Ended, Tried};
 
@@ -45,7 +46,9 @@ impl Desk {
                 let own = name.kind() == "purchase" && name.id() == payment;
                 Ok(if own { Tried::Ends(Ended::Again) } else { claimed })
             }
-            Want::Grant { account, facts } => self.grant(account, facts, rules).await,
+            Want::Grant { account, facts } | Want::GiveBack { account, facts } => {
+                self.grant(account, facts, rules).await
+            }
             Want::Alarm(alarm) => Ok(self.ring(name, alarm)),
             Want::Lot { account, grant } => self.lot(account, grant).await,
             Want::Adjust {
@@ -55,16 +58,13 @@ impl Desk {
                 from,
             } => {
                 let note = Note::by(ACTOR, "clawback").reference(name.id());
-                let detail = match from {
-                    Some(grant) => note.from(grant).detail(),
-                    None => note.detail(),
-                };
+                let note = from.iter().fold(note, |note, grant| note.from(grant));
                 let command = Command::Adjust {
                     id: id.clone(),
                     account: account.clone(),
                     amount: *amount,
                     from: from.clone(),
-                    detail,
+                    detail: note.detail(),
                 };
                 self.adjust(account, &command, amount.is_negative(), rules).await
             }
@@ -151,13 +151,22 @@ impl Desk {
         }
     }
 
-    /// What is gone of a lot by its being voided or expired.
+    /// How a lot stands. One that has not begun is waited for: nothing of it can be spent before, and nothing of others shall be taken in its place.
     async fn lot(&self, account: &AccountId, grant: &GrantId) -> Result<Tried, LedgerError> {
-        let statement = self.ledger.statement(account).await?;
-        let grants = statement.map(|statement| statement.grants).unwrap_or_default();
-        let lot = grants.iter().find(|known| known.facts.id == *grant);
-        let gone = lot.map_or(Credits::ZERO, |lot| lot.voided.saturating_add(lot.expired));
-        Ok(Tried::Came(Done::Voided(gone)))
+        let standing = self.ledger.statement(account).await?.and_then(|statement| {
+            let lot = statement.grants.iter().find(|known| known.facts.id == *grant)?;
+            let begins = lot.facts.effective_at;
+            if lot.state == GrantState::Pending && begins > statement.time {
+                return Some(Tried::Ends(Ended::Until(begins)));
+            }
+            let standing = Standing::of(lot, statement.time);
+            Some(Tried::Came(Done::Standing(standing)))
+        });
+        let unknown = Standing {
+            gone: Credits::ZERO,
+            back: None,
+        };
+        Ok(standing.unwrap_or(Tried::Came(Done::Standing(unknown))))
     }
 
     /// Pauses or resumes, unless somebody decided otherwise since the memo was read: the account's version is taken first, then the memo is seen to be the

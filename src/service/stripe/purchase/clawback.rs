@@ -11,7 +11,8 @@ use crate::domain::credits::Credits;
 use crate::domain::ids::{AccountId, CommandId, GrantId};
 use crate::stripe::facts::{Charge, Dispute, Refund};
 
-use super::super::memo::{Amount, Done, Lot, Parked, Rules, Said, Want, named};
+use super::super::lot::{Back, Lot, Standing};
+use super::super::memo::{Amount, Done, Parked, Rules, Said, Want, named};
 
 /// The most refunds, disputes and adjustments of one payment.
 const EACH_MAX: usize = 200;
@@ -34,6 +35,9 @@ pub struct Clawback {
     pub voided: Option<(Amount, Amount)>,
     /// The lot was looked at for the sum that is wanted now.
     pub looked: bool,
+    /// As what its credits would come back, by then.
+    #[serde(skip)]
+    back: Option<Back>,
     /// What the account was told.
     pub said: Said,
 }
@@ -94,6 +98,9 @@ pub struct Move {
     pub credits: Amount,
     /// The ledger knows it.
     pub done: bool,
+    /// Above zero: as what they come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<Back>,
 }
 
 impl Clawback {
@@ -222,13 +229,21 @@ impl Clawback {
                 ));
             }
             let credits = Amount(self.owing(due).negated());
-            self.moves.push(Move { credits, done: false });
+            let back = self.back.take().filter(|_| !credits.0.is_negative());
+            let done = false;
+            self.moves.push(Move { credits, done, back });
         }
         self.looked = false;
         let Some(number) = self.moves.iter().position(|m| !m.done) else {
             return Ok(None);
         };
         let Amount(amount) = self.moves[number].credits;
+        if let Some(back) = &self.moves[number].back {
+            return Ok(Some(Want::GiveBack {
+                account: account.clone(),
+                facts: back.facts(&format!("back:{id}:{}", number + 1), amount, id)?,
+            }));
+        }
         let takes = amount.is_negative();
         Ok(Some(Want::Adjust {
             account: account.clone(),
@@ -256,13 +271,14 @@ impl Clawback {
     pub(super) fn note(&mut self, want: &Want, done: &Done) {
         match (want, done) {
             (Want::Change { .. }, _) => self.said.note(want),
-            (Want::Lot { .. }, Done::Voided(credits)) => {
+            (Want::Lot { .. }, Done::Standing(Standing { gone: credits, back })) => {
                 self.looked = true;
+                self.back.clone_from(back);
                 if !credits.is_zero() && self.voided.is_none() {
                     self.voided = Some((Amount(*credits), Amount(self.taken())));
                 }
             }
-            (Want::Adjust { .. }, _) => {
+            (Want::Adjust { .. } | Want::GiveBack { .. }, _) => {
                 if let Some(first) = self.moves.iter_mut().find(|m| !m.done) {
                     first.done = true;
                 }
