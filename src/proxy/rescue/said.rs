@@ -9,6 +9,7 @@ use crate::domain::refusal::{Refusal, Scope, Window};
 use crate::domain::time::Timestamp;
 use crate::service::denial::Denial;
 use crate::service::plans::Opens;
+use crate::service::stripe::top_up::SHUT;
 
 use super::super::exchange::Exchange;
 use super::super::fault::Fault;
@@ -130,9 +131,13 @@ fn paused(reasons: &[Reason]) -> Said {
     } else {
         format!(" ({})", kinds.join(", "))
     };
+    let how = match kinds[..] {
+        [SHUT] => "what was used has not been paid: buying a pack opens it, see GET /faregate/v1/packs",
+        _ => "ask whoever you bought it from",
+    };
     let list: Vec<String> = kinds.iter().map(|kind| quoted(kind)).collect();
     Said {
-        message: format!("this account is paused{why}; ask whoever you bought it from").into(),
+        message: format!("this account is paused{why}; {how}").into(),
         fields: vec![("reasons", format!("[{}]", list.join(",")))],
     }
 }

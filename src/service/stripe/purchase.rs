@@ -243,7 +243,8 @@ impl PurchaseMemo {
             .next(id, &account, self.lot.as_ref(), amount, rules)?;
         let want = want.or_else(|| self.count(id, &account, rules));
         let is_news = pays && !self.announced && self.order.top_up.is_none();
-        let announce = is_news && want.is_none() && rules.stripe.charges_absent();
+        // Also where nobody is charged any more: it may be shut for what was owed then.
+        let announce = is_news && want.is_none();
         Ok(want.or_else(|| announce.then_some(Want::Bought(account))))
     }
 

@@ -17,7 +17,7 @@ use crate::stripe::api;
 use crate::stripe::facts::Metadata;
 
 use super::memo::{Amount, Done, Parked, Rules, Want};
-pub use line::Line;
+pub use line::{Line, SHUT};
 pub use why::{Held, Why};
 
 /// The metadata by which a payment says which charge of which account it is.

@@ -150,6 +150,17 @@ impl Memos for Shaky {
     }
 }
 
+/// With more lines of `[stripe]`.
+fn rules(mode: &str, more: &str) -> Rules {
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"0123456789abcdef0123456789abcdef\"\n[ledger]\nbackend = \"embedded\"\npath = \"x\"\n[upstreams.models]\nurl = \"http://127.0.0.1:1\"\n{ROUTES}\n[stripe]\nmode = \"{mode}\"\nwebhook_secrets = [\"{}\"]\napi_key = \"rk_test_1\"\ncredits_per_unit = {{ usd = 1 }}\n{more}\n",
+        super::fake::SECRET
+    );
+    let read = config::parse(&text, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()));
+    let config = read.unwrap_or_else(|problems| panic!("{problems}"));
+    Rules::of(&config).expect("it is there")
+}
+
 /// All of it.
 pub(super) struct Inside {
     pub(super) stripe: Arc<Direct>,
@@ -175,13 +186,7 @@ impl Inside {
             luck: Mutex::new((Chance::new(seed ^ 0x5eed), 0)),
         });
         let stripe = Arc::new(Direct::new(START, seed ^ 0xca11));
-        let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"0123456789abcdef0123456789abcdef\"\n[ledger]\nbackend = \"embedded\"\npath = \"x\"\n[upstreams.models]\nurl = \"http://127.0.0.1:1\"\n{ROUTES}\n[stripe]\nmode = \"{mode}\"\nwebhook_secrets = [\"{}\"]\napi_key = \"rk_test_1\"\ncredits_per_unit = {{ usd = 1 }}\n{more}\n",
-            super::fake::SECRET
-        );
-        let read = config::parse(&text, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()));
-        let config = read.unwrap_or_else(|problems| panic!("{problems}"));
-        let rules = Rules::of(&config).expect("it is there");
+        let rules = rules(mode, more);
         let desk = Arc::new(Desk::new(
             Arc::clone(&store) as _,
             Arc::clone(&store) as _,
@@ -196,6 +201,12 @@ impl Inside {
             clock,
             _folder: folder,
         }
+    }
+
+    /// The configuration is another from now on.
+    pub(super) fn reload(&self, mode: &str, more: &str) {
+        let stripe = Some(Arc::clone(&self.stripe) as _);
+        self.desk.reload(rules(mode, more), stripe);
     }
 
     /// The door that events come by.

@@ -81,9 +81,8 @@ impl Debtor {
     }
 
     async fn is_shut(&self) {
-        let reason = format!("line:{}", self.customer);
         within("it is shut", async {
-            while self.till.reasons(&self.customer).await != [reason.clone()] {
+            while self.till.reasons(&self.customer).await != ["line"] {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
@@ -167,7 +166,15 @@ async fn a_slice_that_fails_takes_the_line_away_on_all_proxies_and_a_bought_pack
     assert_eq!(on_second().await, 403);
     let mut refused = shop.buy(&debtor.key, "/v1/rerank").await;
     assert_eq!(refused.status(), 403);
-    assert_eq!(refused.json().await["reasons"], json!(["line"]));
+    let said = refused.json().await;
+    assert_eq!(said["reasons"], json!(["line"]));
+    assert!(
+        said["detail"]
+            .as_str()
+            .expect("words")
+            .contains("buying a pack opens it"),
+        "{said}"
+    );
     assert_eq!(debtor.till.stripe.calls_of(CHARGE).len(), 1);
     // A pack is bought, which an account that is shut may do, and pays what was owed.
     let client = shop.client(&debtor.key);
@@ -235,10 +242,7 @@ impl Buyer {
     async fn stands_at(&self, credits: i64, shut: bool) {
         let found = self.inside.stands(&self.customer).await.expect("an account");
         let credits = Credits::from_micros(credits * 1_000_000).expect("few");
-        let reasons: Vec<String> = shut
-            .then(|| format!("line:{}", self.customer))
-            .into_iter()
-            .collect();
+        let reasons: Vec<String> = shut.then(|| "line".to_owned()).into_iter().collect();
         assert_eq!(found, (credits, reasons));
     }
 }
@@ -294,6 +298,47 @@ async fn who_has_no_card_has_no_line() {
     buyer.is_looked_at().await;
     buyer.stands_at(-1, true).await;
     assert_eq!(buyer.tried(), 0);
+}
+
+/// The operator takes the charging of slices out of the configuration while an account is shut for one.
+#[tokio::test]
+async fn who_was_shut_for_a_slice_is_let_out_when_slices_are_charged_no_more() {
+    for pays in [false, true] {
+        let mut buyer = debtor("ledger", 14).await;
+        let card = buyer.card.clone();
+        buyer
+            .inside
+            .stripe
+            .world()
+            .set_outcome(&card, Outcome::FRAUDULENT);
+        buyer.uses(1).await;
+        buyer.is_looked_at().await;
+        buyer.stands_at(-1, true).await;
+        let without = LINE.replace("bill_every = 1", "");
+        buyer.inside.reload("ledger", &without);
+        if pays {
+            buyer.inside.stripe.world().set_outcome(&card, Outcome::Paid);
+            buyer.pays(3).await;
+            buyer.stands_at(2, false).await;
+        } else {
+            buyer.inside.desk.watch_all().await.expect("nothing fails");
+            buyer.works().await;
+            buyer.stands_at(-1, false).await;
+        }
+    }
+}
+
+/// The longest name that an account may have.
+#[tokio::test]
+async fn an_account_with_a_long_name_is_shut_for_a_slice_too() {
+    let name = "a".repeat(128);
+    let mut buyer = Buyer::named(Some(&name), Some("post"), "ledger", 15, LINE).await;
+    let card = buyer.card.clone();
+    buyer.inside.stripe.world().set_outcome(&card, Outcome::NO_FUNDS);
+    buyer.uses(1).await;
+    buyer.is_looked_at().await;
+    let (_, reasons) = buyer.inside.stands(&name).await.expect("an account");
+    assert_eq!(reasons, ["line"]);
 }
 
 /// In whatever state the desk crashes, and whatever call is lost: what is owed is charged once, and in the end less than a slice is owed, or the account is shut.

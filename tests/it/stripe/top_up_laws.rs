@@ -51,6 +51,17 @@ impl Buyer {
 
     /// On a plan of the configuration that has these lines.
     pub(super) async fn on(plan: Option<&str>, mode: &str, seed: u64, more: &str) -> Buyer {
+        Buyer::named(None, plan, mode, seed, more).await
+    }
+
+    /// Whose account has this name.
+    pub(super) async fn named(
+        name: Option<&str>,
+        plan: Option<&str>,
+        mode: &str,
+        seed: u64,
+        more: &str,
+    ) -> Buyer {
         let inside = Inside::open_with(mode, seed, more);
         let made = inside.stripe.world().create_customer(&json!({}));
         let customer = made.expect("a customer")["id"]
@@ -58,7 +69,7 @@ impl Buyer {
             .expect("an id")
             .to_owned();
         let card = inside.stripe.world().attach_card(&customer, &Card::good());
-        let account = AccountId::new(&customer).expect("an id");
+        let account = AccountId::new(name.unwrap_or(&customer)).expect("an id");
         let create = Command::SetAccount {
             account: account.clone(),
             expected: None,
@@ -114,6 +125,22 @@ impl Buyer {
             detail: Note::by("test", "test").detail(),
         };
         self.inside.store.execute(&adjust).await.expect("nothing fails");
+    }
+
+    /// Pays on some page, which Stripe tells of, for so many credits.
+    pub(super) async fn pays(&self, credits: u32) {
+        let asked = json!({
+            "amount": 100 * credits, "currency": "usd", "customer": self.customer, "payment_method": self.card, "confirm": true,
+            "off_session": true, "error_on_requires_action": true, "metadata": {"faregate_credits": credits.to_string()},
+        });
+        let event = {
+            let mut world = self.inside.stripe.world();
+            world.create_payment_intent(&asked).expect("a payment");
+            let told = world.events_of("payment_intent.succeeded");
+            told.last().expect("an event").payload.clone()
+        };
+        assert!(self.inside.deliver(&event).await);
+        self.works().await;
     }
 
     /// It is seen to run low, and all that is due is done.

@@ -22,7 +22,7 @@ use crate::stripe::facts::{Fact, Telling, read};
 
 use super::super::memo::{Document, Done, Rules, Want};
 use super::super::sales::buyer;
-use super::super::top_up::{Came, Charge, Stand, TOP_UP, TopUpMemo, Why};
+use super::super::top_up::{Came, Charge, SHUT, Stand, TOP_UP, TopUpMemo, Why};
 use super::Desk;
 use super::settle::{Ended, Stored, Tried};
 use means::Unfound;
@@ -86,7 +86,8 @@ impl Desk {
         let changes = self.watch.changes();
         let mut marks = HashMap::new();
         let mut cursor = None;
-        while self.rules().stripe.charges_absent() {
+        // Also where nobody is charged any more: whoever was shut for what was owed then is let out.
+        loop {
             let page = self.memos.memos("top_up", cursor.as_deref(), PAGE_MAX).await?;
             for (name, kept) in &page.items {
                 let Document::TopUp(memo) = Stored::read(name, Some(kept))?.document else {
@@ -196,11 +197,10 @@ impl Desk {
             return Ok(stand);
         };
         let (account, settings) = (&statement.account, &statement.account.settings);
-        let own = format!("line:{}", account.id);
         let spent = account.available().saturating_add(account.gauge.held);
         stand.owes = spent.negated().at_least_zero();
         stand.every = rules.stripe.slices.of(settings.plan.as_ref());
-        stand.chargeable = settings.reasons.iter().all(|reason| reason.as_str() == own);
+        stand.chargeable = settings.reasons.iter().all(|reason| reason.as_str() == SHUT);
         if settings.reasons.is_empty() {
             stand.available = Some(account.available());
         }

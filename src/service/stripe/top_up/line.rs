@@ -16,6 +16,9 @@ use super::{BACK_OFF, Charge, Held, Stand, TOP_UP, TopUpMemo, Why};
 /// Within so many seconds of the word that credits are taken back they are.
 const TAKEN_WITHIN: i64 = 60;
 
+/// Why an account is shut that has not paid a slice. Which slice it was stands in its memo.
+pub const SHUT: &str = "line";
+
 /// What is remembered of what is owed.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -97,7 +100,7 @@ impl TopUpMemo {
         }
         let id = named(account, AccountId::new)?;
         let shut = owes && self.line.failed.is_some();
-        if let Some(want) = self.line.said.change(&id, &format!("line:{account}"), shut) {
+        if let Some(want) = self.line.said.change(&id, SHUT, shut) {
             return Ok(Some(want));
         }
         let waits = self.line.failed.is_some_and(|failed| stand.now < failed.until);
