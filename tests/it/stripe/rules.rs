@@ -1,9 +1,12 @@
 //! The rules by which Stripe's credits and the ledger's stay the same (R1 to R14 of the reconciliation), one test each at least.
 
+use std::time::Duration;
+
 use faregate::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
-use super::till::{GRANTS, Till};
+use super::till::{GRANTS, Setup, Till};
+use crate::rig::within;
 
 #[tokio::test]
 async fn r1_a_grant_gives_its_credits_once_whatever_tells_of_it() {
@@ -191,8 +194,13 @@ async fn r6_w11_a_grant_that_starts_later_is_not_spent_before_and_one_that_is_ov
 }
 
 #[tokio::test]
-async fn r7_a_void_takes_what_is_unspent_and_no_more() {
-    let till = Till::open(GRANTS).await;
+async fn r7_a_void_takes_what_is_unspent_and_no_more_and_what_was_spent_is_told() {
+    let reports = "[stripe.usage]\nevent_name = \"ai_spend\"\nevery = \"1h\"";
+    let till = Till::open(Setup {
+        more: reports,
+        ..GRANTS
+    })
+    .await;
     let customer = till.stripe.customer(&[]);
     let grant = till.grant(&customer, 100, json!({}));
     till.stripe.deliver_all().await;
@@ -208,6 +216,13 @@ async fn r7_a_void_takes_what_is_unspent_and_no_more() {
         (&json!("0.750000"), &json!("0.250000"))
     );
     assert_eq!(till.shop.buy(&key, "/v1/rerank").await.status(), 402);
+    let told = "a grant was voided at Stripe of which some was spent";
+    within("it is told", async {
+        while !till.shop.faregate.process().said().contains(told) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
     till.shop.verify().await;
 }
 

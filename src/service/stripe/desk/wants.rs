@@ -130,10 +130,29 @@ impl Desk {
                 let why = format!("the ledger refused the grant: {refusal:?}");
                 return Ok(Tried::Came(Done::Refused(why)));
             }
-            Ok(_) => return Ok(Tried::Came(Done::Done)),
+            Ok(changed) => {
+                if facts.voided_at.is_some() && !changed.replayed && rules.stripe.usage.is_some() {
+                    self.tell_of_void(account, facts).await?;
+                }
+                return Ok(Tried::Came(Done::Done));
+            }
         }
         self.make_account(account, rules).await?;
         self.command(&command).await
+    }
+
+    /// R7: what was spent of a grant that is void now is invoiced all the same, and nothing pays it but the customer's card.
+    async fn tell_of_void(&self, account: &AccountId, facts: &GrantFacts) -> Result<(), LedgerError> {
+        let statement = self.ledger.statement(account).await?;
+        let lots = statement.map(|statement| statement.grants).unwrap_or_default();
+        let spent = lots
+            .iter()
+            .find(|lot| lot.facts.id == facts.id)
+            .map(|lot| lot.drawn);
+        if let Some(spent) = spent.filter(|spent| !spent.is_zero()) {
+            tracing::error!(%account, grant = %facts.id, %spent, "a grant was voided at Stripe of which some was spent: the next invoice asks the customer's card for that");
+        }
+        Ok(())
     }
 
     /// Makes an account on the plan for those who pay; one that is there stays as it is.
