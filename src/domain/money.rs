@@ -289,6 +289,22 @@ mod tests {
             let currency = currency(name);
             assert_eq!((currency.exponent(), currency.step()), (exponent, step), "{name}");
         }
+        let all = |names: &str| names.split(' ').map(currency).collect::<Vec<_>>();
+        let whole = all("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf");
+        let thousands = all("bhd jod kwd omr tnd");
+        for first in b'a'..=b'z' {
+            for second in b'a'..=b'z' {
+                for third in b'a'..=b'z' {
+                    let any = Currency([first, second, third]);
+                    let exponent = match any {
+                        any if whole.contains(&any) => 0,
+                        any if thousands.contains(&any) => 3,
+                        _ => 2,
+                    };
+                    assert_eq!(any.exponent(), exponent, "{any}");
+                }
+            }
+        }
         assert!(WHOLE.is_sorted() && THOUSANDS.is_sorted() && CHARGE_MIN.is_sorted());
     }
 

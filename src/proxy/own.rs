@@ -44,6 +44,9 @@ const SIGNATURE: &str = "stripe-signature";
 /// The longest body that they take, in bytes.
 const BODY_MAX: u64 = 1024 * 1024;
 
+/// The longest event that is taken, in bytes; Stripe's have a few thousand. What of it is too long to be told is found by a look at the objects.
+const WEBHOOK_MAX: u64 = 256 * 1024;
+
 /// An event's body has to come in this time: Stripe's is one packet or two.
 const WEBHOOK_WITHIN: Duration = Duration::from_secs(5);
 
@@ -196,7 +199,7 @@ async fn webhook(
         let what = "an event of Stripe has one header Stripe-Signature";
         return Err(Fault::Unreadable(what.into()));
     };
-    let limit = units::limit(BODY_MAX, live.body_timeout.min(WEBHOOK_WITHIN));
+    let limit = units::limit(WEBHOOK_MAX, live.body_timeout.min(WEBHOOK_WITHIN));
     let share = worker.room.share_of(WEBHOOK);
     let body = read_within(body, limit, share).await.map_err(units::fault)?;
     own.webhook(signature.as_bytes(), body).await.map_err(Fault::from)

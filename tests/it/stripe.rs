@@ -1,11 +1,13 @@
 //! What the gate does with Stripe, against a fake of it.
 
+mod again;
 mod audit;
 mod buying;
 mod client;
 mod cutoff;
 pub(crate) mod fake;
 mod flood;
+mod hostile;
 mod inside;
 mod killed;
 mod laws;

@@ -325,6 +325,33 @@ async fn an_operator_buys_for_an_account_and_a_paused_account_may_buy() {
 }
 
 #[tokio::test]
+async fn r8_at_stripes_limit_of_grants_what_was_bought_is_credited_here_and_told_to_stripe_later() {
+    let till = Till::open(grants()).await;
+    let key = till.shop.customer("acme", "0").await;
+    let session = till.page(&key).await;
+    let customer = till.stripe.newest("customer").expect("a customer")["id"].clone();
+    let customer = customer.as_str().expect("an id");
+    let given: Vec<String> = (0..100).map(|_| till.grant(customer, 1, json!({}))).collect();
+    till.stripe.buy(&session, &good());
+    till.stripe.deliver(&Delivering::well()).await;
+    // A hundred cents, and the pack.
+    till.has("acme", "12.000000").await;
+    till.try_sync().await;
+    assert_eq!(till.meter("faregate_stripe_parked ").await, 1.0);
+    let made = |till: &Till| till.stripe.world().grants_of(customer).len();
+    assert_eq!(made(&till), 100);
+    // One that is gone makes room: the grant stands at Stripe for what was credited, and credits nothing more.
+    till.stripe.world().void_grant(&given[0]).expect("a void");
+    till.stripe.deliver(&Delivering::well()).await;
+    till.sync().await;
+    assert_eq!(made(&till), 101);
+    till.stripe.deliver(&Delivering::well()).await;
+    assert_eq!(till.show("acme").await["available"], "11.990000");
+    assert_eq!(till.meter("faregate_stripe_parked ").await, 0.0);
+    till.done().await;
+}
+
+#[tokio::test]
 async fn r5_where_grants_are_what_credits_a_purchase_makes_one_at_stripe_and_a_refund_takes_of_it() {
     let till = Till::open(grants()).await;
     let key = till.shop.customer("acme", "0").await;

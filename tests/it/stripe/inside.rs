@@ -50,6 +50,8 @@ pub(super) struct Shaky {
     inner: EmbeddedLedger,
     /// Of a thousand calls so many fail.
     luck: Mutex<(Chance, u64)>,
+    /// After so many calls one fails, before or after it was done.
+    crash: Mutex<Option<(u64, bool)>>,
 }
 
 impl Shaky {
@@ -57,8 +59,23 @@ impl Shaky {
         self.luck.lock().expect("unpoisoned").1 = per_mille;
     }
 
+    /// From now on the n-th call fails, before it is done or after, and no other.
+    pub(super) fn crash_at(&self, nth: u64, after: bool) {
+        *self.crash.lock().expect("unpoisoned") = Some((nth, after));
+    }
+
+    pub(super) fn has_crashed(&self) -> bool {
+        self.crash.lock().expect("unpoisoned").is_none()
+    }
+
     /// Nothing, or whether it fails after it was done.
     fn fault(&self) -> Option<bool> {
+        let mut crash = self.crash.lock().expect("unpoisoned");
+        match &mut *crash {
+            Some((0, _)) => return crash.take().map(|(_, after)| after),
+            Some((nth, _)) => *nth -= 1,
+            None => {}
+        }
         let mut luck = self.luck.lock().expect("unpoisoned");
         let fails = luck.0.next() % 1_000 < luck.1;
         fails.then(|| luck.0.percent(50))
@@ -184,6 +201,7 @@ impl Inside {
         let store = Arc::new(Shaky {
             inner,
             luck: Mutex::new((Chance::new(seed ^ 0x5eed), 0)),
+            crash: Mutex::default(),
         });
         let stripe = Arc::new(Direct::new(START, seed ^ 0xca11));
         let rules = rules(mode, more);
@@ -266,6 +284,14 @@ impl Inside {
         let id = AccountId::new(id).expect("an id");
         let statement = self.store.inner.statement(&id).await.expect("nothing fails");
         statement.map(|statement| statement.account)
+    }
+
+    /// When its grants end.
+    pub(super) async fn ends_of(&self, id: &str) -> Vec<Timestamp> {
+        let id = AccountId::new(id).expect("an id");
+        let statement = self.store.inner.statement(&id).await.expect("nothing fails");
+        let grants = statement.into_iter().flat_map(|statement| statement.grants);
+        grants.map(|grant| grant.facts.expires_at).collect()
     }
 
     pub(super) async fn stands(&self, id: &str) -> Option<(Credits, Vec<String>)> {

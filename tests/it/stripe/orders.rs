@@ -38,7 +38,7 @@ async fn in_all_orders(
         let made = inside.stripe.world().create_customer(&json!({}));
         let customer = text(&made.expect("a customer"), "id");
         let from = inside.stripe.world().events().len();
-        story(&inside, &customer);
+        let object = story(&inside, &customer);
         inside.advance(0);
         let told: Vec<Value> = {
             let world = inside.stripe.world();
@@ -57,6 +57,12 @@ async fn in_all_orders(
         let order = &all[nth];
         assert_eq!(available.micros(), micros, "{order:?}");
         assert_eq!(!reasons.is_empty(), shut, "{order:?}: {reasons:?}");
+        if mode == "grants" {
+            let end = inside.stripe.world().object(&object)["expires_at"].clone();
+            let end = end.as_i64().expect("an end");
+            let end = faregate::domain::time::Timestamp::from_micros(end * 1_000_000);
+            assert_eq!(inside.ends_of(&customer).await, [end], "{order:?}");
+        }
         nth += 1;
         if nth == all.len() {
             break;
@@ -66,7 +72,7 @@ async fn in_all_orders(
 }
 
 #[tokio::test]
-async fn w1_w5_a_grants_tellings_come_to_the_same_in_all_orders() {
+async fn w1_w2_r4_a_grants_tellings_come_to_the_same_in_all_orders() {
     let story = |inside: &Inside, customer: &str| {
         let mut world = inside.stripe.world();
         let end = world.now() + 500_000_000;

@@ -42,6 +42,21 @@ async fn r1_a_grant_gives_its_credits_once_whatever_tells_of_it() {
 }
 
 #[tokio::test]
+async fn r1_a_grant_that_a_look_at_stripe_found_first_is_not_given_again_by_its_event() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    till.grant(&customer, 5000, json!({}));
+    let late = till.stripe.take_undelivered();
+    till.sync().await;
+    assert_eq!(till.show(&customer).await["available"], "50.000000");
+    for event in &late {
+        assert_eq!(till.stripe.send_signed(event).await.status, Some(200));
+    }
+    assert_eq!(till.show(&customer).await["granted"], "50.000000");
+    till.shop.verify().await;
+}
+
+#[tokio::test]
 async fn r1_an_account_is_the_one_that_the_operator_named() {
     let till = Till::open(GRANTS).await;
     // On the grant, on the customer, and on nothing.

@@ -5,14 +5,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::fake::{Card, Fault, Outcome};
-use super::till::{GRANTS, LEDGER, Setup, Till};
+use super::till::{GRANTS, LEDGER, Setup, Till, config};
+use crate::product::shop::Shop;
 use crate::rig::process::Finished;
 
 const MONTH: i64 = 31 * 86_400;
 
 impl Till {
     /// `faregate stripe sync`, whatever comes of it.
-    async fn try_sync(&self) -> (Finished, Value) {
+    pub(super) async fn try_sync(&self) -> (Finished, Value) {
         let spawn = self.shop.faregate.cli(["stripe", "sync", "--json"]);
         let done = spawn.run().await;
         let gate = self.shop.faregate.process();
@@ -257,6 +258,42 @@ impl super::fake::FakeStripe {
     fn early_warning(&self, charge: &str) {
         self.world().early_fraud_warning(charge);
     }
+}
+
+/// A gate whose ledger is new, as after one that was lost: what Stripe tells it at its start is what the events told the first.
+#[tokio::test]
+async fn w12_at_its_start_a_gate_with_an_empty_ledger_comes_to_what_the_events_came_to() {
+    let till = Till::open(GRANTS).await;
+    let kept = till.stripe.customer(&[("faregate_account", "acme")]);
+    let void = till.stripe.customer(&[("faregate_account", "initech")]);
+    let (owing, _) = till.subscribed();
+    for (customer, cents) in [(&kept, 5000), (&kept, 300), (&void, 700), (&owing, 100)] {
+        till.grant(customer, cents, json!({}));
+    }
+    let (_, charge) = till.pay(&kept, 100, json!({}));
+    till.stripe.advance(60);
+    let grants = till.stripe.world().grants_of(&void);
+    let grant = grants[0]["id"].as_str().expect("an id").to_owned();
+    till.stripe.world().void_grant(&grant).expect("a void");
+    till.stripe.early_warning(&charge);
+    till.stripe.deliver_all().await;
+    till.has("acme", "53.000000").await;
+    let anew = Shop::with(GRANTS.ledger, &config(&GRANTS, &till.stripe)).await;
+    let again = Till {
+        shop: anew,
+        stripe: till.stripe,
+    };
+    for account in ["acme", "initech", &owing] {
+        let first = till.shop.account(account).await;
+        let second = again
+            .has(account, first["available"].as_str().expect("a sum"))
+            .await;
+        for same in ["available", "reasons", "plan"] {
+            assert_eq!(first[same], second[same], "{account} {same}");
+        }
+    }
+    assert_eq!(again.reasons("acme").await.len(), 1);
+    again.shop.verify().await;
 }
 
 #[tokio::test]

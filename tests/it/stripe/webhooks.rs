@@ -69,6 +69,16 @@ async fn w9_an_unlisted_currency_is_parked_and_given_when_it_is_listed() {
     // Yen have no minor unit: 500 of them at a hundredth.
     till.has(&customer, "5.000000").await;
     assert_eq!(till.counted("billing.credit_grant.created", "parked").await, 1);
+    // The operator is told of it, until it has a rate.
+    till.try_sync().await;
+    assert_eq!(till.meter("faregate_stripe_parked ").await, 1.0);
+    let rest = super::till::config(&GRANTS, &till.stripe);
+    let listed = |text: String| text.replacen("{ usd = 1,", "{ eur = 1.08, usd = 1,", 1);
+    till.shop.configure_with(GRANTS.ledger, &rest, listed);
+    till.shop.cli(["reload"]).await;
+    till.sync().await;
+    assert_eq!(till.show(&customer).await["available"], "59.000000");
+    assert_eq!(till.meter("faregate_stripe_parked ").await, 0.0);
 }
 
 #[tokio::test]
@@ -105,6 +115,25 @@ async fn w10_what_cannot_be_credited_is_kept_for_a_person_and_answered_well() {
     }
     let granted = till.show(&customer).await;
     assert!(granted.is_null() || granted["granted"] == "0.000000", "{granted}");
+}
+
+#[tokio::test]
+async fn w10_what_is_of_a_customer_whom_stripe_does_not_know_is_kept_and_alarmed() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    till.grant(&customer, 100, json!({}));
+    let mut strange = till.stripe.world().events_of("billing.credit_grant.created")[0]
+        .payload
+        .clone();
+    strange["id"] = json!("evt_strange");
+    strange["data"]["object"]["id"] = json!("credgr_strange");
+    strange["data"]["object"]["customer"] = json!("cus_nobody");
+    let answer = till.send(&strange).await;
+    assert_eq!(answer.status(), 200);
+    till.try_sync().await;
+    assert_eq!(till.meter("faregate_stripe_parked ").await, 1.0);
+    assert_eq!(till.show("cus_nobody").await, serde_json::Value::Null);
+    till.has(&customer, "1.000000").await;
 }
 
 #[tokio::test]
