@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::fake::{Card, Delivering, Outcome};
 use super::till::{LEDGER, Setup, Till};
 use crate::rig::client::Answer;
+use crate::rig::within;
 
 const VERIFY: &str = "/faregate/v1/verify";
 
@@ -344,11 +345,16 @@ async fn a_trial_runs_up_gpu_heavy_usage_its_card_bounces_and_the_next_request_i
     assert_eq!(till.verified(&key).await["status"], "verified");
     // Everything at once, as a script would: pictures by the dozen, each of which keeps a GPU busy.
     let connection = till.shop.client(&key).connect().await;
-    let images = |n: u32| {
-        connection
-            .post("/v1/images/generations", json!({ "n": n }).to_string())
-            .header("content-type", "application/json")
+    let ask = |body: String| {
+        let request = connection.post("/v1/images/generations", body);
+        request.header("content-type", "application/json")
     };
+    let images = |n: u32| ask(json!({ "n": n }).to_string());
+    // A worker may go by the plan before for a moment; what cannot be read costs nothing.
+    within("the plan opens", async {
+        while ask("[".to_owned()).send().await.status() != 400 {}
+    })
+    .await;
     let mut paid = 0;
     for _ in 0..20 {
         let request = images(12);
