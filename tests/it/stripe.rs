@@ -11,6 +11,7 @@ mod hostile;
 mod inside;
 mod killed;
 mod laws;
+mod limits;
 mod line;
 mod load;
 mod oracle;

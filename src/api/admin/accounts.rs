@@ -73,8 +73,14 @@ impl Admin {
 
     pub(super) async fn create_account(&self, call: &Call<'_>) -> Result<Reply, Problem> {
         let body: PlanBody = reply::read(call.request.body())?;
-        self.change(call, AccountChange::Create(body.plan(&self.operations.plans())?))
-            .await
+        let change = AccountChange::Create(body.plan(&self.operations.plans())?);
+        let account = call.account()?;
+        accounts::set(&self.ledger, &account, change, &call.by).await?;
+        // A dispute or a failed payment may have been told of before.
+        if let Some(desk) = self.operations.desk() {
+            desk.account_is_made(&account).await?;
+        }
+        self.account_reply(&account).await
     }
 
     pub(super) async fn pause(&self, call: &Call<'_>, pause: bool) -> Result<Reply, Problem> {

@@ -15,6 +15,9 @@ const SUBSCRIPTIONS_MAX: usize = 100;
 /// The most memos that wait for a customer to have an account.
 const WAITING_MAX: usize = 200;
 
+/// What the account's reasons begin with.
+const REASON: &str = "subscription:";
+
 /// What is remembered of a customer.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -128,7 +131,15 @@ impl CustomerMemo {
         self.take_items(subscription);
         self.subscriptions.insert(subscription.id.clone(), new);
         while self.subscriptions.len() > SUBSCRIPTIONS_MAX {
-            let key = |(id, s): (&String, &Standing)| (!is_over(&s.status), s.at, id.clone());
+            // Last the troubled ones: they may shut the account.
+            let rank = |status: &str| {
+                if is_over(status) {
+                    0
+                } else {
+                    1 + u8::from(!is_open(status))
+                }
+            };
+            let key = |(id, s): (&String, &Standing)| (rank(&s.status), s.at, id.clone());
             let Some((.., oldest)) = self.subscriptions.iter().map(key).min() else {
                 return;
             };
@@ -223,7 +234,7 @@ impl CustomerMemo {
         };
         let Some(account) = self.owner.account() else {
             let owner = self.owner.clone();
-            let troubled = self.subscriptions.values().any(shuts);
+            let troubled = !self.waiting.is_empty() || self.subscriptions.values().any(shuts);
             return troubled.then_some(Want::Owner(Whose::Customer { owner, pays: false }));
         };
         let CustomerMemo {
@@ -231,7 +242,13 @@ impl CustomerMemo {
         } = self;
         let change = subscriptions
             .iter()
-            .find_map(|(id, standing)| said.change(&account, &format!("subscription:{id}"), shuts(standing)));
+            .find_map(|(id, standing)| said.change(&account, &format!("{REASON}{id}"), shuts(standing)));
+        // One that is remembered no more counts as canceled.
+        let gone = said.present().find(|reason| {
+            let of = reason.strip_prefix(REASON);
+            another_is_open && of.is_some_and(|id| !subscriptions.contains_key(id))
+        });
+        let change = change.or_else(|| said.change(&account, &gone?, false));
         change.or_else(|| self.bill(rules))
     }
 

@@ -4,6 +4,7 @@
 //! done, and noted as done afterwards. A crash between any two steps leaves a memo that is due, and whoever looks at due memos next goes on with it
 //! ([`Desk::work`]).
 
+mod awaited;
 mod owner;
 mod parked;
 mod pinned;

@@ -51,6 +51,16 @@ impl Said {
             _ => return,
         };
         self.about.remove(reason.as_str());
-        self.told.insert(reason.to_string(), present);
+        if present {
+            self.told.insert(reason.to_string(), present);
+        } else {
+            self.told.remove(reason.as_str());
+        }
+    }
+
+    /// The reasons that the account has, or is about to be told of.
+    pub(super) fn present(&self) -> impl Iterator<Item = String> {
+        let told = self.told.iter().filter(|(_, present)| **present);
+        told.map(|(reason, _)| reason).chain(&self.about).cloned()
     }
 }

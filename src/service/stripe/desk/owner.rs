@@ -82,7 +82,8 @@ impl Desk {
         api: bool,
     ) -> Result<Tried, LedgerError> {
         let Some(customer) = &owner.customer else {
-            return self.found(owner, owner.named.as_deref(), pays, rules).await;
+            let found = self.found(owner, owner.named.as_deref(), pays, rules).await?;
+            return self.unless_awaited(found, owner.named.as_deref(), memo).await;
         };
         let Ok(name) = MemoName::new("customer", customer) else {
             return Ok(refused(format!("{customer:?} is no customer's id")));
@@ -123,11 +124,26 @@ impl Desk {
             }
         })
         .await?;
-        Ok(if settled_in {
-            Tried::Ends(Ended::Again)
-        } else {
-            found
-        })
+        if settled_in {
+            return Ok(Tried::Ends(Ended::Again));
+        }
+        self.unless_awaited(found, Some(&account), &name).await
+    }
+
+    /// Where there is no account of this name, the memo is looked at when it is made.
+    async fn unless_awaited(
+        &self,
+        found: Tried,
+        account: Option<&str>,
+        memo: &MemoName,
+    ) -> Result<Tried, LedgerError> {
+        let account = account.and_then(|name| AccountId::new(name).ok());
+        if let (Tried::Ends(Ended::Nothing), Some(account)) = (&found, account)
+            && self.await_account(&account, memo).await?
+        {
+            return Ok(Tried::Ends(Ended::Again));
+        }
+        Ok(found)
     }
 
     /// From now on this customer is this account, unless it is another's already.

@@ -47,9 +47,13 @@ impl Desk {
         Ok(received)
     }
 
-    /// Tries everything again that is parked; how much is parked still.
-    pub(super) async fn try_parked(&self) -> Result<usize, LedgerError> {
-        for (what, parked) in self.all_parked().await? {
+    /// Tries again what is parked, 2,000 at a time; how much is parked still, and where the next time goes on.
+    pub(super) async fn try_parked(
+        &self,
+        from: Option<String>,
+    ) -> Result<(usize, Option<String>), LedgerError> {
+        let (parked, next) = self.all_parked(from).await?;
+        for (what, parked) in parked {
             match self.try_one(&what, &parked).await {
                 Ok(true) => {
                     self.unpark(&what).await?;
@@ -59,17 +63,19 @@ impl Desk {
                 Err(error) => tracing::error!(what, %error, "could not try again what is parked"),
             }
         }
-        self.count_parked().await
+        Ok((self.count_parked().await?, next))
     }
 
-    /// How much is parked.
+    /// How much is parked; of more than 2,000 that many.
     pub(super) async fn count_parked(&self) -> Result<usize, LedgerError> {
-        Ok(self.all_parked().await?.len())
+        Ok(self.all_parked(None).await?.0.len())
     }
 
-    async fn all_parked(&self) -> Result<Vec<(String, Parked)>, LedgerError> {
+    async fn all_parked(
+        &self,
+        mut cursor: Option<String>,
+    ) -> Result<(Vec<(String, Parked)>, Option<String>), LedgerError> {
         let mut all = Vec::new();
-        let mut cursor: Option<String> = None;
         while all.len() < PARKED_AGAIN_MAX {
             let page = self.parked(cursor.as_deref(), PAGE_MAX).await?;
             all.extend(page.items);
@@ -78,7 +84,7 @@ impl Desk {
                 break;
             }
         }
-        Ok(all)
+        Ok((all, cursor))
     }
 
     /// Whether it is not parked any more.

@@ -45,6 +45,9 @@ pub use books::Drift;
 /// The most problems and differences that a report lists.
 const LISTED_MAX: usize = 1_000;
 
+/// The kind of what is parked.
+const PARKED: &str = "parked";
+
 /// After so many customers in a row about whom Stripe did not answer, the rest waits for the next run.
 const SILENT_MAX: u32 = 5;
 
@@ -217,7 +220,13 @@ impl Run {
         self.report.complete = true;
         self.events().await?;
         self.objects().await?;
-        self.report.parked = self.desk.try_parked().await?;
+        let from = self.state.walks.remove(PARKED);
+        let (parked, next) = self.desk.try_parked(from).await?;
+        self.report.parked = parked;
+        if let Some(next) = next {
+            self.report.complete = false;
+            self.state.walks.insert(PARKED.to_owned(), next);
+        }
         let now = self.desk.seconds();
         self.state.ended_at = now;
         let report = &mut self.report;

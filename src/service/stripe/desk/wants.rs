@@ -2,7 +2,7 @@
 
 use crate::domain::command::{AccountChange, Command};
 use crate::domain::credits::Credits;
-use crate::domain::grant::{GrantFacts, GrantState};
+use crate::domain::grant::{GrantFacts, GrantState, LIVE_GRANTS_MAX};
 use crate::domain::ids::{AccountId, GrantId};
 use crate::domain::refusal::Refusal;
 use crate::ledger::LedgerError;
@@ -127,7 +127,12 @@ impl Desk {
             Err(ControlError::Refused(Refusal::UnknownAccount)) => {}
             Err(ControlError::Failed(error)) => return Err(error),
             Err(ControlError::Refused(refusal)) => {
-                let why = format!("the ledger refused the grant: {refusal:?}");
+                let why = match refusal {
+                    Refusal::OutOfRange("the number of grants") => format!(
+                        "account {account} has {LIVE_GRANTS_MAX} grants that are not used up or over, and can have no more: it comes in when one of them is"
+                    ),
+                    refusal => format!("the ledger refused the grant: {refusal:?}"),
+                };
                 return Ok(Tried::Came(Done::Refused(why)));
             }
             Ok(changed) => {
