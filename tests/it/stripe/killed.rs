@@ -75,7 +75,8 @@ impl Stage {
                 format!("backend = \"redis\"\nurl = \"{url}\"\ntimeout = \"10s\"\nhold_ttl = \"2s\"");
             (Some(Store { redis, wire }), &*Box::leak(ledger.into_boxed_str()))
         } else {
-            (None, setup.ledger)
+            let ledger = format!("{}\nhold_ttl = \"2s\"", setup.ledger);
+            (None, &*Box::leak(ledger.into_boxed_str()))
         };
         let till = Till::open(Setup { ledger, ..setup }).await;
         let steps = Steps::of(&till.stripe, store.as_ref().map(|store| &store.wire));
@@ -85,7 +86,6 @@ impl Stage {
     /// One that is at rest.
     async fn of(flow: Flow, mode: &str, on_redis: bool) -> Stage {
         let stage = Stage::open(flow.setup(mode), on_redis).await;
-        flow.prepare(&stage);
         stage.check(flow, &Who::nobody()).await;
         stage
     }
@@ -205,12 +205,12 @@ impl Stage {
 
     /// One run, killed at a step where one is given; the steps up to there, and whether it was.
     async fn run(&mut self, flow: Flow, nth: usize, hold: Option<(usize, Side)>) -> (Vec<String>, bool) {
-        let who = flow.begin(self, nth).await;
+        let who = Box::pin(flow.begin(self, nth)).await;
         self.rest().await;
         let struck = self.store.as_ref().map_or(0, |store| store.wire.counts().struck);
         self.steps.count(hold);
         let done = async {
-            flow.act(self, &who).await;
+            Box::pin(flow.act(self, &who)).await;
             self.rest().await;
         };
         let killed = tokio::select! {
@@ -221,7 +221,12 @@ impl Stage {
         let seen = self.steps.stop();
         if killed {
             self.kill().await;
-            within_time(2 * PATIENCE, "the flow after the kill", flow.act(self, &who)).await;
+            within_time(
+                2 * PATIENCE,
+                "the flow after the kill",
+                Box::pin(flow.act(self, &who)),
+            )
+            .await;
         }
         self.rest().await;
         self.check(flow, &who).await;
@@ -230,7 +235,7 @@ impl Stage {
 
     /// What was paid is credited, once, and nothing differs.
     async fn check(&self, flow: Flow, who: &Who) {
-        flow.check(self, who).await;
+        Box::pin(flow.check(self, who)).await;
         let sync = self.till.shop.faregate.cli(["stripe", "sync", "--json"]);
         let report = sync.run().await.ok().json();
         assert_eq!(
@@ -239,7 +244,7 @@ impl Stage {
             "{report:#}"
         );
         self.rest().await;
-        flow.check(self, who).await;
+        Box::pin(flow.check(self, who)).await;
         self.till.stripe.assert_clean();
     }
 }
@@ -297,19 +302,19 @@ fn chosen(steps: usize, seed: u64) -> Option<BTreeSet<(usize, bool)>> {
 
 /// Runs a flow to its end, then again and again, each time killed at another step.
 async fn sweep(flow: Flow, mode: &str, on_redis: bool) {
-    let mut stage = Stage::of(flow, mode, on_redis).await;
-    let (steps, _) = stage.run(flow, 0, None).await;
+    let mut stage = Box::pin(Stage::of(flow, mode, on_redis)).await;
+    let (steps, _) = Box::pin(stage.run(flow, 0, None)).await;
     let (mut nth, mut kills) = (0, 0);
     let seed = 7 * steps.len() as u64 + u64::from(on_redis);
     for (number, after) in chosen(steps.len(), seed).unwrap_or_else(all) {
         nth += 1;
         if nth % BUYERS_MAX == 0 {
             stage.till.shop.verify().await;
-            stage = Stage::of(flow, mode, on_redis).await;
+            stage = Box::pin(Stage::of(flow, mode, on_redis)).await;
         }
         let side = if after { Side::After } else { Side::Before };
         println!("{flow:?} in mode {mode}: killed at step {number}, {side:?}");
-        let (seen, killed) = stage.run(flow, nth, Some((number, side))).await;
+        let (seen, killed) = Box::pin(stage.run(flow, nth, Some((number, side)))).await;
         if !killed && std::env::var("FAREGATE_KILLS").as_deref() == Ok("all") {
             break;
         }
@@ -330,12 +335,27 @@ fn all() -> BTreeSet<(usize, bool)> {
         .collect()
 }
 
-#[tokio::test]
-async fn a_purchase_where_payments_credit() {
-    sweep(Flow::Purchase, "ledger", true).await;
+macro_rules! killed {
+    ($($name:ident: $flow:ident, $mode:literal, $on_redis:literal;)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            sweep(Flow::$flow, $mode, $on_redis).await;
+        }
+    )*};
 }
 
-#[tokio::test]
-async fn a_purchase_where_grants_credit() {
-    sweep(Flow::Purchase, "grants", true).await;
+killed! {
+    a_purchase_where_payments_credit: Purchase, "ledger", true;
+    a_purchase_where_grants_credit: Purchase, "grants", true;
+    a_purchase_on_an_embedded_ledger: Purchase, "grants", false;
+    grants_that_are_made_voided_and_ended_at_stripe: Grants, "grants", true;
+    a_payment_its_dispute_and_its_refund: Webhooks, "ledger", true;
+    a_top_up_where_payments_credit: TopUp, "ledger", true;
+    a_top_up_where_grants_credit: TopUp, "grants", true;
+    a_top_up_on_an_embedded_ledger: TopUp, "ledger", false;
+    a_slice_of_a_credit_line: Slice, "ledger", true;
+    usage_that_is_told: Export, "grants", true;
+    usage_that_is_told_on_an_embedded_ledger: Export, "grants", false;
+    what_no_event_told_where_payments_credit: Sync, "ledger", true;
+    what_no_event_told_where_grants_credit: Sync, "grants", true;
 }
