@@ -5,6 +5,7 @@
 //! Some steps of each flow are tried, by a seeded chance; all of them with `FAREGATE_KILLS=all`, others with any other number there.
 
 mod flows;
+mod history;
 mod steps;
 
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ use flows::{Flow, Who};
 use steps::{Side, Steps};
 
 /// So many kills of each flow, unless all are asked for.
-const KILLS: usize = 4;
+const KILLS: usize = 3;
 
 /// So many runs share a ledger: to look at all customers takes the gate longer the more there are.
 const BUYERS_MAX: usize = 6;
@@ -189,8 +190,21 @@ impl Stage {
         }
     }
 
-    /// The gate dies. What it has sent and did not arrive is gone; so much time passes that nobody waits for it any more; another one starts.
+    /// How many messages to Redis were held so far.
+    fn struck(&self) -> u64 {
+        self.store.as_ref().map_or(0, |store| store.wire.counts().struck)
+    }
+
+    /// The gate dies, and another one starts.
     async fn kill(&mut self) {
+        self.die().await;
+        let faregate = &mut self.till.shop.faregate;
+        faregate.kill9_and_restart();
+        faregate.wait_ready().await;
+    }
+
+    /// The gate dies. What it has sent and did not arrive is gone; so much time passes that nobody waits for it any more.
+    async fn die(&mut self) {
         let faregate = &mut self.till.shop.faregate;
         faregate.process_mut().kill9();
         if let Some(store) = &self.store {
@@ -198,16 +212,13 @@ impl Stage {
             store.wire.thaw();
         }
         outlast(&*self.memos().await).await;
-        let faregate = &mut self.till.shop.faregate;
-        faregate.kill9_and_restart();
-        faregate.wait_ready().await;
     }
 
     /// One run, killed at a step where one is given; the steps up to there, and whether it was.
     async fn run(&mut self, flow: Flow, nth: usize, hold: Option<(usize, Side)>) -> (Vec<String>, bool) {
         let who = Box::pin(flow.begin(self, nth)).await;
         self.rest().await;
-        let struck = self.store.as_ref().map_or(0, |store| store.wire.counts().struck);
+        let struck = self.struck();
         self.steps.count(hold);
         let done = async {
             Box::pin(flow.act(self, &who)).await;
@@ -288,14 +299,23 @@ async fn outlast(memos: &dyn Memos) {
     }
 }
 
-/// Which steps the gate is killed at: all, or some of so many.
-fn chosen(steps: usize, seed: u64) -> Option<BTreeSet<(usize, bool)>> {
+/// All steps are asked for.
+fn is_all() -> bool {
+    std::env::var("FAREGATE_KILLS").as_deref() == Ok("all")
+}
+
+/// Which chance is asked for.
+fn seed() -> u64 {
     let asked = std::env::var("FAREGATE_KILLS").ok();
-    if asked.as_deref() == Some("all") {
+    asked.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Which steps the gate is killed at: all, or some of so many.
+fn chosen(steps: usize, number: u64) -> Option<BTreeSet<(usize, bool)>> {
+    if is_all() {
         return None;
     }
-    let number: u64 = asked.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let mut chance = Chance::new(seed ^ number.wrapping_mul(0x9e37));
+    let mut chance = Chance::new(number ^ seed().wrapping_mul(0x9e37));
     let some = (0..KILLS).map(|_| (1 + chance.below(steps.max(1)), chance.percent(50)));
     Some(some.collect())
 }
@@ -305,8 +325,8 @@ async fn sweep(flow: Flow, mode: &str, on_redis: bool) {
     let mut stage = Box::pin(Stage::of(flow, mode, on_redis)).await;
     let (steps, _) = Box::pin(stage.run(flow, 0, None)).await;
     let (mut nth, mut kills) = (0, 0);
-    let seed = 7 * steps.len() as u64 + u64::from(on_redis);
-    for (number, after) in chosen(steps.len(), seed).unwrap_or_else(all) {
+    let number = 7 * steps.len() as u64 + u64::from(on_redis);
+    for (number, after) in chosen(steps.len(), number).unwrap_or_else(all) {
         nth += 1;
         if nth % BUYERS_MAX == 0 {
             stage.till.shop.verify().await;
@@ -315,7 +335,7 @@ async fn sweep(flow: Flow, mode: &str, on_redis: bool) {
         let side = if after { Side::After } else { Side::Before };
         println!("{flow:?} in mode {mode}: killed at step {number}, {side:?}");
         let (seen, killed) = Box::pin(stage.run(flow, nth, Some((number, side)))).await;
-        if !killed && std::env::var("FAREGATE_KILLS").as_deref() == Ok("all") {
+        if !killed && is_all() {
             break;
         }
         kills += usize::from(killed);

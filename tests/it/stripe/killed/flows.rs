@@ -56,8 +56,8 @@ pub(super) enum Flow {
 /// Of whom.
 pub(super) struct Who {
     /// Empty: nobody yet. Named by the customer's id where a payment makes it.
-    account: String,
-    key: String,
+    pub(super) account: String,
+    pub(super) key: String,
 }
 
 impl Who {
@@ -404,7 +404,7 @@ fn bought(stage: &Stage, account: &str, found: &Value, wanted: usize) {
 }
 
 /// Micro-credits of a decimal text.
-fn micros(credits: &Value) -> i64 {
+pub(super) fn micros(credits: &Value) -> i64 {
     let text = credits.as_str().unwrap_or("0").replace('.', "");
     text.parse().expect("a number")
 }
