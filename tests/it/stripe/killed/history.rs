@@ -151,7 +151,7 @@ async fn buy(stage: &Stage, key: &str, seed: u64) {
         return;
     };
     stage.till.stripe.buy(session, &Card::good());
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         let look = format!("/faregate/v1/checkout/{session}");
         drop(client.get(&look).try_send().await);
     }
