@@ -94,6 +94,26 @@ impl Fixture {
         self.ledger = Some(open(&self.folder.ledger(), &self.clock).unwrap());
     }
 
+    /// What the file outlives: a restart, a rebuild, a backup that is restored elsewhere; then nothing more.
+    async fn outlive(&mut self, round: usize) {
+        match round {
+            0 => self.reopen(),
+            1 => {
+                let report = self.ledger().rebuild().await.unwrap();
+                assert_eq!(report.differences, Vec::<String>::new());
+            }
+            2 => {
+                let copy = self.folder.0.join("copy.db");
+                self.ledger().backup(&copy).await.unwrap();
+                self.close();
+                let _old = std::mem::replace(&mut self.folder, Folder::new());
+                super::restore(&copy, &self.folder.ledger()).unwrap();
+                self.reopen();
+            }
+            _ => {}
+        }
+    }
+
     async fn run(&self, command: Command) -> Outcome {
         self.ledger().execute(&command).await.unwrap()
     }

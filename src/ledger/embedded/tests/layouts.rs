@@ -88,22 +88,7 @@ async fn claims_outlive_a_restart_a_rebuild_and_a_backup() {
     for round in 0..4 {
         let next = under(CLAIM, admit(fixture.hold_id(), &caller, credits("1")));
         assert_eq!(fixture.run(next).await, charged, "round {round}");
-        match round {
-            0 => fixture.reopen(),
-            1 => {
-                let report = fixture.ledger().rebuild().await.unwrap();
-                assert_eq!(report.differences, Vec::<String>::new());
-            }
-            2 => {
-                let copy = fixture.folder.0.join("copy.db");
-                fixture.ledger().backup(&copy).await.unwrap();
-                fixture.close();
-                let _old = std::mem::replace(&mut fixture.folder, Folder::new());
-                restore(&copy, &fixture.folder.ledger()).unwrap();
-                fixture.reopen();
-            }
-            _ => {}
-        }
+        fixture.outlive(round).await;
     }
     fixture.assert_clean().await;
     // One whose digests are cut short is damage, not another claim.

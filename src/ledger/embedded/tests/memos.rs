@@ -1,6 +1,5 @@
 //! Memos in the file: they outlive what the books outlive, and fail as they do.
 
-use super::super::restore;
 use super::*;
 use crate::ledger::LedgerError;
 use crate::ledger::memos::{Kept, Memo, MemoName, Memos, Wrote};
@@ -38,22 +37,7 @@ async fn memos_outlive_a_restart_a_rebuild_and_a_backup() {
         let found = fixture.ledger().memo(&name("in_1")).await.unwrap();
         assert_eq!(found, Some(kept.clone()), "round {round}");
         assert_eq!(fixture.ledger().due_memos(9).await.unwrap(), [name("in_1")]);
-        match round {
-            0 => fixture.reopen(),
-            1 => {
-                let report = fixture.ledger().rebuild().await.unwrap();
-                assert_eq!(report.differences, Vec::<String>::new());
-            }
-            2 => {
-                let copy = fixture.folder.0.join("copy.db");
-                fixture.ledger().backup(&copy).await.unwrap();
-                fixture.close();
-                let _old = std::mem::replace(&mut fixture.folder, Folder::new());
-                restore(&copy, &fixture.folder.ledger()).unwrap();
-                fixture.reopen();
-            }
-            _ => {}
-        }
+        fixture.outlive(round).await;
     }
 }
 

@@ -5,14 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::domain::command::{AccountChange, Command};
+use crate::domain::command::AccountChange;
 use crate::domain::ids::{AccountId, PlanId};
-use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::ledger::LedgerError;
 use crate::ledger::detail::Note;
 use crate::ledger::memos::{Memo, MemoName, Wrote};
-use crate::service::accounts::{ControlError, send};
 use crate::service::request_ids::kernel_entropy;
 use crate::stripe::api;
 use crate::stripe::facts::card;
@@ -21,6 +19,7 @@ use super::super::memo::{Document, Done, Rules};
 use super::super::verify::proof::{CARD, EMAIL, Proof, SETUP};
 use super::super::verify::{Came, Standing, Step, VerifyMemo};
 use super::settle::{Ended, Tried};
+use super::wants::ACTOR;
 use super::{Desk, TRIES};
 
 /// Which account a person's trial is.
@@ -238,20 +237,8 @@ impl Desk {
             return Ok(done());
         }
         let change = AccountChange::Plan(Some(to.clone()));
-        let command = Command::SetAccount {
-            account: account.clone(),
-            expected: Some(statement.account.version),
-            detail: Note::by("stripe", "verified").change(&change).detail(),
-            change,
-        };
-        match send(&self.ledger, &command).await {
-            Ok(_) => Ok(done()),
-            Err(ControlError::Refused(Refusal::Outdated)) => Ok(Tried::Ends(Ended::Again)),
-            Err(ControlError::Failed(error)) => Err(error),
-            Err(ControlError::Refused(refusal)) => Ok(Tried::Ends(Ended::Parked(format!(
-                "the ledger refused to change the account: {refusal:?}"
-            )))),
-        }
+        let note = Note::by(ACTOR, "verified");
+        self.set_account(&statement.account, &change, note).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! How each want is done.
 
+use crate::domain::account::Account;
 use crate::domain::command::{AccountChange, Command};
 use crate::domain::credits::Credits;
 use crate::domain::grant::{GrantFacts, GrantState, LIVE_GRANTS_MAX};
@@ -20,7 +21,7 @@ use super::Desk;
 use super::settle::{Ended, Tried};
 
 /// By whom the journal says that it was done.
-const ACTOR: &str = "stripe";
+pub(super) const ACTOR: &str = "stripe";
 
 /// The most grants of a customer that are looked through for one that was made before.
 const GRANTS_MAX: usize = 10_000;
@@ -211,14 +212,22 @@ impl Desk {
         if now.map(|now| now.version) != Some(kept.version) {
             return Ok(Tried::Ends(Ended::Again));
         }
+        let note = Note::by(ACTOR, "event").reference(name.as_str());
+        self.set_account(&statement.account, change, note).await
+    }
+
+    /// Changes an account, unless somebody else has since it was looked at.
+    pub(super) async fn set_account(
+        &self,
+        seen: &Account,
+        change: &AccountChange,
+        note: Note<'_>,
+    ) -> Result<Tried, LedgerError> {
         let command = Command::SetAccount {
-            account: account.clone(),
-            expected: Some(statement.account.version),
+            account: seen.id.clone(),
+            expected: Some(seen.version),
             change: change.clone(),
-            detail: Note::by(ACTOR, "event")
-                .reference(name.as_str())
-                .change(change)
-                .detail(),
+            detail: note.change(change).detail(),
         };
         match send(&self.ledger, &command).await {
             Ok(_) => Ok(Tried::Came(Done::Done)),
