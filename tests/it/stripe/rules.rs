@@ -293,3 +293,41 @@ async fn r14_w8_events_of_another_mode_or_account_do_nothing_and_are_counted() {
     assert_eq!(till.send(&ours).await.status(), 200);
     till.has(&customer, "1.000000").await;
 }
+
+/// What is tried out in a sandbox, by a test clock or not, never fills a live gate; nor does a thin event of somebody else's.
+#[tokio::test]
+async fn w8_a_live_gate_takes_nothing_of_a_sandbox_and_no_thin_event_of_another_account() {
+    let till = Till::open(super::till::Setup {
+        more: "livemode = true\naccount = \"acct_ours\"",
+        api: false,
+        ..GRANTS
+    })
+    .await;
+    let customer = till.stripe.customer(&[]);
+    till.grant(&customer, 100, json!({}));
+    let tried = till.stripe.world().events_of("billing.credit_grant.created")[0]
+        .payload
+        .clone();
+    assert_eq!(tried["livemode"], false);
+    let mut clocked = tried.clone();
+    clocked["data"]["object"]["test_clock"] = json!("clock_1");
+    let thin = json!({
+        "id": "evt_thin", "object": "v2.core.event", "type": "v1.billing.meter.no_meter_found", "livemode": true,
+        "created": "2026-11-24T00:00:00.000Z", "context": "acct_other", "related_object": null,
+    });
+    for (event, result) in [
+        (&tried, "wrong_mode"),
+        (&clocked, "wrong_mode"),
+        (&thin, "wrong_account"),
+    ] {
+        let mut answer = till.send(event).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.json().await["result"], result, "{event}");
+    }
+    assert_eq!(till.show(&customer).await, Value::Null);
+    let mut live = tried;
+    live["livemode"] = json!(true);
+    live["data"]["object"]["livemode"] = json!(true);
+    assert_eq!(till.send(&live).await.status(), 200);
+    till.has(&customer, "1.000000").await;
+}
