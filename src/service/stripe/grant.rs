@@ -79,8 +79,7 @@ pub struct Told {
 
 impl Told {
     fn of(grant: &Grant) -> Told {
-        let promised = grant.metadata.get(EXPIRES_AT).and_then(|text| text.parse().ok());
-        let ends = [promised, grant.expires_at];
+        let ends = [promised(grant), grant.expires_at];
         Told {
             currency: grant.currency.clone(),
             value: grant.value,
@@ -93,6 +92,11 @@ impl Told {
             voided_at: grant.voided_at,
         }
     }
+}
+
+/// When its customer was promised that it ends.
+fn promised(grant: &Grant) -> Option<i64> {
+    grant.metadata.get(EXPIRES_AT)?.parse().ok()
 }
 
 impl GrantMemo {
@@ -149,6 +153,13 @@ impl GrantMemo {
                 return;
             }
             self.revision += 1;
+        }
+        if promised(grant)
+            .zip(grant.expires_at)
+            .is_some_and(|(promised, ends)| ends < promised)
+        {
+            let what = "it ends at Stripe before the customer was promised that it does, and does so here";
+            tracing::warn!(grant = grant.id, "{what}");
         }
         self.told = Some(new);
     }

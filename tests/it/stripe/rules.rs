@@ -182,6 +182,10 @@ async fn r5_what_was_promised_ends_when_it_was_promised_to_and_stripes_own_date_
             ("4.000000".to_owned(), Value::Null),
         ]
     );
+    // A promise that Stripe's date breaks is told of; the others are kept.
+    let said = till.shop.faregate.process().said();
+    let broken = said.matches("before the customer was promised").count();
+    assert_eq!(broken, 1, "{said}");
 }
 
 fn utc(seconds: i64) -> String {
