@@ -11,6 +11,7 @@ mod invoices;
 mod meters;
 mod payments;
 mod subscriptions;
+mod troubles;
 
 pub use credits::*;
 pub use customers::*;
@@ -19,6 +20,7 @@ pub use invoices::*;
 pub use meters::*;
 pub use payments::*;
 pub use subscriptions::*;
+pub use troubles::*;
 
 use super::call::{BadCall, Call, Key};
 use super::form::{Form, Metadata};

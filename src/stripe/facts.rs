@@ -228,8 +228,12 @@ pub struct Mark {
     pub id: String,
     /// On which payment.
     pub payment: Option<String>,
+    /// On which charge.
+    pub charge: Option<String>,
     /// Nothing has to be done about it any more, in favour of the payer.
     pub cleared: bool,
+    /// It is over, whatever came of it.
+    pub closed: bool,
     /// When it was raised.
     pub created: i64,
 }
@@ -317,7 +321,7 @@ pub struct UsageError {
 }
 
 /// The types of events that tell something: what an endpoint has to send, and what is made up for. What is not listed is none of the gate's business.
-pub const HEARD: [&str; 31] = [
+pub const HEARD: [&str; 33] = [
     "billing.credit_grant.created",
     "billing.credit_grant.updated",
     "billing.credit_balance_transaction.created",
@@ -344,6 +348,8 @@ pub const HEARD: [&str; 31] = [
     "invoice.overdue",
     "invoice.marked_uncollectible",
     "invoice.voided",
+    "customer.created",
+    "customer.updated",
     "customer.subscription.created",
     "customer.subscription.updated",
     "customer.subscription.deleted",

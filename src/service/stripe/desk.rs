@@ -397,6 +397,8 @@ impl Desk {
 fn is_meant(fact: &Fact, rules: &Rules) -> bool {
     match fact {
         Fact::Grant(_) | Fact::Transaction(_) => rules.stripe.mode == Mode::Grants,
+        // Of the others nothing is to be remembered: who pays or gets into trouble is asked for.
+        Fact::Customer(customer) => customer.metadata.contains_key(&*rules.stripe.account_metadata),
         _ => true,
     }
 }

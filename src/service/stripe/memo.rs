@@ -170,6 +170,8 @@ pub enum Whose {
     },
     /// By a payment.
     Payment(String),
+    /// By a charge that no payment made.
+    Charge(String),
 }
 
 /// What came of a want.
@@ -391,7 +393,7 @@ impl Document {
             Document::Purchase(memo) => memo.next(name.id(), rules),
             Document::Invoice(memo) => Ok(memo.next(name.id(), rules)),
             Document::Customer(memo) => Ok(memo.next(rules)),
-            Document::Mark(memo) => Ok(memo.next(name, rules)),
+            Document::Mark(memo) => memo.next(name, rules),
             Document::Usage(memo) => memo.next(name.id(), rules),
             Document::TopUp(memo) => memo.next(name.id(), rules),
             Document::Proof(memo) => memo.next(name, rules),

@@ -158,9 +158,11 @@ fn dispute(o: Object<'_>) -> Result<Dispute, Unreadable> {
 fn warning(o: Object<'_>) -> Result<Mark, Unreadable> {
     Ok(Mark {
         id: o.id("id")?.to_owned(),
+        charge: owned(o.maybe_id("charge")?),
         payment: owned(o.maybe_id("payment_intent")?),
         // One that nothing can be done about any more was refunded or disputed already, which is heard of by itself; it clears nobody.
         cleared: false,
+        closed: false,
         created: created(o)?,
     })
 }
@@ -169,8 +171,10 @@ fn review(o: Object<'_>) -> Result<Mark, Unreadable> {
     let approved = o.maybe_text("closed_reason")? == Some("approved");
     Ok(Mark {
         id: o.id("id")?.to_owned(),
+        charge: owned(o.maybe_id("charge")?),
         payment: owned(o.maybe_id("payment_intent")?),
         cleared: !o.flag("open")? && approved,
+        closed: !o.flag("open")?,
         created: created(o)?,
     })
 }

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::fake::world::Complaint;
 use super::fake::{Card, Fault, Outcome};
+use super::rules::event;
 use super::till::{GRANTS, LEDGER, Setup, Till, config};
 use crate::product::shop::Shop;
 use crate::rig::process::Finished;
+use crate::rig::within;
 
 const MONTH: i64 = 31 * 86_400;
 
@@ -442,4 +445,75 @@ async fn the_fixtures_can_be_replayed_as_often_as_one_likes() {
     assert!(!first.is_empty(), "they fill some account");
     assert_eq!(first, replay().await);
     till.shop.verify().await;
+}
+
+#[tokio::test]
+async fn r13_disputes_reviews_and_warnings_whose_events_were_never_made_are_found() {
+    let till = Till::open(LEDGER).await;
+    let customer = till.stripe.customer(&[]);
+    let (_, charge) = till.pay(&customer, 500, json!({}));
+    till.stripe.deliver_all().await;
+    till.has(&customer, "5.000000").await;
+    let (dispute, review, warning) = {
+        let mut world = till.stripe.world();
+        for kind in [
+            "charge.dispute.created",
+            "charge.dispute.funds_withdrawn",
+            "review.opened",
+            "review.closed",
+            "radar.early_fraud_warning.created",
+        ] {
+            world.never_generate(kind, 1);
+        }
+        let dispute = world.dispute(&charge, &Complaint::fraud());
+        (
+            dispute,
+            world.open_review(&charge),
+            world.early_fraud_warning(&charge),
+        )
+    };
+    till.stripe.deliver_all().await;
+    assert_eq!(till.reasons(&customer).await, [""; 0]);
+    till.sync().await;
+    let reasons = [
+        format!("dispute:{dispute}"),
+        format!("fraud_warning:{warning}"),
+        format!("review:{review}"),
+    ];
+    assert_eq!(till.reasons(&customer).await, reasons);
+    till.has(&customer, "0.000000").await;
+    till.stripe.world().close_review(&review, "approved");
+    till.sync().await;
+    assert_eq!(till.reasons(&customer).await, reasons[..2]);
+    till.stripe.assert_clean();
+}
+
+#[tokio::test]
+async fn a_warning_about_a_charge_without_a_payment_shuts_whoever_was_charged() {
+    let till = Till::open(LEDGER).await;
+    let customer = till.stripe.customer(&[]);
+    let (_, charge) = till.pay(&customer, 500, json!({}));
+    till.stripe.deliver_all().await;
+    let warning = json!({
+        "id": "issfr_1", "object": "radar.early_fraud_warning", "charge": charge, "payment_intent": null, "actionable": true,
+        "created": till.stripe.world().now(),
+    });
+    let told = event("radar.early_fraud_warning.created", warning);
+    assert_eq!(till.send(&told).await.status(), 200);
+    within("the account is shut", async {
+        while till.reasons(&customer).await != ["fraud_warning:issfr_1"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // One that names nothing at all is for somebody to look at.
+    let warning = json!({"id": "issfr_2", "object": "radar.early_fraud_warning", "actionable": true});
+    assert_eq!(
+        till.send(&event("radar.early_fraud_warning.created", warning))
+            .await
+            .status(),
+        200
+    );
+    let parked = till.shop.cli(["stripe", "parked"]).await;
+    assert_eq!(parked["items"][0]["what"], "fraud_warning:issfr_2");
 }

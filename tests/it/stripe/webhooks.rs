@@ -1,9 +1,10 @@
 //! The webhook endpoint against everything that can come to it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::fake::Delivering;
 use super::rules::event;
-use super::till::{GRANTS, Setup, Till, WEBHOOK};
+use super::till::{GRANTS, LEDGER, Setup, Till, WEBHOOK};
 
 #[tokio::test]
 async fn w3_only_what_stripe_signed_is_believed() {
@@ -228,4 +229,26 @@ async fn without_stripe_in_the_configuration_there_is_no_such_endpoint() {
     let request = shop.faregate.client().post(WEBHOOK, "{}");
     let answer = request.header("stripe-signature", "t=1,v1=00").send().await;
     assert_eq!(answer.status(), 404);
+}
+
+#[tokio::test]
+async fn without_a_key_the_metadata_of_customers_is_heard_of() {
+    let till = Till::open(Setup { api: false, ..LEDGER }).await;
+    let named = till.stripe.customer(&[("faregate_account", "acme")]);
+    let later = till.stripe.customer(&[("other", "x")]);
+    till.stripe.deliver(&Delivering::well()).await;
+    let metadata = json!({"metadata": {"faregate_account": "bolt"}});
+    till.stripe
+        .world()
+        .update_customer(&later, &metadata)
+        .expect("a change");
+    till.stripe.deliver(&Delivering::well()).await;
+    for (customer, account) in [(&named, "acme"), (&later, "bolt")] {
+        till.pay(customer, 500, json!({}));
+        till.stripe.deliver(&Delivering::well()).await;
+        till.has(account, "5.000000").await;
+        assert_eq!(till.show(customer).await, Value::Null);
+    }
+    // A customer that says nothing of an account is not kept.
+    assert_eq!(till.counted("customer.created", "ignored").await, 1);
 }

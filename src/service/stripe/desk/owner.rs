@@ -5,6 +5,7 @@ use crate::domain::ids::AccountId;
 use crate::ledger::LedgerError;
 use crate::ledger::memos::MemoName;
 use crate::stripe::api;
+use crate::stripe::facts::{Fact, Telling};
 
 use super::super::customer::CustomerMemo;
 use super::super::memo::{Document, Done, Owner, Rules, Whose};
@@ -23,6 +24,7 @@ impl Desk {
         match whose {
             Whose::Customer { owner, pays } => self.account_of(memo, owner, *pays, rules, api).await,
             Whose::Payment(payment) => self.payer(memo, payment, rules, api).await,
+            Whose::Charge(charge) => self.by_charge(memo, charge, rules, api).await,
         }
     }
 
@@ -71,6 +73,42 @@ impl Desk {
             return Ok(refused(format!("the payment {payment} names no customer")));
         }
         self.account_of(memo, &owner, false, rules, api).await
+    }
+
+    /// By a charge: whoever was charged.
+    async fn by_charge(
+        &self,
+        memo: &MemoName,
+        charge: &str,
+        rules: &Rules,
+        api: bool,
+    ) -> Result<Tried, LedgerError> {
+        if rules.api && !api {
+            return Ok(Tried::Ends(Ended::Ask));
+        }
+        let call = match api::get_charge(charge) {
+            Ok(call) => call,
+            Err(error) => return Ok(refused(error.to_string())),
+        };
+        let charged = match self.fetch(&call).await {
+            Ok(Telling {
+                fact: Fact::Charge(charged),
+                ..
+            }) => charged,
+            Ok(_) => return Ok(refused(format!("{charge} is no charge"))),
+            Err(tried) => return Ok(tried),
+        };
+        match (charged.payment, charged.customer) {
+            (Some(payment), _) => self.payer(memo, &payment, rules, api).await,
+            (None, Some(customer)) => {
+                let owner = Owner {
+                    customer: Some(customer),
+                    ..Owner::default()
+                };
+                self.account_of(memo, &owner, false, rules, api).await
+            }
+            (None, None) => Ok(refused(format!("the charge {charge} names no customer"))),
+        }
     }
 
     async fn account_of(

@@ -24,6 +24,7 @@ mod customer;
 mod events;
 mod lease;
 mod objects;
+mod troubles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -132,6 +133,8 @@ struct Reached {
 struct State {
     events: Vec<Reached>,
     payments: Reached,
+    /// Disputes, reviews and warnings from before are of before the gate, in seconds since the epoch.
+    troubles_from: i64,
     /// After which grant the next run goes on.
     grants: Option<String>,
     /// Where walks over memos go on, by kind.

@@ -75,6 +75,14 @@ fn read(world: &World, operation: &str, id: &str, asked: &Value) -> Reply {
         "GET /v1/checkout/sessions/{session}" => world.find("checkout.session", id),
         "GET /v1/charges/{charge}" => world.find("charge", id),
         "GET /v1/disputes/{dispute}" => world.find("dispute", id),
+        "GET /v1/disputes" => world.list("dispute", asked, &["charge", "payment_intent"], "/v1/disputes"),
+        "GET /v1/reviews" => world.list_reviews(asked),
+        "GET /v1/reviews/{review}" => world.find("review", id),
+        "GET /v1/radar/early_fraud_warnings" => {
+            let by = ["charge", "payment_intent"];
+            let url = "/v1/radar/early_fraud_warnings";
+            world.list("radar.early_fraud_warning", asked, &by, url)
+        }
         "GET /v1/refunds" => world.list("refund", asked, &["charge", "payment_intent"], "/v1/refunds"),
         "GET /v1/subscriptions" => world.list_subscriptions(asked),
         "GET /v1/subscriptions/{subscription_exposed_id}" => world.find("subscription", id),

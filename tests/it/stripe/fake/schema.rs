@@ -27,9 +27,17 @@ pub(crate) struct Operation {
 }
 
 /// Reads that exist in the real API and not in the subset, as (method, path, query parameters).
-const MORE: [(&str, &str, &[&str]); 8] = [
+const MORE: [(&str, &str, &[&str]); 12] = [
     ("GET", "/v1/invoices", &["customer", "status"]),
     ("GET", "/v1/account", &[]),
+    ("GET", "/v1/disputes", &["charge", "payment_intent"]),
+    ("GET", "/v1/reviews", &[]),
+    ("GET", "/v1/reviews/{review}", &[]),
+    (
+        "GET",
+        "/v1/radar/early_fraud_warnings",
+        &["charge", "payment_intent"],
+    ),
     ("GET", "/v1/payment_intents", &["customer"]),
     ("GET", "/v1/setup_intents/{intent}", &[]),
     ("GET", "/v1/subscriptions", &["customer", "status", "price"]),

@@ -18,13 +18,13 @@ use super::customer::{Looked, look_at};
 use super::{LISTED_MAX, Pager, Run, SILENT_MAX};
 
 /// The most grants, and payments, that a run reads.
-const READ_MAX: usize = 10_000;
+pub(super) const READ_MAX: usize = 10_000;
 
 /// The most customers that a run looks at, each with three calls at least.
 const CUSTOMERS_MAX: usize = 5_000;
 
 /// The most memos of a kind that a run walks over.
-const WALK_MAX: usize = 20_000;
+pub(super) const WALK_MAX: usize = 20_000;
 
 /// How far back payments are read at first.
 const PAYMENTS_FIRST: i64 = 30 * 86_400;
@@ -49,12 +49,13 @@ impl Run {
         }
         // Where grants are what credits, those that bought a pack have to make one.
         self.payments().await?;
+        self.troubles().await?;
         self.invoices().await?;
         self.customers(customers, grants).await
     }
 
     /// Tells the memos of an object what it is like; as of when it was asked for.
-    async fn tell(&mut self, value: &Value, asked_at: i64) -> Result<(), LedgerError> {
+    pub(super) async fn tell(&mut self, value: &Value, asked_at: i64) -> Result<(), LedgerError> {
         self.report.objects += 1;
         let what = value["id"].as_str().unwrap_or("an object without an id");
         let fact = match read(value) {
@@ -146,7 +147,11 @@ impl Run {
     }
 
     /// Memos of a kind, from where the last run stopped.
-    async fn walk(&mut self, kind: &str, max: usize) -> Result<Vec<(MemoName, Kept)>, LedgerError> {
+    pub(super) async fn walk(
+        &mut self,
+        kind: &str,
+        max: usize,
+    ) -> Result<Vec<(MemoName, Kept)>, LedgerError> {
         let mut cursor = self.state.walks.remove(kind);
         let mut all = Vec::new();
         loop {

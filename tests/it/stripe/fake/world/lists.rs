@@ -15,6 +15,16 @@ impl World {
         };
         page(self.all(kind).rev().filter(wanted).cloned().collect(), asked, url)
     }
+
+    /// `GET /v1/reviews`: open ones only.
+    pub(crate) fn list_reviews(&self, asked: &Value) -> Reply {
+        let wanted = |review: &&Value| {
+            let created = review["created"].as_i64().unwrap_or_default();
+            review["open"] == true && in_time(&asked["created"], created)
+        };
+        let open = self.all("review").rev().filter(wanted).cloned().collect();
+        page(open, asked, "/v1/reviews")
+    }
 }
 
 /// Whether the time is within `created`, a time or `{gt, gte, lt, lte}`.
