@@ -155,7 +155,7 @@ async fn r5_what_was_promised_ends_when_it_was_promised_to_and_stripes_own_date_
     let now = till.stripe.world().now();
     let promise = |at: i64| json!({"metadata": {"faregate_expires_at": at.to_string()}, "expires_at": now + 40 * 86_400});
     till.grant(&customer, 100, promise(now + 3_600));
-    till.grant(&customer, 200, promise(now + 80 * 86_400));
+    let broken = till.grant(&customer, 200, promise(now + 80 * 86_400));
     till.grant(&customer, 300, json!({"expires_at": now + 86_400}));
     till.grant(&customer, 400, json!({}));
     till.stripe.deliver_all().await;
@@ -184,8 +184,13 @@ async fn r5_what_was_promised_ends_when_it_was_promised_to_and_stripes_own_date_
     );
     // A promise that Stripe's date breaks is told of; the others are kept.
     let said = till.shop.faregate.process().said();
-    let broken = said.matches("before the customer was promised").count();
-    assert_eq!(broken, 1, "{said}");
+    let warned = said
+        .lines()
+        .filter(|line| line.contains("before the customer was promised"));
+    // Once or more: whoever comes second to the memo reads it again.
+    let warned: Vec<&str> = warned.collect();
+    let all_of_it = warned.iter().all(|line| line.contains(&broken));
+    assert!(!warned.is_empty() && all_of_it, "{said}");
 }
 
 fn utc(seconds: i64) -> String {
