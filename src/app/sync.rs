@@ -32,7 +32,10 @@ pub(super) async fn run(desk: Arc<Desk>, meters: Arc<StripeMeters>) {
             }
             Err(error) => tracing::warn!(%error, "cannot see how the last sync with Stripe went"),
         }
-        tokio::time::sleep(LOOK).await;
+        if tokio::time::timeout(LOOK, desk.loses_events()).await.is_ok() {
+            tracing::warn!("Stripe failed to make some events: everything is looked at");
+            let _ = once(&desk, &meters, PATIENCE).await;
+        }
     }
 }
 

@@ -40,6 +40,9 @@ const EVENTS_REMEMBERED: Span = Span::from_secs(4 * 86_400);
 /// The most bytes of an event that are kept of one that cannot be read.
 const PARKED_MAX: usize = 128 << 10;
 
+/// The thin event by which Stripe tells that it failed to make some events, and not which.
+const LOST_EVENTS: &str = "v2.core.health.event_generation_failure.resolved";
+
 /// How often a memo that somebody else writes at the same time is read again, before Stripe is told to come back.
 const TRIES: usize = 64;
 
@@ -89,6 +92,7 @@ pub struct Desk {
     meters: Option<Arc<StripeMeters>>,
     watch: Arc<Watch>,
     wake: tokio::sync::Notify,
+    lost: tokio::sync::Notify,
 }
 
 /// What is kept of something that cannot be done.
@@ -121,6 +125,7 @@ impl Desk {
             meters: None,
             watch: Arc::default(),
             wake: tokio::sync::Notify::new(),
+            lost: tokio::sync::Notify::new(),
         }
     }
 
@@ -151,6 +156,11 @@ impl Desk {
     /// The rules that apply.
     pub fn rules(&self) -> Arc<Rules> {
         self.rules.load_full()
+    }
+
+    /// Waits until Stripe tells that it failed to make some events.
+    pub async fn loses_events(&self) {
+        self.lost.notified().await;
     }
 
     /// Seconds since the epoch.
@@ -213,6 +223,11 @@ impl Desk {
         }
         if matches!(event.body, Body::Thin(_)) && is_report(&event.kind) && rules.stripe.usage.is_some() {
             return self.look_at("report", &event.id).await;
+        }
+        if event.kind == LOST_EVENTS && rules.api {
+            // A run is due at the next start anyway, so nothing is lost by a crash.
+            self.lost.notify_one();
+            return Ok(Received::Applied);
         }
         let telling = match told(event) {
             Ok(Some(telling)) => telling,

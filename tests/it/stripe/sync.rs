@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::fake::world::Complaint;
-use super::fake::{Card, Fault, Outcome};
+use super::fake::{Card, Delivering, Fault, Outcome};
 use super::rules::event;
 use super::till::{GRANTS, LEDGER, Setup, Till, config};
 use crate::product::shop::Shop;
@@ -516,4 +516,24 @@ async fn a_warning_about_a_charge_without_a_payment_shuts_whoever_was_charged() 
     );
     let parked = till.shop.cli(["stripe", "parked"]).await;
     assert_eq!(parked["items"][0]["what"], "fraud_warning:issfr_2");
+}
+
+#[tokio::test]
+async fn r13_that_stripe_failed_to_make_events_has_everything_looked_at() {
+    let till = Till::open(GRANTS).await;
+    let customer = till.stripe.customer(&[]);
+    // The run at the start is over.
+    till.sync().await;
+    till.stripe
+        .world()
+        .never_generate("billing.credit_grant.created", 1);
+    till.stripe
+        .world()
+        .never_generate("billing.credit_balance_transaction.created", 1);
+    till.grant(&customer, 700, json!({}));
+    till.stripe.deliver(&Delivering::well()).await;
+    assert_eq!(till.show(&customer).await, Value::Null);
+    till.stripe.world().tell_of_lost_events();
+    till.stripe.deliver(&Delivering::well()).await;
+    till.has(&customer, "7.000000").await;
 }
