@@ -4,6 +4,7 @@
 //! At most one charge is under way. It is written down, whole, before Stripe is asked for it: whoever finds it afterwards finds out what became of it, and asks
 //! for the very same if need be. The next one comes only when the credits of the last are there.
 
+mod charge;
 mod line;
 mod why;
 
@@ -14,9 +15,9 @@ use crate::domain::credits::Credits;
 use crate::domain::money::Currency;
 use crate::service::watch::Mark;
 use crate::stripe::api;
-use crate::stripe::facts::Metadata;
 
 use super::memo::{Amount, Done, Parked, Rules, Want};
+pub use charge::{Came, Charge, Past};
 pub use line::{Line, SHUT};
 pub use why::{Held, Why};
 
@@ -109,53 +110,6 @@ impl Wish {
     }
 }
 
-/// A charge that is under way, so that the very same can be asked for again.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Charge {
-    /// Of account and number: its name at Stripe.
-    pub attempt: String,
-    /// In minor units.
-    pub amount: i64,
-    /// Of what.
-    pub currency: String,
-    /// What it buys.
-    pub credits: Amount,
-    /// Who pays.
-    pub customer: String,
-    /// With what.
-    pub method: String,
-    /// What the customer reads.
-    pub description: String,
-    /// What the payment bears.
-    pub metadata: Metadata,
-    /// When it was decided, in seconds since the epoch.
-    pub at: i64,
-    /// The payment, once it is known to have been made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub payment: Option<String>,
-    /// It is for what is owed, not for a pack.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub owed: bool,
-}
-
-/// A charge that is over.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Past {
-    /// When it was decided, in seconds since the epoch.
-    pub at: i64,
-    /// In minor units.
-    pub amount: i64,
-    /// Of what.
-    pub currency: String,
-    /// What it brought, or was to bring.
-    pub credits: Amount,
-    /// The money came.
-    pub paid: bool,
-    /// It was for what was owed, not for a pack.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub owed: bool,
-}
-
 /// How an account stands, as of now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stand {
@@ -182,17 +136,6 @@ pub struct Means {
     pub currency: Option<Currency>,
     /// No more grants can be made at Stripe.
     pub full: bool,
-}
-
-/// What became of a charge.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Came {
-    /// It was made: this payment.
-    Made(String),
-    /// It was refused.
-    Refused(Why),
-    /// It was not made, and will not be.
-    Dropped,
 }
 
 impl TopUpMemo {
@@ -376,6 +319,7 @@ impl TopUpMemo {
             description: pack.name.to_string(),
             metadata,
             at: now,
+            asked_at: now,
             payment: None,
             owed: false,
         };
@@ -435,6 +379,12 @@ impl TopUpMemo {
                 if let Some(charge) = &mut self.under_way {
                     charge.payment = Some(payment);
                 }
+            }
+            Came::Wanted => {
+                if let Some(charge) = &mut self.under_way {
+                    charge.asked_at = now;
+                }
+                self.fresh = true;
             }
             Came::Dropped => {
                 self.under_way = None;

@@ -33,12 +33,6 @@ const REFRESH: Duration = Duration::from_secs(30);
 /// After a look at those who run low, so long is waited for the next.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Stripe knows an idempotency key for at least a day, in seconds less an hour.
-const KEYS_KNOWN: i64 = 23 * 3_600;
-
-/// A call that was sent longer ago than this, in seconds, and has done nothing, will not do anything any more.
-const ARRIVES_WITHIN: i64 = 600;
-
 /// The most payments of a customer that are looked through for one that was made before.
 const PAYMENTS_MAX: usize = 1_000;
 
@@ -227,20 +221,20 @@ impl Desk {
                 Err(Unfound::Ledger(error)) => return Err(error),
                 Err(Unfound::Stripe(error)) => return Ok(Tried::Ends(Ended::Unanswered(error.to_string()))),
             }
-            let age = self.seconds().saturating_sub(charge.at);
             let stand = self.stand(&account, rules).await?;
             let low = |has: Credits| below.is_some_and(|below| has < below);
             let wanted = match charge.owed {
                 true => stand.chargeable && stand.every.is_some_and(|every| stand.owes >= every),
                 false => stand.available.is_some_and(low),
             };
-            if age >= KEYS_KNOWN || !wanted && age >= ARRIVES_WITHIN {
-                return Ok(self.came(name, Came::Dropped));
-            }
-            if !wanted {
-                let why = "it is no longer wanted; whether it was charged is looked at again";
-                return Ok(Tried::Ends(Ended::Unanswered(why.to_owned())));
-            }
+            return Ok(match charge.unlisted(self.seconds(), wanted) {
+                Some(Came::Wanted) => Tried::Came(Done::Charged(Came::Wanted, self.seconds())),
+                Some(came) => self.came(name, came),
+                None => {
+                    let why = "whether it was charged is looked at again before it is given up";
+                    Tried::Ends(Ended::Unanswered(why.to_owned()))
+                }
+            });
         }
         let Some(stripe) = self.stripe() else {
             return Ok(Tried::Ends(Ended::Unanswered("there is no `api_key`".to_owned())));

@@ -154,6 +154,7 @@ impl TopUpMemo {
             description: "Credits used".to_owned(),
             metadata,
             at: stand.now,
+            asked_at: stand.now,
             payment: None,
             owed: true,
         })

@@ -78,3 +78,37 @@ fn why_nothing_is_bought_is_said_in_words_and_what_to_do() {
         assert!(sentence.contains(": ") && !sentence.ends_with('.'), "{sentence}");
     }
 }
+
+#[test]
+fn what_was_sent_again_a_moment_ago_is_not_given_up() {
+    let mut charge = Charge {
+        attempt: "top_up.acme.1".to_owned(),
+        amount: 1_000,
+        currency: "usd".to_owned(),
+        credits: Amount(Credits::whole(10)),
+        customer: "cus_1".to_owned(),
+        method: "pm_1".to_owned(),
+        description: String::new(),
+        metadata: crate::stripe::facts::Metadata::new(),
+        at: 100,
+        asked_at: 100,
+        payment: None,
+        owed: false,
+    };
+    assert_eq!(charge.unlisted(110, true), Some(Came::Wanted));
+    assert_eq!(charge.unlisted(110, false), None);
+    assert_eq!(charge.unlisted(700, false), Some(Came::Dropped));
+    // It was asked for again when it was wanted still, and noted so before.
+    let mut memo = TopUpMemo {
+        under_way: Some(charge.clone()),
+        ..TopUpMemo::default()
+    };
+    memo.came(Came::Wanted, 699);
+    charge.asked_at = 699;
+    assert_eq!((memo.under_way, memo.fresh), (Some(charge.clone()), true));
+    assert_eq!(charge.unlisted(700, false), None);
+    // Nor when its key is no longer known.
+    charge.asked_at = 100 + DAY - 10;
+    assert_eq!(charge.unlisted(100 + DAY, true), None);
+    assert_eq!(charge.unlisted(700 + DAY, true), Some(Came::Dropped));
+}
