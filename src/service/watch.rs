@@ -2,7 +2,7 @@
 //!
 //! What is seen is a hint, on no request's way but for a look at a map: it may be seen often, late or not at all, and whoever takes it up looks at the ledger.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -29,8 +29,8 @@ pub struct Mark {
 #[derive(Debug, Default)]
 pub struct Watch {
     marks: ArcSwap<HashMap<AccountId, Mark>>,
-    /// How often one was changed; held while it is.
-    changes: Mutex<u64>,
+    /// Which were changed since the last reading of all began; held while one is.
+    changed: Mutex<HashSet<AccountId>>,
     /// Whether each owes what is to be charged; otherwise it is below its mark.
     low: Mutex<HashMap<AccountId, bool>>,
     wake: Notify,
@@ -71,7 +71,8 @@ impl Watch {
 
     /// From now on an account is watched like this, or no longer.
     pub fn set(&self, account: &AccountId, mark: Option<Mark>) {
-        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.insert(account.clone());
         let known = self.marks.load();
         if known.get(account) == mark.as_ref() {
             return;
@@ -81,19 +82,26 @@ impl Watch {
             Some(mark) => marks.insert(account.clone(), mark),
             None => marks.remove(account),
         };
-        *changes += 1;
         self.marks.store(Arc::new(marks));
     }
 
-    /// How often one was changed.
-    pub fn changes(&self) -> u64 {
-        *self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// All are about to be read, for [`Watch::set_all`].
+    pub fn begin_reading(&self) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.clear();
     }
 
-    /// From now on these are watched, and no others; unless one was changed since there were so many `changes`, which this may not know.
-    pub fn set_all(&self, marks: HashMap<AccountId, Mark>, changes: u64) {
-        let known = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known == changes && **self.marks.load() != marks {
+    /// From now on these are watched, and no others; those that were changed since the reading began, of which it may not know, stay as they are.
+    pub fn set_all(&self, mut marks: HashMap<AccountId, Mark>) {
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.marks.load();
+        for account in changed.iter() {
+            match known.get(account) {
+                Some(mark) => marks.insert(account.clone(), mark.clone()),
+                None => marks.remove(account),
+            };
+        }
+        if **known != marks {
             self.marks.store(Arc::new(marks));
         }
     }
@@ -141,6 +149,32 @@ mod tests {
         watch.set(&acme, None);
         watch.saw(&acme, Credits::ZERO);
         assert!(watch.low.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_changed_during_a_reading_stays_and_the_rest_of_it_counts() {
+        let (watch, acme) = watch(5);
+        let name = |name: &str| AccountId::new(name).unwrap();
+        let mark = |below| Mark {
+            below: Credits::whole(below),
+            not_before: 0,
+            trouble: None,
+        };
+        watch.set(&name("gone"), Some(mark(1)));
+        watch.begin_reading();
+        let read = [
+            (acme.clone(), mark(5)),
+            (name("gone"), mark(1)),
+            (name("other"), mark(2)),
+        ];
+        watch.set(&acme, Some(mark(7)));
+        watch.set(&name("gone"), None);
+        watch.set_all(HashMap::from(read));
+        let found = ["acme", "gone", "other"].map(|account| watch.mark(&name(account)));
+        assert_eq!(found, [Some(mark(7)), None, Some(mark(2))]);
+        watch.begin_reading();
+        watch.set_all(HashMap::new());
+        assert_eq!(watch.mark(&acme), None);
     }
 
     #[test]

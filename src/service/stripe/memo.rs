@@ -115,6 +115,8 @@ pub enum Want {
         customer: String,
         /// Not with this, where there is anything else.
         bad: Option<String>,
+        /// Not with these.
+        refused: Vec<String>,
         /// It is for what is owed, in whatever the customer pays in.
         owed: bool,
     },

@@ -37,6 +37,9 @@ const PAST_MAX: usize = 1_000;
 /// The most failed charges of an account in 24 hours, however often its customer sets it anew: nobody tries stolen cards here.
 const FAILED_MAX: usize = 6;
 
+/// The most cards that are remembered as refused for good.
+const REFUSED_MAX: usize = 8;
+
 /// What is remembered of an account.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -59,6 +62,9 @@ pub struct TopUpMemo {
     /// With what the last charge failed: another is taken where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bad_method: Option<String>,
+    /// What must not be tried again, as the bank said; the last [`REFUSED_MAX`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
     /// What is owed, where that is charged.
     #[serde(skip_serializing_if = "Line::is_untold")]
     pub line: Line,
@@ -85,6 +91,12 @@ pub struct Wish {
     pub currency: String,
     /// What it brings.
     pub credits: Amount,
+    /// How long that lasts, in seconds; none: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_after: Option<i64>,
+    /// As what it is booked.
+    #[serde(default)]
+    pub category: String,
     /// It is bought when less than this is available.
     pub below: Amount,
     /// The most credits that are bought in any 30 days.
@@ -100,6 +112,8 @@ impl Wish {
             price: pack.price,
             currency: pack.currency.to_string(),
             credits: Amount(pack.credits),
+            expires_after: pack.expires_after.map(|life| life.micros() / 1_000_000),
+            category: pack.category_str().to_owned(),
             below: Amount(below),
             per_month: per_month.map(Amount),
         }
@@ -123,6 +137,8 @@ pub struct Stand {
     pub every: Option<Credits>,
     /// It is there, and paused for nothing but what it owes.
     pub chargeable: bool,
+    /// The ledger may have no room for one more grant of it.
+    pub full: bool,
     /// Which customer of Stripe's it is.
     pub customer: Option<String>,
 }
@@ -132,10 +148,22 @@ pub struct Stand {
 pub struct Means {
     /// The payment method.
     pub method: Option<String>,
+    /// There are some, all of them refused for good.
+    pub refused: bool,
     /// In what the customer pays, where what is owed is charged.
     pub currency: Option<Currency>,
     /// No more grants can be made at Stripe.
     pub full: bool,
+}
+
+impl Means {
+    fn why_none(&self) -> Why {
+        if self.refused {
+            Why::CardRefused
+        } else {
+            Why::NoCard
+        }
+    }
 }
 
 impl TopUpMemo {
@@ -250,17 +278,14 @@ impl TopUpMemo {
             return Ok(None);
         };
         let Some(means) = self.means.clone() else {
-            let bad = self.bad_method.clone();
-            return Ok(Some(Want::Means {
-                customer,
-                bad,
-                owed: false,
-            }));
+            return Ok(Some(self.look_for_means(customer, false)));
         };
         let now = stand.now;
         match means.method {
-            None => self.hold(Why::NoCard, now, i64::MAX),
-            Some(_) if means.full => self.hold(Why::TooManyGrants, now, now.saturating_add(HOUR)),
+            None => self.hold(means.why_none(), now, i64::MAX),
+            Some(_) if means.full || stand.full => {
+                self.hold(Why::TooManyGrants, now, now.saturating_add(HOUR))
+            }
             Some(method) => return self.begin(account, pack, customer, method, now, rules).map(Some),
         }
         self.looked = true;
@@ -285,6 +310,15 @@ impl TopUpMemo {
             return None;
         };
         Some((pack, customer))
+    }
+
+    fn look_for_means(&self, customer: String, owed: bool) -> Want {
+        Want::Means {
+            customer,
+            bad: self.bad_method.clone(),
+            refused: self.refused.clone(),
+            owed,
+        }
     }
 
     fn hold(&mut self, why: Why, now: i64, until: i64) {
@@ -392,6 +426,11 @@ impl TopUpMemo {
             }
             Came::Refused(why) => {
                 self.bad_method = self.under_way.as_ref().map(|charge| charge.method.clone());
+                if why == Why::CardRefused {
+                    self.refused.extend(self.bad_method.clone());
+                    let too_many = self.refused.len().saturating_sub(REFUSED_MAX);
+                    self.refused.drain(..too_many);
+                }
                 let owed = self.under_way.as_ref().is_some_and(|charge| charge.owed);
                 self.stand = None;
                 self.over(false);
@@ -419,7 +458,10 @@ impl TopUpMemo {
             false if paid => self.begin_anew(),
             _ => {}
         }
-        self.past.retain(|past| past.at.saturating_add(MONTH) > charge.at);
+        // Of slices only a day is counted, so that they do not push out what is counted for a month.
+        let counted = |past: &Past| if past.owed { DAY } else { MONTH };
+        self.past
+            .retain(|past| past.at.saturating_add(counted(past)) > charge.at);
         self.past.push(Past {
             at: charge.at,
             amount: charge.amount,

@@ -1,6 +1,6 @@
 //! Customers and how they pay.
 
-use super::{BadCall, Call, Form, Key, Metadata};
+use super::{BadCall, Call, Form, Key, Metadata, listing};
 
 /// What of a customer is set; what is `None` stays as it is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -68,6 +68,15 @@ pub fn update_customer(
 /// The id is none.
 pub fn get_payment_method(method: &str) -> Result<Call, BadCall> {
     Call::get(&["v1", "payment_methods", method], Form::new())
+}
+
+/// `GET /v1/payment_methods?customer=&type=card`, newest first: the cards that are kept of a customer.
+///
+/// # Errors
+/// None that its arguments could cause.
+pub fn list_cards(customer: &str) -> Result<Call, BadCall> {
+    let form = listing().put("customer", customer).put("type", "card");
+    Call::get(&["v1", "payment_methods"], form)
 }
 
 /// `POST /v1/setup_intents` with `usage=off_session`, once per attempt: a card is to be verified, for payments that the customer is not there for.

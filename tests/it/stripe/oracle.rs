@@ -181,6 +181,7 @@ fn calls() -> Vec<(Made, &'static str, Vec<&'static str>)> {
             "v1.payment_methods.retrieve",
             vec!["pm_1"],
         ),
+        (api::list_cards("cus_1"), "v1.payment_methods.list", vec![]),
         (api::get_charge("ch_1"), "v1.charges.retrieve", vec!["ch_1"]),
         (api::get_dispute("dp_1"), "v1.disputes.retrieve", vec!["dp_1"]),
         (

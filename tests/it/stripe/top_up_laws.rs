@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use faregate::clock::Clock;
 use faregate::domain::command::{AccountChange, Command};
 use faregate::domain::credits::Credits;
-use faregate::domain::ids::{AccountId, CommandId, PlanId};
+use faregate::domain::grant::{Category, GrantFacts};
+use faregate::domain::ids::{AccountId, CommandId, GrantId, PlanId};
+use faregate::domain::time::Span;
 use faregate::ledger::Ledger;
 use faregate::ledger::detail::Note;
 use faregate::service::stripe::sales::Sales;
@@ -226,6 +229,14 @@ async fn a_card_that_must_not_be_tried_again_is_not_and_trying_cards_has_an_end(
     buyer.inside.advance(10 * DAY);
     buyer.is_looked_at().await;
     assert_eq!((buyer.tried(), buyer.why().await), (1, Some("card_refused")));
+    // Not when the customer asks for it again either.
+    for _ in 0..3 {
+        buyer.set(5).await;
+        buyer.is_looked_at().await;
+        assert_eq!((buyer.tried(), buyer.why().await), (1, Some("card_refused")));
+    }
+    let other = Card::new(Outcome::NO_FUNDS);
+    buyer.inside.stripe.world().attach_card(&buyer.customer, &other);
     for _ in 0..10 {
         buyer.set(5).await;
         buyer.is_looked_at().await;
@@ -315,6 +326,51 @@ async fn r8_a_customer_with_ninety_unused_grants_is_not_charged_for_one_more() {
     buyer.inside.advance(HOUR + 60);
     buyer.is_looked_at().await;
     assert_eq!((buyer.paid(), buyer.why().await), (1, None));
+}
+
+#[tokio::test]
+async fn a_card_that_was_kept_without_a_payment_is_charged() {
+    let buyer = Buyer::new("ledger", 8).await;
+    let other = Card::good();
+    buyer.inside.stripe.world().attach_card(&buyer.customer, &other);
+    // With the first, what invoices are charged to is gone.
+    buyer.inside.stripe.world().detach_method(&buyer.card);
+    buyer.set(5).await;
+    buyer.is_looked_at().await;
+    buyer.has(10).await;
+}
+
+#[tokio::test]
+async fn whoever_has_no_room_for_a_grant_in_the_ledger_is_not_charged_for_one() {
+    let buyer = Buyer::new("ledger", 9).await;
+    let now = buyer.inside.clock.now();
+    for number in 0..190 {
+        let facts = GrantFacts {
+            id: GrantId::new(&format!("small-{number}")).expect("an id"),
+            amount: Credits::MICRO,
+            priority: 50,
+            category: Category::Paid,
+            effective_at: now,
+            expires_at: now.plus(Span::from_secs(HOUR / 2)),
+            created_at: now,
+            updated_at: now,
+            voided_at: None,
+            note: None,
+        };
+        let put = Command::PutGrant {
+            account: buyer.account.clone(),
+            detail: Note::by("test", "test").detail(),
+            facts,
+        };
+        buyer.inside.store.execute(&put).await.expect("nothing fails");
+    }
+    buyer.set(5).await;
+    buyer.is_looked_at().await;
+    assert_eq!((buyer.tried(), buyer.why().await), (0, Some("too_many_grants")));
+    buyer.inside.advance(HOUR + 60);
+    buyer.is_looked_at().await;
+    assert_eq!((buyer.paid(), buyer.why().await), (1, None));
+    buyer.has(10).await;
 }
 
 /// In whatever state the desk crashes, and whatever call is lost: each decided charge is made at most once, and each that was made is credited once.

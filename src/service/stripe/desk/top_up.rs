@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::domain::credits::Credits;
+use crate::domain::grant::{GrantState, LIVE_GRANTS_MAX};
 use crate::domain::ids::AccountId;
 use crate::domain::time::Timestamp;
 use crate::ledger::memos::MemoName;
@@ -32,6 +33,9 @@ const REFRESH: Duration = Duration::from_secs(30);
 
 /// After a look at those who run low, so long is waited for the next.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// With so many live grants an account is not charged for one more: the ledger has room for [`LIVE_GRANTS_MAX`], and a purchase on a page has to find room too.
+const GRANTS_FULL: usize = LIVE_GRANTS_MAX - 10;
 
 /// The most payments of a customer that are looked through for one that was made before.
 const PAYMENTS_MAX: usize = 1_000;
@@ -77,7 +81,7 @@ impl Desk {
 
     /// Reads who is to be watched.
     pub async fn watch_all(&self) -> Result<(), LedgerError> {
-        let changes = self.watch.changes();
+        self.watch.begin_reading();
         let mut marks = HashMap::new();
         let mut cursor = None;
         // Also where nobody is charged any more: whoever was shut for what was owed then is let out.
@@ -100,7 +104,7 @@ impl Desk {
                 break;
             }
         }
-        self.watch.set_all(marks, changes);
+        self.watch.set_all(marks);
         Ok(())
     }
 
@@ -164,7 +168,15 @@ impl Desk {
                 Ok(account) => Ok(Tried::Came(Done::Stand(self.stand(&account, rules).await?))),
                 Err(_) => Ok(Tried::Ends(Ended::Nothing)),
             },
-            Want::Means { customer, bad, owed } => self.means(customer, bad.as_deref(), *owed, rules).await,
+            Want::Means {
+                customer,
+                bad,
+                refused,
+                owed,
+            } => {
+                let not = (bad.as_deref(), &**refused);
+                self.means(customer, not, *owed, rules).await
+            }
             Want::Charge {
                 call,
                 charge,
@@ -185,11 +197,17 @@ impl Desk {
             owes: Credits::ZERO,
             every: None,
             chargeable: false,
+            full: false,
             customer: self.known_customer(account).await?,
         };
         let Some(statement) = self.ledger.statement(account).await? else {
             return Ok(stand);
         };
+        let live = statement
+            .grants
+            .iter()
+            .filter(|grant| grant.state != GrantState::Ended && grant.facts.expires_at > self.clock.now());
+        stand.full = live.count() >= GRANTS_FULL;
         let (account, settings) = (&statement.account, &statement.account.settings);
         let spent = account.available().saturating_add(account.gauge.held);
         stand.owes = spent.negated().at_least_zero();

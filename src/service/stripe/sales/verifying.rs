@@ -99,7 +99,8 @@ impl Sales {
                 success_url: &checkout.success_url,
                 cancel_url: Some(&checkout.cancel_url),
                 expires_at: None,
-                keep_method: false,
+                // As on pages that sell: what is charged later has a card then.
+                keep_method: rules.stripe.charges_absent(),
                 metadata: metadata.clone(),
             };
             match currency {

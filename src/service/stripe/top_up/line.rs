@@ -11,10 +11,13 @@ use crate::stripe::facts::Metadata;
 
 use super::super::memo::{Amount, Parked, Rules, Said, Want, named};
 use super::super::purchase::CREDITS;
-use super::{BACK_OFF, Charge, Held, Stand, TOP_UP, TopUpMemo, Why};
+use super::{BACK_OFF, Charge, DAY, Held, Means, Past, Stand, TOP_UP, TopUpMemo, Why};
 
 /// Within so many seconds of the word that credits are taken back they are.
 const TAKEN_WITHIN: i64 = 60;
+
+/// The most slices of an account that are charged in 24 hours, paid or not: whatever goes wrong has an end there.
+const SLICES_PER_DAY: usize = 100;
 
 /// Why an account is shut that has not paid a slice. Which slice it was stands in its memo.
 pub const SHUT: &str = "line";
@@ -104,27 +107,30 @@ impl TopUpMemo {
             return Ok(Some(want));
         }
         let waits = self.line.failed.is_some_and(|failed| stand.now < failed.until);
-        if !owes || waits || self.looked || !stand.chargeable {
+        let enough = stand.full || self.slices_of_day(stand.now) >= SLICES_PER_DAY;
+        if !owes || waits || self.looked || !stand.chargeable || enough {
             return Ok(None);
         }
         let payer = match (&stand.customer, &self.means) {
             (None, _) => None,
             (Some(customer), None) => {
-                return Ok(Some(Want::Means {
-                    customer: customer.clone(),
-                    bad: self.bad_method.clone(),
-                    owed: true,
-                }));
+                return Ok(Some(self.look_for_means(customer.clone(), true)));
             }
             (Some(customer), Some(means)) => means.method.clone().map(|method| (customer.clone(), method)),
         };
         self.looked = true;
         let Some((customer, method)) = payer else {
-            self.line.fail(Why::NoCard, stand.now);
+            let why = self.means.as_ref().map_or(Why::NoCard, Means::why_none);
+            self.line.fail(why, stand.now);
             return self.settle_line(account, stand, rules);
         };
         self.charge_owed(account, customer, method, stand, rules)
             .map(Some)
+    }
+
+    fn slices_of_day(&self, now: i64) -> usize {
+        let today = |past: &&Past| past.owed && past.at.saturating_add(DAY) > now;
+        self.past.iter().filter(today).count()
     }
 
     fn charge_owed(

@@ -21,6 +21,8 @@ fn memo(past: &[(i64, bool)], per_month: Option<u32>) -> TopUpMemo {
             price: 1_000,
             currency: "usd".to_owned(),
             credits: ten,
+            expires_after: None,
+            category: "paid".to_owned(),
             below: Amount(Credits::whole(5)),
             per_month: per_month.map(|most| Amount(Credits::whole(most))),
         }),

@@ -67,6 +67,12 @@ fn read(world: &World, operation: &str, id: &str, asked: &Value) -> Reply {
         "GET /v1/account" => Ok(json!({"id": super::ACCOUNT, "object": "account", "country": "US"})),
         "GET /v1/customers/{customer}" => world.get_customer(id),
         "GET /v1/payment_methods/{payment_method}" => world.find("payment_method", id),
+        "GET /v1/payment_methods" => world.list(
+            "payment_method",
+            asked,
+            &["customer", "type"],
+            "/v1/payment_methods",
+        ),
         "GET /v1/payment_intents" => {
             world.list("payment_intent", asked, &["customer"], "/v1/payment_intents")
         }

@@ -27,7 +27,7 @@ pub(crate) struct Operation {
 }
 
 /// Reads that exist in the real API and not in the subset, as (method, path, query parameters).
-const MORE: [(&str, &str, &[&str]); 12] = [
+const MORE: [(&str, &str, &[&str]); 13] = [
     ("GET", "/v1/invoices", &["customer", "status"]),
     ("GET", "/v1/account", &[]),
     ("GET", "/v1/disputes", &["charge", "payment_intent"]),
@@ -39,6 +39,7 @@ const MORE: [(&str, &str, &[&str]); 12] = [
         &["charge", "payment_intent"],
     ),
     ("GET", "/v1/payment_intents", &["customer"]),
+    ("GET", "/v1/payment_methods", &["customer", "type"]),
     ("GET", "/v1/setup_intents/{intent}", &[]),
     ("GET", "/v1/subscriptions", &["customer", "status", "price"]),
     ("GET", "/v1/refunds", &["charge", "payment_intent"]),

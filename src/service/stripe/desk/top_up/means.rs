@@ -19,6 +19,9 @@ use super::super::settle::{Ended, Tried};
 /// Of so many payments, the newest, one tells with what a customer has paid.
 const METHODS_AMONG: usize = 100;
 
+/// Of so many cards, the newest, one is taken where neither is known as the default nor was paid with.
+const CARDS_AMONG: usize = 20;
+
 /// With so many unused grants a customer is not charged for one more: Stripe keeps 100, and a purchase on a page has to find room too.
 const GRANTS_FULL: usize = 90;
 
@@ -26,19 +29,20 @@ const GRANTS_FULL: usize = 90;
 const GRANTS_AMONG: usize = 300;
 
 impl Desk {
-    /// With what a customer can be charged: what invoices are charged to, else what was kept of a payment page.
+    /// With what a customer can be charged: what invoices are charged to, else what was kept of a payment page, else a card that was kept otherwise.
     pub(super) async fn means(
         &self,
         customer: &str,
-        bad: Option<&str>,
+        not: (Option<&str>, &[String]),
         owed: bool,
         rules: &Rules,
     ) -> Result<Tried, LedgerError> {
-        match self.find_means(customer, bad, owed, rules).await {
+        match self.find_means(customer, not, owed, rules).await {
             Ok(means) => Ok(Tried::Came(Done::Means(means))),
             Err(Unfound::Stripe(error)) => Ok(match error.refused() {
                 Some(refused) if refused.is_missing() => Tried::Came(Done::Means(Means {
                     method: None,
+                    refused: false,
                     currency: None,
                     full: false,
                 })),
@@ -52,13 +56,14 @@ impl Desk {
     async fn find_means(
         &self,
         customer: &str,
-        bad: Option<&str>,
+        (bad, refused): (Option<&str>, &[String]),
         owed: bool,
         rules: &Rules,
     ) -> Result<Means, Unfound> {
         let found = self.get(api::get_customer(customer)).await?;
         let default = id_of(&found["invoice_settings"]["default_payment_method"]);
-        let payments = match default.filter(|method| !owed && Some(*method) != bad) {
+        let may = |method: &str| !refused.iter().any(|known| known == method);
+        let payments = match default.filter(|method| !owed && Some(*method) != bad && may(method)) {
             Some(_) => Vec::new(),
             None => {
                 let listed = api::list_payments(customer, None);
@@ -73,18 +78,27 @@ impl Desk {
         let kept = paid
             .find(|payment| payment["setup_future_usage"] == "off_session")
             .and_then(|payment| id_of(&payment["payment_method"]));
-        let good = [default, kept].into_iter().flatten();
-        let good = good
-            .clone()
-            .find(|method| Some(*method) != bad)
-            .or(default)
-            .or(kept);
+        let mut methods: Vec<String> = [default, kept].into_iter().flatten().map(str::to_owned).collect();
+        if !methods.iter().any(|method| may(method) && Some(&**method) != bad) {
+            // What was kept otherwise, such as a card that was verified.
+            let cards = self.newest(api::list_cards(customer), CARDS_AMONG).await?;
+            methods.extend(
+                cards
+                    .iter()
+                    .filter_map(|card| card["id"].as_str().map(str::to_owned)),
+            );
+        }
+        let any = !methods.is_empty();
+        methods.retain(|method| may(method));
+        let good = methods.iter().find(|method| Some(&***method) != bad);
+        let good = good.or(methods.first()).cloned();
         let full = rules.stripe.mode == Mode::Grants
             && !owed
             && good.is_some()
             && self.unused_grants(customer).await? >= GRANTS_FULL;
         Ok(Means {
-            method: good.map(str::to_owned),
+            refused: any && good.is_none(),
+            method: good,
             currency: paid_in.and_then(|currency| currency.parse().ok()),
             full,
         })
