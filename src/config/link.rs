@@ -129,7 +129,6 @@ pub(super) fn plans(s: &Section<'_>, raw: Vec<(String, Option<RawPlan>)>, routes
                         mut plan,
                         routes: named,
                         verify,
-                        line: _,
                         bills: _,
                     }| {
         plan.routes = named.map(|named: Placed<Vec<_>>| allowed(s, &named.value, routes));

@@ -39,8 +39,6 @@ pub(super) struct RawPlan {
     pub(super) plan: Plan,
     pub(super) routes: Option<Placed<Vec<Placed<String>>>>,
     pub(super) verify: Option<RawVerify>,
-    /// Where it says that its accounts may owe something.
-    pub(super) line: Option<Place>,
     /// Where it says that what is owed is charged.
     pub(super) bills: Option<Place>,
 }
@@ -106,7 +104,6 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
     );
     let verify = s.table("verify", VERIFY, verify::read);
     let credit_line = credit_line.unwrap_or(Credits::ZERO);
-    let line = (!credit_line.is_zero()).then(|| s.place_or("credit_line"));
     let (bill_every, bills) = bill(s, credit_line);
     let plan = Plan {
         id: id?,
@@ -121,7 +118,6 @@ pub(super) fn read(name: &Placed<String>, s: &Section<'_>) -> Option<RawPlan> {
         plan,
         routes,
         verify,
-        line,
         bills,
     })
 }

@@ -8,6 +8,7 @@
 //!
 //! Every way by which something is learned (webhooks, answers of the API, `stripe sync`, `stripe replay`) goes through the same memos.
 
+mod alarm;
 pub mod audit;
 /// Where Stripe sends its events, on the listener that requests come to.
 pub const WEBHOOK: &str = "/faregate/stripe/webhook";

@@ -18,19 +18,11 @@ pub(in crate::config) fn check(
         return;
     }
     for plan in plans.iter().filter_map(|(_, plan)| plan.as_ref()) {
-        if let Some(place) = &plan.bills
-            && let Some((what, advice)) = cannot_be_charged(plan.plan.bill_every, stripe)
-        {
+        let Some(place) = &plan.bills else {
+            continue;
+        };
+        if let Some((what, advice)) = cannot_be_charged(plan.plan.bill_every, stripe) {
             s.problem(place, what, advice);
-        } else if let Some(place) = &plan.line
-            && stripe.is_some_and(RawStripe::reports_usage)
-        {
-            // What was invoiced and paid is credited by nothing: credits come from grants alone then.
-            s.problem(
-                place,
-                "lets an account owe what Stripe invoices too, with [stripe.usage]: it would pay twice, since a paid invoice gives no credits back",
-                "take credit_line out, or [stripe.usage]; what is owed can be charged by mode = \"ledger\" and bill_every",
-            );
         }
     }
 }

@@ -8,6 +8,7 @@ mod awaited;
 mod owner;
 mod parked;
 mod pinned;
+mod postpaid;
 mod report;
 mod settle;
 pub mod sync;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::stripe::AfterLast;
+use crate::domain::ids::AccountId;
 use crate::stripe::api::{self, Collection};
 use crate::stripe::call::{BadCall, Call};
 use crate::stripe::facts::{Fact, Invoice, Telling};
@@ -29,6 +30,11 @@ pub struct InvoiceMemo {
     pub overage: Option<(i64, String)>,
     /// The operator was told of it.
     pub told: bool,
+    /// When it was paid, in seconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paid_at: Option<i64>,
+    /// What was owed here is paid off by it.
+    pub paid_off: bool,
     /// What the account was told.
     pub said: Said,
     /// It was just looked at: what is about to be done about it is not done for a telling that was late.
@@ -62,23 +68,27 @@ impl InvoiceMemo {
             self.overage = Some((invoice.due, invoice.currency.clone()));
         }
         self.over |= matches!(&*invoice.status, "paid" | "void");
+        if invoice.status == "paid" && self.paid_at.is_none() {
+            self.paid_at = Some(telling.at);
+        }
         self.owed |= is_owed(invoice, &telling.by);
     }
 
     pub(super) fn next(&mut self, id: &str, rules: &Rules) -> Option<Want> {
-        if let Some((due, currency)) = self.overage(rules) {
-            return Some(Want::Alarm(Alarm::Overage { due, currency }));
-        }
+        let overage = self.overage(rules);
         let owed = self.owed && !self.over;
         let shut = owed && rules.stripe.on.payment_failed.pause;
         let fast = rules.stripe.fail_fast.as_ref().filter(|_| rules.api);
         let Some(account) = self.owner.account() else {
             // Of somebody who has no account nothing is changed, here or at Stripe.
             let owner = self.owner.clone();
-            let concerns = shut || owed && fast.is_some();
+            let concerns = shut || owed && fast.is_some() || overage.is_some();
             return concerns.then_some(Want::Owner(Whose::Customer { owner, pays: false }));
         };
         if let Some(want) = self.said.change(&account, &format!("invoice:{id}"), shut) {
+            return Some(want);
+        }
+        if let Some(want) = overage.and_then(|overage| self.tell_or_pay_off(&account, overage)) {
             return Some(want);
         }
         if self.over && self.paused && self.resumed.is_open() && rules.api {
@@ -118,10 +128,36 @@ impl InvoiceMemo {
         )
     }
 
-    /// Where usage is reported, credits are to pay for what a subscription is invoiced.
+    /// Where usage is reported, credits are to pay for what a subscription is invoiced. Nothing once all was done about what they did not pay.
     fn overage(&self, rules: &Rules) -> Option<(i64, String)> {
-        let meant = rules.stripe.usage.is_some() && self.subscription.is_some() && !self.told;
-        self.overage.clone().filter(|_| meant)
+        let meant = rules.stripe.usage.is_some() && self.subscription.is_some();
+        let open = !self.told || self.paid_at.is_some() && !self.paid_off;
+        self.overage.clone().filter(|_| meant && open)
+    }
+
+    /// It may be paid, and nobody may say so.
+    pub fn is_awaited(&self, rules: &Rules) -> bool {
+        let pays_off = rules.stripe.usage.is_some() && self.overage.is_some();
+        !self.over && (self.owed || pays_off)
+    }
+
+    fn tell_or_pay_off(&self, account: &AccountId, (due, currency): (i64, String)) -> Option<Want> {
+        let account = account.clone();
+        if !self.told {
+            return Some(Want::Alarm(Alarm::Overage {
+                account,
+                due,
+                currency,
+            }));
+        }
+        let at = self.paid_at?;
+        Some(Want::PaidOff {
+            account,
+            owner: self.owner.clone(),
+            due,
+            currency,
+            at,
+        })
     }
 
     fn because(&self, what: &str) -> String {
@@ -135,6 +171,7 @@ impl InvoiceMemo {
         match (want, done) {
             (Want::Owner(_), Done::Owner(owner)) => self.owner = owner,
             (Want::Alarm(_), _) => self.told = true,
+            (Want::PaidOff { .. }, _) => self.paid_off = true,
             (Want::Change { .. }, _) => self.said.note(want),
             (Want::Look(_), _) => self.looked = true,
             (Want::Call { step, .. }, done) => {

@@ -13,6 +13,7 @@ use crate::ledger::memos::MemoName;
 use crate::stripe::call::Call;
 use crate::stripe::facts::{Fact, Metadata, Telling};
 
+pub use super::alarm::Alarm;
 use super::customer::CustomerMemo;
 use super::grant::GrantMemo;
 use super::invoice::InvoiceMemo;
@@ -107,6 +108,19 @@ pub enum Want {
         /// After this second (since the epoch) it must not be made any more: Stripe would not know it again.
         before: Option<i64>,
     },
+    /// That what was owed here, and paid by an invoice, is owed no more.
+    PaidOff {
+        /// Who has paid.
+        account: AccountId,
+        /// What is known of it.
+        owner: Owner,
+        /// So much, in minor units.
+        due: i64,
+        /// Lower-case ISO code.
+        currency: String,
+        /// When, in seconds since the epoch.
+        at: i64,
+    },
     /// To know how the memo's account stands.
     Stand,
     /// To know with what a customer can be charged.
@@ -137,20 +151,6 @@ pub enum Want {
     Bought(AccountId),
     /// A step towards the next plan.
     Verify(verify::Step),
-}
-
-/// What the operator has to hear of.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Alarm {
-    /// Credits did not pay for an invoice that they were to pay for.
-    Overage {
-        /// So much, in minor units.
-        due: i64,
-        /// Lower-case ISO code.
-        currency: String,
-    },
-    /// Usage was not counted: why, how many reports, an example.
-    Usage(Vec<(String, i64, String)>),
 }
 
 impl Want {

@@ -31,7 +31,7 @@ pub(super) const EXPIRES_AFTER: &str = "faregate_expires_after";
 pub(super) const CATEGORY: &str = "faregate_category";
 
 /// The priority of grants that payments make: Stripe's own default.
-const PRIORITY: u8 = 50;
+pub(super) const PRIORITY: u8 = 50;
 
 /// Stripe knows an idempotency key for at least a day, in seconds less an hour.
 const KEYS_KNOWN: i64 = 23 * 3_600;

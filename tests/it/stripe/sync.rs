@@ -37,8 +37,7 @@ impl Till {
     }
 
     pub(super) async fn meter(&self, name: &str) -> f64 {
-        let mut metrics = self.shop.faregate.admin_client().get("/metrics").send().await;
-        let metrics = metrics.text().await;
+        let metrics = self.metrics().await;
         let found = metrics
             .lines()
             .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());

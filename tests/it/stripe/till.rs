@@ -63,7 +63,29 @@ impl Till {
         let stripe = FakeStripe::start(Options::real_time()).await;
         let shop = Shop::with(setup.ledger, &config(&setup, &stripe)).await;
         stripe.deliver_to(shop.faregate.listen(), WEBHOOK);
-        Till { shop, stripe }
+        let till = Till { shop, stripe };
+        if setup.api {
+            till.has_looked().await;
+        }
+        till
+    }
+
+    /// Waits until the gate has looked at all there is at Stripe, as it does at its start: what is looked at is no longer the test's to time.
+    async fn has_looked(&self) {
+        within("the first look at Stripe", async {
+            while !self.metrics().await.lines().any(|line| {
+                let count = line.strip_prefix("faregate_stripe_syncs_total{");
+                count.is_some_and(|count| !count.ends_with(" 0"))
+            }) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    pub(super) async fn metrics(&self) -> String {
+        let mut metrics = self.shop.faregate.admin_client().get("/metrics").send().await;
+        metrics.text().await
     }
 
     /// A customer of Stripe's, and the grant of so many cents that it was given.
@@ -136,8 +158,7 @@ impl Till {
 
     /// How often events of a type came to a result.
     pub(super) async fn counted(&self, kind: &str, result: &str) -> u64 {
-        let mut metrics = self.shop.faregate.admin_client().get("/metrics").send().await;
-        let metrics = metrics.text().await;
+        let metrics = self.metrics().await;
         let line = format!("faregate_stripe_events_total{{result=\"{result}\",type=\"{kind}\"}} ");
         let found = metrics.lines().find_map(|known| known.strip_prefix(&line));
         found.and_then(|count| count.parse().ok()).unwrap_or(0)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::fake::{Delivering, Fault};
+use super::fake::{Card, Delivering, Fault, Outcome};
 use super::till::{GRANTS, Setup, Till};
 use crate::rig::within;
 
@@ -234,6 +234,89 @@ async fn r10_an_invoice_that_credits_do_not_pay_rings() {
     // Told once, however often Stripe tells.
     till.sync().await;
     assert_eq!(till.meter("faregate_stripe_overage_invoices_total ").await, 1.0);
+}
+
+const POSTPAID: Setup = Setup {
+    more: "plan = \"post\"\n[plans.post]\ncredit_line = 2\n[stripe.usage]\nevent_name = \"ai_spend\"\nevery = \"1s\"\ninvoice_at = 1",
+    ..GRANTS
+};
+
+/// A customer who had half a credit and has used a credit and a half, of which Stripe knows.
+async fn debtor(till: &Till, card: Outcome) -> (String, String) {
+    let (customer, _) = till.subscribed();
+    till.stripe.attach_card(&customer, &Card::new(card));
+    till.grant(&customer, 50, json!({}));
+    // The gate sets the threshold meanwhile, of which there is an event too.
+    till.stripe.deliver(&Delivering::well()).await;
+    till.has(&customer, "0.500000").await;
+    within("a threshold", async {
+        while till.invoiced_at() != [json!(1_000_000)] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let key = till.shop.key(&customer).await;
+    for _ in 0..6 {
+        assert_eq!(till.shop.buy(&key, "/v1/rerank").await.status(), 200);
+    }
+    till.has(&customer, "-1.000000").await;
+    till.reports(1_500_000).await;
+    (customer, key)
+}
+
+#[tokio::test]
+async fn what_is_owed_is_invoiced_at_the_threshold_and_owed_no_more_once_it_is_paid() {
+    let till = Till::open(POSTPAID).await;
+    let (customer, _) = debtor(&till, Outcome::Paid).await;
+    till.stripe.advance(60);
+    till.stripe.deliver(&Delivering::well()).await;
+    let shown = till.has(&customer, "0.000000").await;
+    assert_eq!(shown["granted"], "1.500000");
+    assert_eq!(till.first("invoice"), {
+        let lot = shown["grants"][1]["id"].as_str().expect("an id");
+        lot.strip_prefix("invoice:").expect("of an invoice")
+    });
+    // Told again, it is paid off once; that it had to be paid is no alarm; and Stripe has what it should have.
+    till.stripe.advance(5);
+    let report = till.sync().await;
+    assert_eq!(report["drift"], json!([]), "{report}");
+    assert_eq!(till.show(&customer).await["available"], "0.000000");
+    assert_eq!(till.meter("faregate_stripe_overage_invoices_total ").await, 0.0);
+    // Money that is given back is owed again.
+    let charge = till.first("charge");
+    till.stripe.world().refund(&charge, 40);
+    till.stripe.deliver(&Delivering::well()).await;
+    till.has(&customer, "-0.400000").await;
+    till.stripe.assert_clean();
+    till.shop.verify().await;
+}
+
+#[tokio::test]
+async fn an_invoice_of_what_is_owed_that_fails_takes_the_line_away_until_it_is_paid() {
+    let till = Till::open(POSTPAID).await;
+    let (customer, key) = debtor(&till, Outcome::NO_FUNDS).await;
+    till.stripe.advance(60);
+    till.stripe.deliver(&Delivering::well()).await;
+    let (invoice, subscription) = (till.first("invoice"), till.first("subscription"));
+    assert_eq!(
+        till.reasons(&customer).await,
+        [
+            format!("invoice:{invoice}"),
+            format!("subscription:{subscription}")
+        ]
+    );
+    assert_eq!(till.shop.buy(&key, "/v1/rerank").await.status(), 403);
+    assert_eq!(till.show(&customer).await["available"], "-1.000000");
+    let card = till.first("payment_method");
+    till.stripe.world().set_outcome(&card, Outcome::Paid);
+    till.stripe
+        .world()
+        .pay_invoice(&invoice, &json!({}))
+        .expect("a payment");
+    till.stripe.deliver(&Delivering::well()).await;
+    till.has(&customer, "0.000000").await;
+    assert_eq!(till.reasons(&customer).await, Vec::<String>::new());
+    till.shop.verify().await;
 }
 
 #[tokio::test]

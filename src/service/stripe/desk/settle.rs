@@ -321,6 +321,7 @@ impl Want {
                 | Want::Means { .. }
                 | Want::Charge { .. }
                 | Want::Credited(_)
+                | Want::PaidOff { .. }
         ) || matches!(self, Want::Verify(step) if step.is_asking())
     }
 }

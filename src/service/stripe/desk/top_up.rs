@@ -26,7 +26,7 @@ use super::super::sales::buyer;
 use super::super::top_up::{Came, Charge, SHUT, Stand, TOP_UP, TopUpMemo, Why};
 use super::Desk;
 use super::settle::{Ended, Stored, Tried};
-use means::Unfound;
+pub(super) use means::Unfound;
 
 /// How often it is read anew who is to be watched: another proxy may have been told of it.
 const REFRESH: Duration = Duration::from_secs(30);

@@ -50,7 +50,8 @@ impl Desk {
             Want::Grant { account, facts } | Want::GiveBack { account, facts } => {
                 self.grant(account, facts, rules).await
             }
-            Want::Alarm(alarm) => Ok(self.ring(name, alarm)),
+            Want::Alarm(alarm) => self.ring(name, alarm, rules).await,
+            Want::PaidOff { .. } => self.paid_off(name, want, rules).await,
             Want::Lot { account, grant } => self.lot(account, grant).await,
             Want::Adjust {
                 account,
@@ -109,7 +110,7 @@ impl Desk {
     }
 
     /// Puts a grant; the account is made where it is not there.
-    async fn grant(
+    pub(super) async fn grant(
         &self,
         account: &AccountId,
         facts: &GrantFacts,
@@ -240,7 +241,7 @@ impl Desk {
     }
 
     /// Makes a grant the one that stands for a purchase, unless another does already.
-    async fn claim(&self, payment: &str, lot: &Lot, owner: &Owner) -> Result<Tried, LedgerError> {
+    pub(super) async fn claim(&self, payment: &str, lot: &Lot, owner: &Owner) -> Result<Tried, LedgerError> {
         let Ok(name) = MemoName::new("purchase", payment) else {
             let why = format!("{payment:?} in its metadata is no payment's id");
             return Ok(Tried::Came(Done::Refused(why)));
@@ -270,16 +271,13 @@ impl Desk {
         }
     }
 
-    fn ring(&self, name: &MemoName, alarm: &Alarm) -> Tried {
+    async fn ring(&self, name: &MemoName, alarm: &Alarm, rules: &Rules) -> Result<Tried, LedgerError> {
         match alarm {
-            Alarm::Overage { due, currency } => {
-                let due = format!("{due} {currency}");
-                let what = "credits did not pay for all of its usage: see Overage in docs/stripe.md";
-                tracing::error!(invoice = name.id(), minor_units = due, "{what}");
-                if let Some(meters) = &self.meters {
-                    meters.overage_invoices.inc();
-                }
-            }
+            Alarm::Overage {
+                account,
+                due,
+                currency,
+            } => self.overage(name, account, *due, currency, rules).await?,
             Alarm::Usage(errors) => {
                 for (code, count, sample) in errors {
                     let what = "Stripe did not count what was reported as used";
@@ -290,7 +288,7 @@ impl Desk {
                 }
             }
         }
-        Tried::Came(Done::Done)
+        Ok(Tried::Came(Done::Done))
     }
 
     /// Takes credits back, or gives them again.

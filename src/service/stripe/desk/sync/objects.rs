@@ -174,7 +174,7 @@ impl Run {
         Ok(known.into_iter().map(|(name, _)| name.id().to_owned()).collect())
     }
 
-    /// Invoices that are owed, by what is known, are asked for: they may have been paid.
+    /// Invoices that are owed, by what is known, are asked for: they may have been paid. So are those that credits did not pay.
     async fn invoices(&mut self) -> Result<(), LedgerError> {
         let mut silent = 0;
         for (name, kept) in self.walk("invoice", WALK_MAX).await? {
@@ -188,7 +188,7 @@ impl Run {
             let Document::Invoice(invoice) = stored.document else {
                 continue;
             };
-            if !invoice.owed || invoice.over {
+            if !invoice.is_awaited(&self.desk.rules()) {
                 continue;
             }
             let asked_at = self.desk.seconds();

@@ -137,7 +137,11 @@ impl Desk {
         Ok(reply.body)
     }
 
-    async fn newest(&self, call: Result<Call, BadCall>, most: usize) -> Result<Vec<Value>, Unfound> {
+    pub(in super::super) async fn newest(
+        &self,
+        call: Result<Call, BadCall>,
+        most: usize,
+    ) -> Result<Vec<Value>, Unfound> {
         let (call, stripe) = self.client_for(call)?;
         let (items, _) = list_newest(&*stripe, &call, most)
             .await
@@ -161,7 +165,7 @@ impl Desk {
 }
 
 /// Why something was not found out.
-pub(super) enum Unfound {
+pub(in super::super) enum Unfound {
     Stripe(ApiError),
     Ledger(LedgerError),
 }
