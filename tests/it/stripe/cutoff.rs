@@ -478,8 +478,6 @@ async fn fail_fast_ends_the_tries_and_the_subscription_once_whatever_becomes_of_
         ))
         .await;
         let stripe = &payer.till.stripe;
-        // The look at everything that a start makes is over: it would find the invoice before its events.
-        payer.till.try_sync().await;
         let (subscription, invoice) = unpaid_subscription(&payer);
         if let Some(fault) = fault {
             stripe.fail("POST /v1/invoices", 1, fault);
@@ -540,8 +538,6 @@ async fn fail_fast_does_nothing_to_who_has_paid_meanwhile_or_has_no_account() {
     let more = "[stripe.fail_fast]\nattempts_max = 1\nafter_last = \"cancel\"\n[stripe.on]\npayment_failed = \"ignore\"\nsubscription = \"ignore\"";
     let payer = Payer::new(setup(more)).await;
     let stripe = &payer.till.stripe;
-    // The look at everything that a start makes is over: it would find the invoice before its events.
-    payer.till.try_sync().await;
     let (subscription, invoice) = unpaid_subscription(&payer);
     let waiting = stripe.take_undelivered();
     let failed = waiting
@@ -577,8 +573,6 @@ async fn fail_fast_waits_for_as_many_attempts_as_it_is_told() {
     ))
     .await;
     let stripe = &payer.till.stripe;
-    // The look at everything that a start makes is over: it would find the invoice before its events.
-    payer.till.try_sync().await;
     let (subscription, invoice) = unpaid_subscription(&payer);
     payer.hear_all().await;
     let reasons = [
